@@ -1,0 +1,303 @@
+"""What host and agent say to each other: one frozen value per kind of row.
+
+A row is a `MessageIn` (host to agent) or a `MessageOut` (agent to host). Its columns address it; its
+`content` is one of the content classes below, chosen by `kind`. Everything here validates what it is
+given, because the host reads `MessageOut` rows that a hostile container may have written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_TEXT_CHARS: Final = 2 * 1024 * 1024
+"""The longest text of one message, either way; longer things travel as files."""
+MAX_ATTACHMENTS: Final = 20
+MAX_OPTIONS: Final = 25
+MAX_ID_CHARS: Final = 200
+MAX_SCHEDULE_CHARS: Final = 2_000
+"""Of a schedule's prompt and of its recurrence, as an agent is shown them."""
+MAX_SEQ: Final = 2**53
+"""Beyond this a sum of two numbers stops being exact once SQLite has turned it into a REAL."""
+
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
+Millis = Annotated[int, Field(ge=0, le=MAX_SEQ)]
+Seq = Annotated[int, Field(ge=1, le=MAX_SEQ)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+Label = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Frozen(BaseModel):
+    """A value: compared by content, changed only by `model_copy`, with no room for unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Route(Frozen):
+    """Where a message comes from or goes to: a channel adapter, a place on its platform, a thread in it."""
+
+    channel: Id
+    platform_id: Id
+    thread_id: Id | None = None
+
+
+class Attachment(Frozen):
+    """A file beside a message. `path` is a plain file name inside the message's own files folder."""
+
+    name: Label
+    media_type: Label = "application/octet-stream"
+    size: Annotated[int, Field(ge=0, le=MAX_SEQ)]
+    path: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\x00]*[^/\x00.][^/\x00]*$")]
+
+
+class Quote(Frozen):
+    """The message that a person replied to."""
+
+    sender: Label
+    text: Text
+
+
+# ---------------------------------------------------------------- host to agent
+
+
+class ChatIn(Frozen):
+    """A person's message. `native` marks a provider's slash command that the host parsed and let through."""
+
+    sender: Label
+    text: Text
+    attachments: Annotated[list[Attachment], Field(max_length=MAX_ATTACHMENTS)] = []
+    reply_to: Quote | None = None
+    native: bool = False
+
+
+class TaskIn(Frozen):
+    """Scheduled work that has come due."""
+
+    prompt: Text
+    series: Label | None = None
+
+
+class WebhookIn(Frozen):
+    """What another system sent; `payload` is any JSON."""
+
+    source: Label
+    payload: Any
+
+
+class Interrupt(Frozen):
+    """Stop the turn `turn_id`, or whatever turn runs when it is None. Handled out of order."""
+
+    type: Literal["interrupt"] = "interrupt"
+    turn_id: Id | None = None
+
+
+class Clear(Frozen):
+    """Forget the continuation. Handled in order: what was said before it is answered with the old memory."""
+
+    type: Literal["clear"] = "clear"
+
+
+class Answer(Frozen):
+    """A person's answer to a question that the agent asked; None when nobody answered in time."""
+
+    type: Literal["answer"] = "answer"
+    question_id: Id
+    question: Text
+    answer: Text | None
+    answered_by: Label | None = None
+
+
+class ActionResult(Frozen):
+    """What became of an action row, or why a message was not delivered."""
+
+    type: Literal["action_result"] = "action_result"
+    message_id: Id
+    ok: bool
+    text: Text
+
+
+class Note(Frozen):
+    """Something that the host wants the agent to know."""
+
+    type: Literal["note"] = "note"
+    text: Text
+
+
+System = Annotated[Interrupt | Clear | Answer | ActionResult | Note, Field(discriminator="type")]
+
+
+class SystemIn(Frozen):
+    """The host speaking for itself."""
+
+    system: System
+
+
+InKind = Literal["chat", "task", "webhook", "system"]
+ContentIn = ChatIn | TaskIn | WebhookIn | SystemIn
+InStatus = Literal["pending", "completed", "failed"]
+
+# ---------------------------------------------------------------- agent to host
+
+
+class ChatOut(Frozen):
+    """A reply, with files from the message's own folder under out/files."""
+
+    text: Text = ""
+    attachments: Annotated[list[Attachment], Field(max_length=MAX_ATTACHMENTS)] = []
+
+
+class AskQuestion(Frozen):
+    """Ask the people of a channel one question and wait for the answer."""
+
+    action: Literal["ask_user_question"] = "ask_user_question"
+    question_id: Id
+    title: Label
+    question: Text
+    options: Annotated[list[Label], Field(max_length=MAX_OPTIONS)] = []
+    expires_at: Millis
+
+
+Action = AskQuestion
+
+
+class ActionOut(Frozen):
+    """Something that only the host can do."""
+
+    do: Action
+
+
+OutKind = Literal["chat", "action"]
+ContentOut = ChatOut | ActionOut
+AckStatus = Literal["processing", "completed", "failed"]
+
+_IN: Final[Mapping[str, type[ContentIn]]] = {
+    "chat": ChatIn,
+    "task": TaskIn,
+    "webhook": WebhookIn,
+    "system": SystemIn,
+}
+_OUT: Final[Mapping[str, type[ContentOut]]] = {"chat": ChatOut, "action": ActionOut}
+
+
+class MessageIn(Frozen):
+    """A row of inbound.db. The host's to write; its seq is even."""
+
+    id: Id
+    seq: Seq
+    event_id: Id
+    kind: InKind
+    created_at: Millis
+    process_after: Millis | None = None
+    status: InStatus = "pending"
+    tries: Annotated[int, Field(ge=0, le=1000)] = 0
+    trigger: bool = True
+    route: Route
+    content: ContentIn
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> MessageIn:
+        """Raises pydantic's ValidationError where the row does not hold what its kind promises."""
+        content = _content(_IN, row)
+        known = {
+            k: row[k]
+            for k in ("id", "seq", "event_id", "kind", "created_at", "process_after", "status", "tries")
+        }
+        return cls(**known, trigger=bool(row["trigger"]), route=_route(row), content=content)
+
+    def to_row(self) -> dict[str, Any]:
+        """The columns of messages_in, content as JSON text."""
+        return {
+            **self.model_dump(exclude={"route", "content"}),
+            **self.route.model_dump(),
+            "content": self.content.model_dump_json(),
+        }
+
+
+class MessageOut(Frozen):
+    """A row of outbound.db. The agent's to write; its seq is odd."""
+
+    id: Id
+    seq: Seq
+    in_reply_to: Id | None = None
+    kind: OutKind
+    created_at: Millis
+    deliver_after: Millis | None = None
+    turn_id: Id | None = None
+    route: Route
+    content: ContentOut
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> MessageOut:
+        """Raises pydantic's ValidationError where the row does not hold what its kind promises."""
+        content = _content(_OUT, row)
+        known = {
+            k: row[k] for k in ("id", "seq", "in_reply_to", "kind", "created_at", "deliver_after", "turn_id")
+        }
+        return cls(**known, route=_route(row), content=content)
+
+    def to_row(self) -> dict[str, Any]:
+        """The columns of messages_out, content as JSON text."""
+        return {
+            **self.model_dump(exclude={"route", "content"}),
+            **self.route.model_dump(),
+            "content": self.content.model_dump_json(),
+        }
+
+
+class Ack(Frozen):
+    """How far the agent has come with one message: a row of processing_ack."""
+
+    message_id: Id
+    status: AckStatus
+    status_changed: Millis
+    turn_id: Id | None = None
+
+
+class Destination(Frozen):
+    """A named place that a session may write to; the agent knows the name and never the ids."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w.-]+$")]
+    display_name: Label
+    route: Route
+
+
+class Schedule(Frozen):
+    """Something that is to happen again, or once, in this session: a row of `schedules`, for the agent to know of.
+
+    `prompt` may be cut short. `recurrence` says in words when it happens; None: the host cannot tell any more.
+    It has a `next_at` exactly while it is active.
+    """
+
+    series_id: Id
+    prompt: Annotated[str, Field(max_length=MAX_SCHEDULE_CHARS)]
+    recurrence: Annotated[str, Field(max_length=MAX_SCHEDULE_CHARS)] | None
+    timezone: Label | None
+    status: Literal["active", "paused"]
+    next_at: Millis | None
+
+
+class Receipt(Frozen):
+    """What became of one message_out: a row of `delivered`, the host's answer to the agent."""
+
+    message_out_id: Id
+    seq: Seq
+    status: Literal["sent", "failed"]
+    platform_message_id: str | None = None
+    error: str | None = None
+    at: Millis
+
+
+_C = TypeVar("_C", ContentIn, ContentOut)
+
+
+def _content(table: Mapping[str, type[_C]], row: Mapping[str, Any]) -> _C:
+    model = table.get(row["kind"])
+    if model is None:
+        raise ValueError(f"unknown kind {row['kind']!r}")
+    return model.model_validate_json(row["content"])
+
+
+def _route(row: Mapping[str, Any]) -> Route:
+    return Route(channel=row["channel"], platform_id=row["platform_id"], thread_id=row["thread_id"])

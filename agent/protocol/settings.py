@@ -1,0 +1,101 @@
+"""What the host tells a runner at its start: `AgentSettings` to environment variables, and back.
+
+One variable a field, `AGENT_` and the field's name in capitals, each value JSON unless it is text. The
+environment is the whole contract: a runner has no other arguments and reads no configuration file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.protocol.schema import VERSION
+from agent.protocol.workspace import Workspace
+
+PREFIX: Final = "AGENT_"
+EXIT_LOCKED: Final = 75
+"""Exit status of a runner that found another one alive in its session (EX_TEMPFAIL)."""
+EXIT_BROKEN: Final = 76
+"""Exit status of a runner whose inbound.db or outbound.db is damaged (EX_PROTOCOL)."""
+EXIT_MISFIT: Final = 78
+"""Exit status of a runner whose settings or protocol do not fit the host's (EX_CONFIG)."""
+PROVIDERS: Final[Mapping[str, str]] = {"mock": "agent.providers.mock:MockProvider"}
+"""The providers that come with Roost, and where a runner finds them; any other is named by its class."""
+SANDBOX_FREE_PROVIDERS: Final = frozenset({"mock"})
+"""Providers that touch nothing outside the session, and so may run without a container around them."""
+
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class SettingsError(Exception):
+    """The environment does not hold valid settings; the message names the variable."""
+
+
+class AgentSettings(BaseModel):
+    """Everything that a runner needs to know. Times are milliseconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session: str
+    protocol: int = VERSION
+    assistant_name: str = "Roost"
+    provider: str = "mock"
+    provider_options: dict[str, Any] = {}
+    model: str | None = None
+    effort: str | None = None
+    instructions: str | None = None
+    inbox: Path
+    bell_dir: Path
+    outbox: Path
+    home: Path
+    work: Path
+    directories: list[Path] = []
+    idle_ms: int = Field(default=20_000, ge=0)
+    claim_ms: int = Field(default=50, ge=0)
+    poll_idle_ms: int = Field(default=1_000, gt=0)
+    poll_active_ms: int = Field(default=500, gt=0)
+    poll_slow_ms: int = Field(default=5_000, gt=0)
+    abandoned_ms: int = Field(default=900_000, gt=0)
+    log_level: LogLevel = "INFO"
+
+    @property
+    def workspace(self) -> Workspace:
+        """The session's folders as this runner sees them."""
+        return Workspace(self.inbox, self.bell_dir, self.outbox, self.home, self.work)
+
+    def to_env(self) -> dict[str, str]:
+        """The environment variables from which `from_env` makes an equal object."""
+        fields = self.model_dump(mode="json")
+        return {PREFIX + name.upper(): _text(value) for name, value in fields.items() if value is not None}
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> AgentSettings:
+        """Raises SettingsError naming the variable that is missing, unknown or malformed."""
+        fields: dict[str, Any] = {}
+        for variable, text in env.items():
+            if not variable.startswith(PREFIX):
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in cls.model_fields:
+                raise SettingsError(f"{variable} is not a setting")
+            try:
+                fields[name] = text if cls.model_fields[name].annotation in _PLAIN else json.loads(text)
+            except json.JSONDecodeError as exc:
+                raise SettingsError(f"{variable} is not JSON: {exc}") from exc
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            raise SettingsError(f"{PREFIX}{str(first['loc'][0]).upper()}: {first['msg']}") from exc
+
+
+_PLAIN: Final = (str, str | None, Path, LogLevel)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,189 @@
+"""The service as an adapter sees it: `FakeHost` records, `ScriptedHost` also takes turns like a mock agent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from adapters.base import (
+    Adapter,
+    CommandInfo,
+    Event,
+    Live,
+    Outgoing,
+    OutgoingFile,
+    Question,
+    Receipt,
+    Settled,
+    Update,
+    Working,
+)
+
+TIMEOUT_SECONDS: Final = 10.0
+
+
+class FakeHost:
+    """Implements adapters.base.Host. `receipts` are handed out first; after them every event is accepted.
+
+    Files are read while `receive` runs, as the intake does, into `files[event.id][name]`.
+    """
+
+    def __init__(self, *, commands: Sequence[CommandInfo] = ()) -> None:
+        self.events: list[Event] = []
+        self.files: dict[str, dict[str, bytes]] = {}
+        self.presences: list[tuple[str, str]] = []
+        self.receipts: list[Receipt] = []
+        self._commands = commands
+        self._arrived: asyncio.Queue[Event] = asyncio.Queue()
+
+    async def receive(self, event: Event) -> Receipt:
+        self.events.append(event)
+        self.files[event.id] = {file.name: file.path.read_bytes() for file in event.files}
+        self._arrived.put_nowait(event)
+        return self.receipts.pop(0) if self.receipts else Receipt("accepted")
+
+    def present(self, channel: str, platform_id: str) -> None:
+        self.presences.append((channel, platform_id))
+
+    def commands(self) -> Sequence[CommandInfo]:
+        return self._commands
+
+    async def event(self) -> Event:
+        """The next event in the order of arrival. Raises TimeoutError."""
+        return await asyncio.wait_for(self._arrived.get(), TIMEOUT_SECONDS)
+
+
+class ScriptedHost:
+    """A host whose agent echoes, unless the message's first word is one of its verbs:
+
+    stream N [ms]   N words, ten a line, one live update each
+    flow N [ms]     the same in one line
+    slow            works until it is interrupted
+    deaf            works and heeds no interrupt
+    die             ends the service: sets `dying`
+    ask             asks a question first
+    file TEXT       a reply with a file
+    fail            a notice, and it ends badly
+    refuse          the message is not taken
+    escape          a reply full of escape sequences
+
+    `begun` gets the text of each turn as it begins.
+    """
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.begun: asyncio.Queue[str] = asyncio.Queue()
+        self.dying: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._adapter = adapter
+        self._turns: dict[str, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+        self._answered: asyncio.Queue[str] = asyncio.Queue()
+        self._out = 0
+
+    async def receive(self, event: Event) -> Receipt:
+        if event.command == "stop":
+            return self._interrupt()
+        if event.kind == "command":
+            return Receipt("accepted", f"{event.command} is fine {event.arguments or ''}".rstrip())
+        if event.kind == "answer":
+            self._answered.put_nowait(event.text)
+            return Receipt("accepted")
+        if event.text == "refuse":
+            return Receipt("refused", "You may not talk here.")
+        attached = [f"{file.name} ({len(file.path.read_bytes())} bytes)" for file in event.files]
+        task = asyncio.create_task(self._turn(event, attached))
+        self._turns[event.id] = task
+        task.add_done_callback(lambda _: self._turns.pop(event.id, None))
+        return Receipt("accepted")
+
+    def _interrupt(self) -> Receipt:
+        self._stop.set()
+        self._answered.put_nowait("nothing")
+        text = "Stopping." if self._turns else "Nothing is running."
+        return Receipt("accepted", text, {"stopped": bool(self._turns)})
+
+    def present(self, channel: str, platform_id: str) -> None:
+        """Keeps nothing, so has nothing to send again."""
+
+    def commands(self) -> Sequence[CommandInfo]:
+        return [CommandInfo("status", "how it is doing")]
+
+    async def close(self) -> None:
+        """Ends the turns that still run."""
+        for task in list(self._turns.values()):
+            task.cancel()
+        await asyncio.gather(*self._turns.values(), return_exceptions=True)
+
+    async def _turn(self, event: Event, attached: Sequence[str]) -> None:
+        turn_id = f"turn-{event.id}"
+        self._stop.clear()
+        self.begun.put_nowait(event.text)
+        await self._show(Working(event.route, on=True))
+        ok = True
+        verb, _, rest = event.text.partition(" ")
+        match verb:
+            case "stream" | "flow":
+                text = await self._stream(event, turn_id, rest, a_line=10 if verb == "stream" else 0)
+                await self._reply(event, turn_id, text)
+            case "slow":
+                await self._show(Working(event.route, on=True, progress="Bash: ls"))
+                await self._stop.wait()
+                await self._reply(event, turn_id, "Stopped.", notice=True)
+                ok = False
+            case "deaf":
+                await asyncio.get_running_loop().create_future()
+            case "die":
+                self.dying.set_result(None)
+            case "ask":
+                question = Question("q1", "Colour", "Which one?", ["Red", "Green"])
+                await self._reply(event, turn_id, "", question=question)
+                await self._reply(event, turn_id, f"You chose {await self._answered.get()}.")
+            case "file":
+                file = OutgoingFile("notes.txt", "text/plain", rest.encode())
+                await self._reply(event, turn_id, "Here it is.", file=file)
+            case "fail":
+                await self._reply(event, turn_id, "That went wrong.", notice=True)
+                ok = False
+            case "escape":
+                await self._reply(event, turn_id, "\x1b[31mred\x1b[0m \x1b]0;title\x07\x9b2Jend\x07")
+            case _:
+                with_files = f" with {', '.join(attached)}" if attached else ""
+                await self._reply(event, turn_id, f"echo: {event.text}{with_files}")
+        await self._show(Settled(event.route, event.id, turn_id, ok))
+        await self._show(Working(event.route, on=False))
+
+    async def _stream(self, event: Event, turn_id: str, order: str, *, a_line: int) -> str:
+        count, _, pause = order.partition(" ")
+        text = ""
+        for number in range(int(count)):
+            text += f"word{number}" + ("\n" if a_line and number % a_line == a_line - 1 else " ")
+            await self._show(Live(event.route, turn_id, text))
+            await asyncio.sleep(int(pause or 0) / 1000)
+        return text.strip()
+
+    async def _reply(
+        self,
+        event: Event,
+        turn_id: str,
+        text: str,
+        *,
+        notice: bool = False,
+        file: OutgoingFile | None = None,
+        question: Question | None = None,
+    ) -> None:
+        self._out += 1
+        outgoing = Outgoing(
+            id=f"out-{self._out}",
+            route=event.route,
+            text=text,
+            files=[file] if file else [],
+            question=question,
+            answers=event.id,
+            turn_id=turn_id,
+            notice=notice,
+        )
+        for part in self._adapter.render(outgoing):
+            await self._adapter.send(part)
+
+    async def _show(self, update: Update) -> None:
+        await self._adapter.show(update)
