@@ -1,0 +1,84 @@
+"""The runner: `python -m agent`, told everything by environment variables (agent/protocol/settings.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import closing
+from typing import Final
+
+from agent import providers, tools
+from agent.desk import Desk
+from agent.loop import Loop
+from agent.protocol import bell
+from agent.protocol.clock import now_ms
+from agent.protocol.mailbox import AgentEnd, MailboxBroken, MailboxError, SessionLocked
+from agent.protocol.schema import VERSION
+from agent.protocol.settings import EXIT_BROKEN, EXIT_LOCKED, EXIT_MISFIT, AgentSettings, SettingsError
+from agent.providers.base import ProviderError, ProviderOptions
+
+LEAVE_SECONDS: Final = 3
+"""How long a provider may take to let go; then SIGALRM ends the process."""
+
+_log = logging.getLogger("roost.runner")
+
+
+async def serve(settings: AgentSettings, end: AgentEnd) -> None:
+    """Answers messages until SIGTERM. Raises ProviderError, MailboxError."""
+    desk = Desk(end, settings.workspace, now_ms, lambda: loop.ring(bell.Changed()))
+    options = ProviderOptions(
+        assistant_name=settings.assistant_name,
+        additional_directories=settings.directories,
+        model=settings.model,
+        effort=settings.effort,
+        tools=tools.build(desk),
+        extra=settings.provider_options,
+    )
+    provider = providers.create(settings.provider, options)
+    loop = Loop(end, provider, settings, desk)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, loop.stop)
+    try:
+        await loop.run()
+    finally:
+        # Nothing that a provider still holds on to may keep a session that is over.
+        signal.alarm(LEAVE_SECONDS)
+        await provider.aclose()
+
+
+def main() -> int:
+    """Exit status: 0 left when told to, 75 another runner is alive, 76 the session's files are damaged, 78 the
+    settings do not fit, 1 failed."""
+    # A provider that prints must not write where somebody may be parsing.
+    os.dup2(2, 1)
+    try:
+        settings = AgentSettings.from_env(os.environ)
+    except SettingsError as exc:
+        sys.stderr.write(f"roost runner: {exc}\n")
+        return EXIT_MISFIT
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if settings.protocol != VERSION:
+        _log.error(
+            "the host speaks protocol %d, this runner %d: rebuild the image", settings.protocol, VERSION
+        )
+        return EXIT_MISFIT
+    try:
+        with closing(AgentEnd(settings.workspace)) as end:
+            asyncio.run(serve(settings, end))
+    except SessionLocked as exc:
+        _log.error("%s", exc)
+        return EXIT_LOCKED
+    except MailboxBroken as exc:
+        _log.error("the session's files are damaged: %s", exc)
+        return EXIT_BROKEN
+    except (ProviderError, MailboxError, OSError) as exc:
+        _log.error("the session cannot go on: %s", exc)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

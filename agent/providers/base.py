@@ -1,0 +1,186 @@
+"""The interface between Roost and whatever thinks: nothing specific to one SDK leaks above it.
+
+A provider is made once per runner from `ProviderOptions`. Each `query` opens a conversation with it: more
+prompts are pushed in while it runs, its events come out, `end` lets it finish and `abort` stops it. A
+provider may keep a client alive between queries; its state belongs to one session and is shared with none.
+
+    ProviderError               the provider could not be made or could not start a query
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from agent.protocol.messages import Attachment
+
+ErrorClass = Literal[
+    "quota", "auth", "overloaded", "network", "budget", "invalid_session", "interrupted", "unknown"
+]
+
+
+class ProviderError(Exception):
+    """Raised when a provider cannot be made or cannot start a query; the text is fit for a person."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What goes in. `native` marks a slash command that the host parsed and let through; `text` is
+    data otherwise and never expanded. Attachments lie at `directory`/`attachment.path`."""
+
+    text: str
+    attachments: Sequence[tuple[Attachment, Path]] = ()
+    native: bool = False
+
+
+@dataclass(frozen=True)
+class SystemContext:
+    """What the provider is told about itself, appended to its own system prompt."""
+
+    instructions: str | None = None
+
+
+@dataclass(frozen=True)
+class QueryInput:
+    """The opening of a query. `continuation` is the provider's own opaque token of an earlier one."""
+
+    prompt: Prompt
+    continuation: str | None
+    cwd: Path
+    system_context: SystemContext = SystemContext()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a result cost: tokens, US dollars, milliseconds. For display; what is billed is counted elsewhere."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float | None = None
+    model: str | None = None
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Init:
+    """The query has begun; `continuation` resumes it later. The first event but for activity."""
+
+    continuation: str
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A piece of the answer as it is being written."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """One answer, whole. `answered` is how many of the prompts given so far, oldest first, it has used
+    up; None means all of them."""
+
+    text: str | None
+    usage: Usage = Usage()
+    answered: int | None = None
+
+
+@dataclass(frozen=True)
+class Error:
+    """The prompts given so far will not be answered. The query may be used on only if it is not over."""
+
+    message: str
+    retryable: bool = False
+    classification: ErrorClass = "unknown"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the provider is doing, in words that a person can read."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Something happened underneath. The sign of life: it comes with every event of the SDK."""
+
+
+Event = Init | Delta | Result | Error | Progress | Activity
+
+
+class Tool(Protocol):
+    """One tool, offered to the provider by whatever road it has for tools."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The JSON Schema of the arguments."""
+
+    async def __call__(self, arguments: Mapping[str, Any]) -> str:
+        """What the provider is told. Bad arguments are answered, not raised."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a provider must stop. None: where it likes."""
+
+    max_turns: int | None = None
+    max_budget_usd: float | None = None
+
+
+@dataclass(frozen=True)
+class ProviderOptions:
+    """What a provider is made from; `extra` holds the options that only this provider knows."""
+
+    assistant_name: str = "Roost"
+    mcp_servers: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    additional_directories: Sequence[Path] = ()
+    model: str | None = None
+    effort: str | None = None
+    limits: Limits = Limits()
+    tools: Sequence[Tool] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AgentQuery(Protocol):
+    """A running conversation with a provider."""
+
+    @property
+    def events(self) -> AsyncIterator[Event]:
+        """Ends after `end` or `abort`, once what was begun is finished. Raises whatever breaks."""
+
+    def push(self, prompt: Prompt) -> None:
+        """Adds a prompt while the query runs. After `end` or `abort` it raises ProviderError."""
+
+    def end(self) -> None:
+        """No more prompts: what was pushed is answered, then `events` ends. The client may stay warm."""
+
+    async def abort(self) -> None:
+        """Stops the answer now; `events` ends. The provider stays usable."""
+
+
+class AgentProvider(Protocol):
+    """Something that answers prompts."""
+
+    @property
+    def supports_native_slash_commands(self) -> bool: ...
+
+    def query(self, query: QueryInput) -> AgentQuery:
+        """Opens a query. Raises ProviderError."""
+
+    def is_session_invalid(self, error: BaseException | Error) -> bool:
+        """Whether this failure means that the continuation is gone and a fresh start would help."""
+
+    async def aclose(self) -> None:
+        """Lets go of the client. Absent is success."""

@@ -1,0 +1,96 @@
+"""What a tool is made of: parameters that a model can fill in, and the desk that it acts through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent.protocol.clock import Clock
+from agent.protocol.messages import Answer, ContentOut, OutKind, Route
+from agent.protocol.workspace import Workspace
+
+
+class Desk(Protocol):
+    """The running turn, as far as its tools are concerned."""
+
+    @property
+    def origin(self) -> Route:
+        """Where the running turn was asked for."""
+
+    @property
+    def destinations(self) -> Mapping[str, Route]:
+        """The other places that may be written to, by name."""
+
+    @property
+    def workspace(self) -> Workspace: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def new_id(self) -> str:
+        """An id for a message or a question to come."""
+
+    def send(self, content: ContentOut, *, kind: OutKind, route: Route, message_id: str | None = None) -> int:
+        """Writes the row at once and returns its seq. What it raises ends the turn."""
+
+    async def answer(self, question_id: str, deadline_ms: int) -> Answer | None:
+        """Waits for the answer until `deadline_ms`, in epoch milliseconds; None when there was none."""
+
+
+class Parameters(BaseModel):
+    """The arguments of a tool. An argument that nobody knows is a mistake worth telling the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+class Refused(Exception):
+    """Raised within a tool to answer the model that it cannot be done; the text says what to do instead."""
+
+
+@dataclass(frozen=True)
+class Tool(Generic[P]):
+    """A providers.base.Tool over a function of checked parameters."""
+
+    name: str
+    description: str
+    arguments: type[P]
+    run: Callable[[P], Awaitable[str]]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The JSON Schema of the arguments."""
+        return self.arguments.model_json_schema()
+
+    async def __call__(self, arguments: Mapping[str, Any]) -> str:
+        """What became of it, in words for the model; bad arguments are answered as well."""
+        try:
+            given = self.arguments.model_validate(dict(arguments))
+        except ValidationError as exc:
+            faults = "; ".join(f"{_place(error['loc'])}: {error['msg']}" for error in exc.errors())
+            return f"{self.name} was not done: its arguments do not fit. {faults}. Call it again."
+        try:
+            return await self.run(given)
+        except Refused as exc:
+            return f"{self.name} was not done. {exc}"
+
+
+def destination(desk: Desk, to: str | None) -> Route:
+    """The route of the place called `to`; None is whoever asked. Raises Refused listing the known names."""
+    if to is None:
+        return desk.origin
+    if to not in desk.destinations:
+        known = ", ".join(sorted(desk.destinations)) or "none"
+        raise Refused(
+            f"There is no destination {to!r}. Known: {known}; leave `to` out to write to whoever asked."
+        )
+    return desk.destinations[to]
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in loc) or "arguments"

@@ -1,0 +1,191 @@
+"""The turns of one query: what was asked, how far it is, and how it is answered.
+
+A turn is a group of messages that went in as one prompt; its answer and its acks are committed together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent import routing
+from agent.desk import Desk
+from agent.protocol import bell
+from agent.protocol.mailbox import AgentEnd, Draft
+from agent.protocol.messages import MAX_TEXT_CHARS, AckStatus, ChatOut, MessageIn, Route
+
+STOPPED: Final = "(Stopped.)"
+LIVE_SECONDS: Final = 0.02
+"""How often live text goes out: words come faster than anybody reads, and a frame costs more than its words."""
+
+
+@dataclass
+class Turn:
+    """The messages of one prompt, asked at `begun` on the event loop's clock, in seconds.
+
+    `extra` are rows that will be done with when it is answered; `held` says that its claim is on disk.
+    """
+
+    messages: list[MessageIn]
+    begun: float
+    extra: list[str] = field(default_factory=list)
+    held: bool = False
+
+    @property
+    def id(self) -> str:
+        """The id of the oldest message that asked for it; a retry has the same."""
+        return next(message.id for message in self.messages if message.trigger)
+
+    @property
+    def asked_by(self) -> str:
+        """The id of the newest message that asked: that is the one people see answered."""
+        return [message.id for message in self.messages if message.trigger][-1]
+
+    def acks(self) -> dict[str, AckStatus]:
+        """What is to be acknowledged together with the answer."""
+        return dict.fromkeys([*(message.id for message in self.messages), *self.extra], "completed")
+
+
+class Turns:
+    """Oldest first. The one whose answer is written now is `current`, and stays so until the next begins."""
+
+    def __init__(
+        self,
+        end: AgentEnd,
+        desk: Desk,
+        ring: Callable[[bell.AgentFrame], None],
+        *,
+        origin: Route,
+        destinations: Mapping[str, Route],
+        first: Turn,
+    ) -> None:
+        self._end = end
+        self._desk = desk
+        self._ring = ring
+        self._origin = origin
+        self._destinations = destinations
+        self._open: deque[Turn] = deque()
+        self.foreword = ""
+        """Stands before the next answer."""
+        self._resting: asyncio.TimerHandle | None = None
+        self._sent = 0
+        self._unanswered = self._unsent = ""
+        self.append(first)
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def __iter__(self) -> Iterator[Turn]:
+        return iter(self._open)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def taken(self) -> set[str]:
+        """The ids of all rows that are done with when everything is answered."""
+        return {message_id for turn in self._open for message_id in turn.acks()}
+
+    def append(self, turn: Turn) -> None:
+        """One more was asked."""
+        self._open.append(turn)
+        if len(self._open) == 1:
+            self._begin()
+
+    def merge(self) -> None:
+        """All that is open becomes one turn, to be asked again from the beginning."""
+        turns, self._open = self._open, deque()
+        messages = [message for turn in turns for message in turn.messages]
+        self.append(Turn(messages, turns[0].begun, [row for turn in turns for row in turn.extra]))
+
+    def hold(self, begun_before: float) -> None:
+        """Claims on disk what has lasted. Raises MailboxError."""
+        for turn in self._open:
+            if not turn.held and turn.begun <= begun_before:
+                self._end.hold(turn.acks(), turn_id=turn.id)
+                turn.held = True
+                self.say_active()
+
+    def stream(self, delta: str) -> None:
+        """More of the current answer, live for whoever asked: the first words at once, the rest in bunches."""
+        text = self._live.feed(delta)
+        self._unanswered += text
+        self._unsent += text
+        if self._resting is None:
+            self._send_live()
+
+    def _send_live(self) -> None:
+        self._resting = None
+        text, self._unsent = self._unsent, ""
+        if not text or not self._open:
+            return
+        for start in range(0, len(text), bell.MAX_LIVE_CHARS):
+            piece = text[start : start + bell.MAX_LIVE_CHARS]
+            self._ring(bell.LiveText(turn_id=self.current.id, offset=self._sent, text=piece))
+            self._sent += len(piece)
+        self._resting = asyncio.get_running_loop().call_later(LIVE_SECONDS, self._send_live)
+
+    def answer(self, text: str, count: int | None) -> None:
+        """Answers the oldest `count` turns, None being all of them; with 0 it says more without ending any.
+        What comes after the last was answered belongs to that one. Raises MailboxError."""
+        replies = routing.address(self.foreword + text, self._origin, self._destinations)
+        self.foreword = ""
+        drafts = [draft for reply in replies for draft in self._drafts(reply.text, reply.route)]
+        self._commit(drafts, len(self._open) if count is None else count)
+
+    def stop(self) -> None:
+        """Answers everything with what was written until now. Raises MailboxError."""
+        text = f"{self._unanswered}\n\n{STOPPED}".strip()
+        self._commit(self._drafts(text, self._origin), len(self._open))
+
+    def give_up(self, why: str) -> None:
+        """Answers the oldest turn with `why`; what was asked after it stays pending, for another query.
+        Raises MailboxError."""
+        self._commit(self._drafts(why, self._origin), 1)
+        self._open.clear()
+
+    def say_active(self, *, progress: str | None = None) -> None:
+        """Lets the host know that the current turn goes on."""
+        if self._open:
+            self._ring(bell.Activity(turn_id=self.current.id, progress=progress))
+
+    def _begin(self) -> None:
+        self.current = self._open[0]
+        self._live = routing.LiveText(self._destinations)
+        self._unanswered = self._unsent = ""
+        self._sent = 0
+        self._rest()
+        self._desk.open(self._origin, turn_id=self.current.id, reply_to=self.current.asked_by)
+
+    def _rest(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+
+    def _drafts(self, text: str, route: Route) -> list[Draft]:
+        """A text that is longer than a message may be becomes several."""
+        return [
+            Draft(
+                ChatOut(text=text[start : start + MAX_TEXT_CHARS]),
+                "chat",
+                route,
+                in_reply_to=self.current.asked_by,
+                turn_id=self.current.id,
+            )
+            for start in range(0, len(text), MAX_TEXT_CHARS)
+        ]
+
+    def _commit(self, drafts: Sequence[Draft], count: int) -> None:
+        """Replies, and the acks of the oldest `count` turns."""
+        turn_id = self.current.id
+        answered = [self._open.popleft() for _ in range(min(count, len(self._open)))]
+        acks = {message_id: status for turn in answered for message_id, status in turn.acks().items()}
+        if acks or drafts:
+            self._end.finish(acks, drafts, turn_id=turn_id)
+        # The whole answer is on its way: what was not shown of it yet need not be.
+        self._unanswered = self._unsent = ""
+        self._ring(bell.Changed())
+        if self._open:
+            self._begin()

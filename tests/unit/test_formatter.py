@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent import formatter
+from agent.protocol.messages import (
+    ActionResult,
+    Answer,
+    Attachment,
+    ChatIn,
+    Clear,
+    ContentIn,
+    Destination,
+    InKind,
+    Interrupt,
+    MessageIn,
+    Note,
+    Quote,
+    Route,
+    SystemIn,
+    TaskIn,
+    WebhookIn,
+)
+from agent.providers.base import Prompt
+
+ROUTE = Route(channel="discord", platform_id="PLATFORM-ID", thread_id="THREAD-ID")
+AT_MS = 1_795_365_720_000
+AT = "2026-11-22T16:42:00Z"
+KINDS: dict[type[ContentIn], InKind] = {
+    ChatIn: "chat",
+    TaskIn: "task",
+    WebhookIn: "webhook",
+    SystemIn: "system",
+}
+
+
+def row(content: ContentIn, *, seq: int = 4, trigger: bool = True, created_at: int = AT_MS) -> MessageIn:
+    return MessageIn(
+        id=f"m{seq}",
+        seq=seq,
+        event_id=f"EVENT-ID-{seq}",
+        kind=KINDS[type(content)],
+        created_at=created_at,
+        trigger=trigger,
+        route=ROUTE,
+        content=content,
+    )
+
+
+def prompt(*messages: MessageIn) -> Prompt:
+    return formatter.prompt(messages, files=lambda message_id: Path("/in/files") / message_id)
+
+
+def tree(document: Prompt) -> ET.Element:
+    root = ET.fromstring(document.text)  # noqa: S314  # it is our own
+    assert root.tag == "messages"
+    return root
+
+
+def parsed(*contents: ContentIn) -> list[ET.Element]:
+    return list(tree(prompt(*(row(content) for content in contents))))
+
+
+def test_a_message() -> None:
+    assert prompt(row(ChatIn(sender="Ada", text="Is it <b>up</b>?"))).text == (
+        f'<messages>\n<message id="4" time="{AT}" from="Ada">Is it &lt;b&gt;up&lt;/b&gt;?</message>\n</messages>'
+    )
+
+
+def test_a_message_with_what_it_replies_to_and_brings() -> None:
+    content = ChatIn(
+        sender="Ada",
+        text="See this",
+        reply_to=Quote(sender="Bob", text="Which?"),
+        attachments=[
+            Attachment(name="my notes.txt", media_type="text/plain", size=12, path="notes"),
+            Attachment(name="b", size=0, path="b"),
+        ],
+    )
+    (message,) = parsed(content)
+    assert message.text == "See this"
+    reply, first, second = message
+    assert (reply.tag, reply.attrib, reply.text) == ("reply-to", {"from": "Bob"}, "Which?")
+    assert first.tag == second.tag == "attachment"
+    assert first.attrib == {
+        "name": "my notes.txt",
+        "type": "text/plain",
+        "size": "12",
+        "path": "/in/files/m4/notes",
+    }
+    assert prompt(row(content)).attachments == [(a, Path("/in/files/m4")) for a in content.attachments]
+
+
+def test_the_other_kinds() -> None:
+    contents: list[ContentIn] = [
+        TaskIn(prompt="water", series="plants"),
+        TaskIn(prompt="once"),
+        WebhookIn(source="ci", payload={"ok": [True, "ü"]}),
+        SystemIn(system=Answer(question_id="q", question="Now?", answer="Yes", answered_by="Ada")),
+        SystemIn(system=Answer(question_id="q", question="Now?", answer=None)),
+        SystemIn(system=ActionResult(message_id="m9", ok=False, text="not allowed")),
+        SystemIn(system=Note(text="psst")),
+    ]
+    common = {"id": "4", "time": AT}
+    answer = {**common, "type": "answer", "question": "Now?"}
+    assert [(each.tag, each.attrib, each.text) for each in parsed(*contents)] == [
+        ("task", {**common, "series": "plants"}, "water"),
+        ("task", common, "once"),
+        ("webhook", {**common, "source": "ci"}, '{"ok": [true, "ü"]}'),
+        ("system", {**answer, "from": "Ada"}, "Yes"),
+        ("system", answer, "Nobody answered in time."),
+        ("system", {**common, "type": "action_result", "ok": "false"}, "not allowed"),
+        ("system", {**common, "type": "note"}, "psst"),
+    ]
+
+
+def test_control_rows_leave_no_trace() -> None:
+    assert parsed(SystemIn(system=Interrupt()), SystemIn(system=Clear())) == []
+
+
+def test_context_comes_first() -> None:
+    root = tree(
+        prompt(
+            row(ChatIn(sender="Ada", text="one"), seq=2, trigger=False),
+            row(ChatIn(sender="Ada", text="two"), seq=4),
+            row(ChatIn(sender="Ada", text="three"), seq=6, trigger=False),
+        )
+    )
+    context, asked = root
+    assert context.tag == "context"
+    assert [each.text for each in context] == ["one", "three"]
+    assert asked.text == "two"
+
+
+def test_a_lone_native_command_is_passed_untouched() -> None:
+    command = ChatIn(sender="Ada", text="/compact <all> & more", native=True)
+    assert prompt(row(command)) == Prompt("/compact <all> & more", [], native=True)
+
+
+def test_a_native_command_in_company_is_data() -> None:
+    command = ChatIn(sender="Ada", text="/compact", native=True)
+    both = prompt(row(command), row(ChatIn(sender="Bob", text="hi")))
+    assert not both.native
+    assert [each.text for each in tree(both)] == ["/compact", "hi"]
+
+
+def test_no_platform_id_reaches_the_agent() -> None:
+    contents: list[ContentIn] = [
+        ChatIn(sender="Ada", text="hi"),
+        TaskIn(prompt="p"),
+        SystemIn(system=Answer(question_id="EVENT-ID-q", question="?", answer="!")),
+        SystemIn(system=ActionResult(message_id="EVENT-ID-m", ok=True, text="done")),
+    ]
+    text = prompt(*(row(content) for content in contents)).text
+    place = Destination(name="ops", display_name="#ops", route=ROUTE)
+    assert not re.search("PLATFORM-ID|THREAD-ID|EVENT-ID", text + formatter.instructions("R", [place], None))
+
+
+def test_a_date_beyond_the_calendar() -> None:
+    text = prompt(row(ChatIn(sender="A", text="x"), created_at=2**53)).text
+    assert 'time="9999-12-31T23:59:59Z"' in text
+
+
+NASTY = [
+    *"<>&\"'\r\n\t\0\x0b\x7f\x85\u2028\ufffe\uffff",
+    "]]>",
+    "<!--",
+    "&#60;",
+    "</message>",
+    '" type="note">',
+]
+# Not st.text, which would draw the few that matter as rarely as any other character.
+ANY_TEXT = st.lists(st.sampled_from(NASTY) | st.characters(codec="utf-8"), max_size=20).map("".join)
+LABEL = ANY_TEXT.filter(bool)
+
+
+def held(text: str) -> str:
+    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+
+
+def chat(text: str, label: str) -> tuple[ContentIn, list[str]]:
+    content = ChatIn(
+        sender=label,
+        text=text,
+        reply_to=Quote(sender=label, text=text),
+        attachments=[Attachment(name=label, media_type=label, size=1, path="a")],
+    )
+    return content, [label, text, label, text, label, label]
+
+
+MAKERS: list[Callable[[str, str], tuple[ContentIn, list[str]]]] = [
+    chat,
+    lambda text, label: (TaskIn(prompt=text, series=label), [text, label]),
+    lambda text, label: (
+        WebhookIn(source=label, payload=[text, {text: 1}]),
+        [label, json.dumps([text, {text: 1}], ensure_ascii=False)],
+    ),
+    lambda text, label: (
+        SystemIn(system=Answer(question_id="q", question=text, answer=text, answered_by=label)),
+        [text, text, label],
+    ),
+    lambda text, label: (SystemIn(system=ActionResult(message_id="m", ok=True, text=text)), [text]),
+    lambda text, label: (SystemIn(system=Note(text=text)), [text]),
+]
+
+
+@pytest.mark.parametrize("maker", range(len(MAKERS)))
+@settings(deadline=None)
+@given(text=ANY_TEXT, label=LABEL)
+def test_any_text_comes_through_and_makes_no_element(maker: int, text: str, label: str) -> None:
+    content, texts = MAKERS[maker](text, label)
+    plain, _ = MAKERS[maker]("x", "x")
+    (element,) = parsed(content)
+    (shape,) = parsed(plain)
+    assert [(each.tag, set(each.attrib)) for each in element.iter()] == [
+        (each.tag, set(each.attrib)) for each in shape.iter()
+    ]
+    found = [value for each in element.iter() for value in (each.text or "", *each.attrib.values())]
+    for wanted in texts:
+        assert held(wanted) in found
+
+
+def test_a_lone_surrogate_of_a_payload_is_replaced() -> None:
+    (element,) = parsed(WebhookIn(source="s", payload="\ud800"))
+    assert element.text == '"\ufffd"'
+
+
+@settings(deadline=None)
+@given(name=LABEL, shown=LABEL)
+def test_instructions_name_the_places_on_a_line_each(name: str, shown: str) -> None:
+    places = [Destination(name=each, display_name=shown, route=ROUTE) for each in ("ops", "dev.team")]
+    lines = formatter.instructions(name, places, None).splitlines()
+    assert [line.split(":")[0] for line in lines[-2:]] == ["- ops", "- dev.team"]
+
+
+def test_instructions() -> None:
+    place = Destination(name="ops", display_name="#operations", route=ROUTE)
+    text = formatter.instructions("Rook", [place], "  Be brief.\n")
+    assert text.startswith("You are Rook,")
+    assert '<message to="name">...</message>' in text and "<internal>...</internal>" in text
+    assert "\n- ops: #operations\n\nBe brief." in text
+    assert text.endswith("Be brief.")
+
+
+def test_instructions_without_other_places_offer_none() -> None:
+    assert "<message to=" not in formatter.instructions("Rook", [], None)

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.protocol.messages import ActionOut, Answer, AskQuestion, Attachment, ChatOut, Route
+from agent.providers.base import Tool
+from agent.tools import build
+from agent.tools.messages import MAX_FILE_BYTES, MAX_NAME_BYTES, safe_name
+from tests.fakes.desk import NOW_MS, OPS, ORIGIN, FakeDesk, Sent
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> FakeDesk:
+    return FakeDesk(tmp_path)
+
+
+def tool(desk: FakeDesk, name: str) -> Tool:
+    return {each.name: each for each in build(desk)}[name]
+
+
+async def call(desk: FakeDesk, name: str, **arguments: Any) -> str:
+    return await tool(desk, name)(arguments)
+
+
+def files(desk: FakeDesk) -> list[Path]:
+    return [path for path in desk.workspace.outbox.rglob("*") if path.is_file()]
+
+
+def test_tools_describe_themselves(desk: FakeDesk) -> None:
+    tools = build(desk)
+    assert [each.name for each in tools] == ["send_message", "send_file", "ask_user_question"]
+    for each in tools:
+        assert each.description
+        assert each.parameters["type"] == "object"
+        assert each.parameters["additionalProperties"] is False
+    assert tools[2].parameters["required"] == ["title", "question"]
+    assert "origin-id" not in repr([(each.description, each.parameters) for each in tools])
+
+
+async def test_a_message_goes_to_the_origin(desk: FakeDesk) -> None:
+    assert await call(desk, "send_message", text="still looking") == "Sent as message #1."
+    assert desk.sent == [Sent(ChatOut(text="still looking"), "chat", ORIGIN, None)]
+
+
+async def test_a_message_goes_to_a_destination(desk: FakeDesk) -> None:
+    await call(desk, "send_message", text="deploying", to="ops")
+    assert desk.sent[0].route == OPS
+
+
+async def test_the_origin_is_that_of_the_call(desk: FakeDesk) -> None:
+    send = tool(desk, "send_message")
+    desk.origin = Route(channel="terminal", platform_id="another")
+    await send({"text": "x"})
+    assert desk.sent[0].route.platform_id == "another"
+
+
+@pytest.mark.parametrize("name", ["send_message", "send_file"])
+async def test_an_unknown_destination_is_answered_with_the_known_ones(desk: FakeDesk, name: str) -> None:
+    arguments = {"text": "x", "to": "nowhere"} | ({"path": "a.txt"} if name == "send_file" else {})
+    answer = await call(desk, name, **arguments)
+    assert "'nowhere'" in answer and "Known: ops" in answer
+    assert "ops-id" not in answer
+    assert desk.sent == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "hint"),
+    [
+        ("send_message", {}, "text: Field required"),
+        ("send_message", {"text": ""}, "text: "),
+        ("send_message", {"text": "\ud800"}, "text: "),
+        ("send_message", {"text": "x", "channel": "C1"}, "channel: "),
+        ("send_file", {"path": 7}, "path: "),
+        ("ask_user_question", {"title": "t", "question": "q", "options": "yes"}, "options: "),
+        ("ask_user_question", {"title": "t", "question": "q", "options": [""] * 2}, "options.1: "),
+        ("ask_user_question", {"title": "t", "question": "q", "timeout_seconds": 0}, "timeout_seconds: "),
+    ],
+)
+async def test_bad_arguments_are_answered(
+    desk: FakeDesk, name: str, arguments: dict[str, Any], hint: str
+) -> None:
+    answer = await call(desk, name, **arguments)
+    assert answer.startswith(f"{name} was not done")
+    assert hint in answer
+    assert desk.sent == []
+
+
+async def test_a_file_is_copied_beside_its_row(desk: FakeDesk) -> None:
+    (desk.workspace.work / "notes.txt").write_text("twelve bytes")
+    answer = await call(desk, "send_file", path="notes.txt", text="here", to="ops")
+    assert answer == "Sent notes.txt (12 bytes) as message #1."
+    attachment = Attachment(name="notes.txt", media_type="text/plain", size=12, path="notes.txt")
+    assert desk.sent == [Sent(ChatOut(text="here", attachments=[attachment]), "chat", OPS, "id-1")]
+    assert (desk.workspace.sent("id-1") / "notes.txt").read_text() == "twelve bytes"
+
+
+async def test_a_file_is_in_place_and_synced_before_its_row(
+    desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk.workspace.work / "a").write_text("a")
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        assert desk.sent == []
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    await call(desk, "send_file", path="a")
+    folder = desk.workspace.sent("id-1")
+    assert synced == [str(path) for path in (folder / "a", folder, folder.parent, folder.parent.parent)]
+    assert len(desk.sent) == 1
+
+
+async def test_a_file_is_sent_as_it_was(desk: FakeDesk, tmp_path: Path) -> None:
+    source = tmp_path / "elsewhere.txt"
+    source.write_text("before")
+    await call(desk, "send_file", path=str(source))
+    source.write_text("after!")
+    assert (desk.workspace.sent("id-1") / "elsewhere.txt").read_text() == "before"
+
+
+async def test_a_new_name_cannot_leave_the_folder(desk: FakeDesk) -> None:
+    (desk.workspace.work / "a").write_text("a")
+    await call(desk, "send_file", path="a", filename="../../../etc/passwd\n")
+    assert files(desk) == [desk.workspace.sent("id-1") / "_.._.._etc_passwd_"]
+
+
+async def test_a_file_at_the_limit_is_sent_and_one_beyond_is_not(desk: FakeDesk) -> None:
+    for name, size in (("fits", MAX_FILE_BYTES), ("large", MAX_FILE_BYTES + 1)):
+        with (desk.workspace.work / name).open("wb") as file:
+            file.truncate(size)
+    assert f"({MAX_FILE_BYTES} bytes)" in await call(desk, "send_file", path="fits")
+    assert "larger than 25 MiB" in await call(desk, "send_file", path="large")
+    assert len(desk.sent) == 1
+    assert [path.name for path in files(desk)] == ["fits"]
+    assert not desk.workspace.sent("id-2").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("gone", "No such file"), (".", "not a regular file"), ("fifo", "not a regular file"), ("a\0b", "null")],
+)
+async def test_what_cannot_be_sent_is_answered(desk: FakeDesk, path: str, reason: str) -> None:
+    os.mkfifo(desk.workspace.work / "fifo")
+    async with asyncio.timeout(10):
+        answer = await call(desk, "send_file", path=path)
+    assert answer.startswith("send_file was not done.") and reason in answer
+    assert desk.sent == [] and files(desk) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("report.pdf", "report.pdf"),
+        ("Bericht März.pdf", "Bericht März.pdf"),
+        ("..", "file"),
+        ("", "file"),
+        ("a/b\\c:d", "a_b_c_d"),
+        ("nul\0\ud800\n.txt", "nul___.txt"),
+        (".hidden. ", "hidden"),
+        ("ä" * 300 + ".tar", "ä" * 98 + ".tar"),
+        ("x." + "y" * 300, "x." + "y" * 198),
+    ],
+)
+def test_safe_names(name: str, safe: str) -> None:
+    assert safe_name(name) == safe
+    assert len(safe.encode()) <= MAX_NAME_BYTES
+
+
+async def test_a_question_is_asked_where_the_turn_came_from(desk: FakeDesk) -> None:
+    desk.replies = [Answer(question_id="id-1", question="Now?", answer="Yes", answered_by="Ada")]
+    answer = await call(
+        desk, "ask_user_question", title="Deploy", question="Now?", options=["Yes", "No"], timeout_seconds=60
+    )
+    assert answer == "Ada answered: Yes"
+    question = AskQuestion(
+        question_id="id-1",
+        title="Deploy",
+        question="Now?",
+        options=["Yes", "No"],
+        expires_at=NOW_MS + 60_000,
+    )
+    assert desk.sent == [Sent(ActionOut(do=question), "action", ORIGIN, None)]
+    assert desk.asked == [("id-1", NOW_MS + 60_000)]
+
+
+@pytest.mark.parametrize("reply", [None, Answer(question_id="id-1", question="Now?", answer=None)])
+async def test_a_question_that_nobody_answers(desk: FakeDesk, reply: Answer | None) -> None:
+    desk.replies = [reply]
+    answer = await call(desk, "ask_user_question", title="Deploy", question="Now?")
+    assert answer == "Nobody answered within 300 seconds."
+    assert desk.asked == [("id-1", NOW_MS + 300_000)]
+
+
+async def test_an_anonymous_answer(desk: FakeDesk) -> None:
+    desk.replies = [Answer(question_id="id-1", question="Now?", answer="Yes")]
+    assert await call(desk, "ask_user_question", title="t", question="Now?") == "Somebody answered: Yes"
