@@ -1,0 +1,211 @@
+"""What a channel adapter is: the two-way translator between one platform and Roost.
+
+In, it turns what the platform says into an `Event` and hands it to the `Host`; a platform is acknowledged
+only when `receive` has returned. Out, it renders a reply into `Part`s and sends them one at a time.
+
+    SendFailed                  the platform did not take a part
+      x Absent                  nobody is there to take it; it keeps until somebody is
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from agent.protocol.messages import Route
+
+EventKind = Literal["message", "command", "answer"]
+ReceiptState = Literal["accepted", "duplicate", "dropped", "refused"]
+
+
+class SendFailed(Exception):
+    """Raised when the platform did not take a part.
+
+    `retry_after` is in seconds: None means that trying again is pointless, 0 that the platform has not said when.
+    Until then nobody sends anything to this place, or anything at all to a platform that means it `everywhere`.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None, everywhere: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.everywhere = everywhere
+
+
+class Absent(SendFailed):
+    """Raised when nobody is at the other end. It costs no attempt; `Host.present` says when to try again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=60.0)
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who did it. `id` is the platform's own; `name` is what people see and decides nothing."""
+
+    id: str
+    name: str
+    is_bot: bool = False
+
+
+@dataclass(frozen=True)
+class IncomingFile:
+    """A file that came with an event, staged by the adapter at `path`; the intake moves it away."""
+
+    name: str
+    media_type: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a platform told us, normalised. `id` is the platform's own and unique, so that a redelivery
+    is known for one. `command` and `arguments` belong to kind command, `question_id` to kind answer."""
+
+    id: str
+    kind: EventKind
+    route: Route
+    sender: Sender
+    created_at: int
+    text: str = ""
+    direct: bool = False
+    mentions_bot: bool = False
+    reply_to: tuple[str, str] | None = None
+    files: Sequence[IncomingFile] = ()
+    command: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    question_id: str = ""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of an event. `text` is what to show the person, if anything."""
+
+    state: ReceiptState
+    text: str | None = None
+    data: Any = None
+
+
+class Host(Protocol):
+    """What an adapter may ask of the service. Whatever people do is an event, a stop button included: it is
+    the command `stop`, whose receipt says in its data whether anything was `stopped`."""
+
+    async def receive(self, event: Event) -> Receipt:
+        """Returns when the event is durable, or known to be nobody's business."""
+
+    def present(self, channel: str, platform_id: str) -> None:
+        """Somebody is there again: what was kept for this place can go out."""
+
+    def commands(self) -> Sequence[CommandInfo]:
+        """The commands that people may use in a channel."""
+
+
+@dataclass(frozen=True)
+class CommandInfo:
+    """A command as a channel shows it."""
+
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class OutgoingFile:
+    """A file to send: its bytes were read out of the session's hostile folder already."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question to show with buttons where the platform has them."""
+
+    id: str
+    title: str
+    question: str
+    options: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A reply on its way out. `answers` is the id of the event that it answers, where there is one;
+    `turn_id` ties it to live text; a notice is the service speaking, not the agent."""
+
+    id: str
+    route: Route
+    text: str
+    files: Sequence[OutgoingFile] = ()
+    question: Question | None = None
+    answers: str | None = None
+    turn_id: str | None = None
+    notice: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """The piece of a reply that one call to the platform can carry."""
+
+    outgoing: Outgoing
+    index: int
+    text: str = ""
+    file: OutgoingFile | None = None
+
+
+@dataclass(frozen=True)
+class Live:
+    """All of the answer so far, for a channel that can show an answer as it is written."""
+
+    route: Route
+    turn_id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Working:
+    """A turn runs for this place, or no longer does."""
+
+    route: Route
+    on: bool
+    progress: str | None = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The event came to its end: everything that answers it was sent (or has failed visibly)."""
+
+    route: Route
+    event_id: str
+    turn_id: str | None
+    ok: bool
+
+
+Update = Live | Working | Settled
+
+
+class Adapter(Protocol):
+    """One platform. At most one of each name."""
+
+    name: str
+
+    async def run(self, host: Host) -> None:
+        """Connects and hands in events until cancelled. What it raises ends the service."""
+
+    def render(self, outgoing: Outgoing) -> list[Part]:
+        """Cuts a reply into parts, at least one, the same ones every time. Pure."""
+
+    async def send(self, part: Part) -> str | None:
+        """Sends one part and returns the platform's id of it. Raises SendFailed."""
+
+    async def show(self, update: Update) -> None:
+        """Best effort: shows what is going on. Must not raise and may do nothing."""
+
+
+def clean(text: str) -> str:
+    """Text that every store and every platform can hold: lone surrogates and NUL become U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")

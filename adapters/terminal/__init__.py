@@ -1,0 +1,305 @@
+"""The terminal channel: a person at this machine's terminal, sitting in a conversation.
+
+Seats come and go, in this process or behind a socket, while the adapter runs. A reply for a conversation in
+which nobody sits is refused with `Absent`, and `Host.present` says when somebody is there again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from adapters import base
+from adapters.base import (
+    Absent,
+    Event,
+    EventKind,
+    Host,
+    IncomingFile,
+    Outgoing,
+    Part,
+    Sender,
+    SendFailed,
+    clean,
+)
+from adapters.terminal import files, wire
+from adapters.terminal.seat import Seat
+from agent.protocol.clock import Clock, now_ms
+from agent.protocol.messages import Route
+
+RECENT_REPLIES: Final = 32
+MISSED_REPLIES: Final = 256
+SAVE_RETRY_SECONDS: Final = 60.0
+
+
+@dataclass
+class _Reply:
+    """A reply as it was shown, and to whom."""
+
+    shown: wire.Shown
+    seats: set[Seat]
+
+
+@dataclass
+class _Room:
+    """A conversation. `recent` serves once seats whose message another seat's turn has answered;
+    `missed` was shown to nobody and waits for the next seat that sees everything."""
+
+    route: Route
+    seats: list[Seat] = field(default_factory=list)
+    questions: dict[str, tuple[str | None, base.Question]] = field(default_factory=dict)
+    recent: deque[_Reply] = field(default_factory=lambda: deque(maxlen=RECENT_REPLIES))
+    missed: deque[wire.Shown] = field(default_factory=lambda: deque(maxlen=MISSED_REPLIES))
+    working: wire.Working = field(default_factory=lambda: wire.Working(on=False))
+    live: tuple[str, str] = ("", "")
+
+    def watching(self) -> list[Seat]:
+        """The seats that see everything."""
+        return [seat for seat in self.seats if not seat.once]
+
+
+class TerminalAdapter:
+    """Implements adapters.base.Adapter. Times come from `clock`; files that people send are staged below
+    `incoming`, those that agents send are saved in `downloads`."""
+
+    name = "terminal"
+
+    def __init__(self, *, downloads: Path, incoming: Path, person: Sender, clock: Clock = now_ms) -> None:
+        self._downloads = downloads
+        self._incoming = incoming / "terminal"
+        self.person = person
+        self._clock = clock
+        self._rooms: dict[str, _Room] = {}
+        self._said: dict[str, tuple[Seat, str]] = {}
+        self._host: Host | None = None
+        self._hosted = asyncio.Event()
+
+    def sit(self, conversation: str = "local", *, once: bool = False) -> Seat:
+        """A new seat in `conversation`. Usable at once; what is said before `run` waits for it."""
+        room = self._room(conversation)
+
+        async def handle(seat: Seat, frame: wire.ClientFrame) -> None:
+            await self._handle(room, seat, frame)
+
+        seat = Seat(once=once, handle=handle, left=lambda seat, unread: self._left(room, seat, unread))
+        room.seats.append(seat)
+        if not once:
+            while room.missed:
+                seat.offer(room.missed.popleft())
+            if room.working.on:
+                seat.offer(room.working)
+        if self._host is not None:
+            self._host.present(self.name, conversation)
+        return seat
+
+    async def run(self, host: Host) -> None:
+        """Serves the seats until cancelled, then ends them. What a killed service had staged is removed first."""
+        if self._incoming.exists():
+            await asyncio.to_thread(shutil.rmtree, self._incoming)
+        self._host = host
+        self._hosted.set()
+        for conversation, room in self._rooms.items():
+            if room.seats:
+                host.present(self.name, conversation)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._host = None
+            self._hosted.clear()
+            for room in self._rooms.values():
+                for seat in room.seats:
+                    seat.finish()
+
+    def render(self, outgoing: Outgoing) -> list[Part]:
+        """The text and the question in one part, then each file in its own."""
+        texts = [outgoing.text] if outgoing.text or outgoing.question or not outgoing.files else []
+        parts = [Part(outgoing, index, text=text) for index, text in enumerate(texts)]
+        return parts + [Part(outgoing, len(parts) + n, file=file) for n, file in enumerate(outgoing.files)]
+
+    async def send(self, part: Part) -> str | None:
+        """Shows a part to the seats of its conversation. Raises Absent when there are none, SendFailed when a
+        file cannot be saved."""
+        room = self._room(part.outgoing.route.platform_id)
+        if not room.seats:
+            raise Absent("Nobody sits at a terminal in this conversation.")
+        self._show(room, part.outgoing, await self._shown(part))
+        return f"{part.outgoing.id}:{part.index}"
+
+    async def show(self, update: base.Update) -> None:
+        """Passes on live text, progress and ends."""
+        room = self._room(update.route.platform_id)
+        match update:
+            case base.Live(turn_id=turn_id, text=text):
+                anew = room.live[0] != turn_id or not text.startswith(room.live[1])
+                room.live = (turn_id, text)
+                for seat in room.watching():
+                    seat.stream(turn_id, text, anew=anew)
+            case base.Working(on=on, progress=progress):
+                room.working = wire.Working(on=on, progress=progress)
+                if not on:
+                    room.live = ("", "")
+                for seat in room.watching():
+                    seat.offer(room.working)
+            case base.Settled():
+                self._settle(room, update)
+
+    # ---------------------------------------------------------------- out
+
+    async def _shown(self, part: Part) -> wire.Shown:
+        out = part.outgoing
+        if part.file is not None:
+            try:
+                path = await asyncio.to_thread(files.save, self._downloads, part.file.name, part.file.data)
+            except OSError as exc:
+                message = f"A file could not be saved in {self._downloads}: {exc.strerror}."
+                raise SendFailed(message, retry_after=SAVE_RETRY_SECONDS) from exc
+            return wire.Shown(files=[str(path)], turn_id=out.turn_id, notice=out.notice)
+        question = None
+        if (asked := out.question) is not None:
+            question = wire.Question(title=asked.title, question=asked.question, options=list(asked.options))
+        return wire.Shown(text=part.text, turn_id=out.turn_id, notice=out.notice, question=question)
+
+    def _show(self, room: _Room, out: Outgoing, shown: wire.Shown) -> None:
+        if out.question is not None:
+            room.questions[out.question.id] = (out.turn_id, out.question)
+        takers = [seat for seat in room.seats if not seat.once or out.answers in seat.events]
+        for seat in takers:
+            seat.offer(shown)
+        if not takers:
+            # Refusing it would hold up the replies behind it, and with them the one that a once seat waits for.
+            room.missed.append(shown)
+        if any(seat.once for seat in room.seats):
+            room.recent.append(_Reply(shown, set(takers)))
+
+    def _settle(self, room: _Room, update: base.Settled) -> None:
+        if update.turn_id is not None:
+            for question_id, (turn_id, _) in list(room.questions.items()):
+                if turn_id == update.turn_id:
+                    del room.questions[question_id]
+        seat, say_id = self._said.pop(update.event_id, (None, ""))
+        if seat is None:
+            return
+        if seat.once and update.turn_id is not None:
+            self._share(room, seat, update.turn_id)
+        seat.offer(wire.Settled(id=say_id, turn_id=update.turn_id, ok=update.ok))
+
+    @staticmethod
+    def _share(room: _Room, seat: Seat, turn_id: str) -> None:
+        """A turn that has answered several messages in one: what it said belongs to a seat that got nothing."""
+        said = [reply for reply in room.recent if reply.shown.turn_id == turn_id]
+        if any(seat in reply.seats for reply in said):
+            return
+        for reply in said:
+            reply.seats.add(seat)
+            seat.offer(reply.shown)
+            with contextlib.suppress(ValueError):
+                room.missed.remove(reply.shown)
+
+    # ---------------------------------------------------------------- in
+
+    async def _handle(self, room: _Room, seat: Seat, frame: wire.ClientFrame) -> None:
+        while (host := self._host) is None:
+            await self._hosted.wait()
+        match frame:
+            case wire.Say():
+                await self._say(host, room, seat, frame)
+            case wire.Command(name=name, arguments=arguments):
+                event = replace(self._event(room, "command"), command=name, arguments=dict(arguments))
+                self._receipt(seat, frame.id, await host.receive(event))
+            case wire.Stop():
+                event = replace(self._event(room, "command"), command="stop")
+                self._receipt(seat, frame.id, _of_a_stop(await host.receive(event)))
+
+    async def _say(self, host: Host, room: _Room, seat: Seat, frame: wire.Say) -> None:
+        if not frame.files:
+            for question_id, (_, question) in reversed(list(room.questions.items())):
+                answer = wire.match_answer(frame.text, question.options)
+                if answer is not None:
+                    await self._answer(host, room, seat, frame, question_id, clean(answer))
+                    return
+        folder = self._incoming / uuid.uuid4().hex
+        try:
+            staged = await asyncio.to_thread(_stage, folder, frame.files)
+        except OSError as exc:
+            text = f"The files could not be put in {folder}: {exc.strerror}."
+            self._receipt(seat, frame.id, base.Receipt("refused", text))
+        else:
+            event = replace(self._event(room, "message"), text=clean(frame.text), files=staged)
+            await self._hand_in(host, seat, frame, replace(event, direct=True, mentions_bot=True))
+        finally:
+            if frame.files:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _hand_in(self, host: Host, seat: Seat, frame: wire.Say, event: Event) -> None:
+        # Before the event is handed in: its end may come sooner than its receipt.
+        self._said[event.id] = (seat, frame.id)
+        if seat.once:
+            seat.events.add(event.id)
+        receipt = await host.receive(event)
+        if receipt.state != "accepted":
+            self._said.pop(event.id, None)
+        self._receipt(seat, frame.id, receipt)
+
+    async def _answer(
+        self, host: Host, room: _Room, seat: Seat, frame: wire.Say, question_id: str, answer: str
+    ) -> None:
+        """An answer settles at once, and before its receipt: what it leads to belongs to the turn that asked."""
+        room.questions.pop(question_id, None)
+        event = replace(self._event(room, "answer"), text=answer, question_id=question_id, direct=True)
+        receipt = await host.receive(event)
+        if receipt.state == "accepted":
+            seat.offer(wire.Settled(id=frame.id))
+        self._receipt(seat, frame.id, receipt)
+
+    def _event(self, room: _Room, kind: EventKind) -> Event:
+        return Event(
+            id=f"terminal:{uuid.uuid4()}",
+            kind=kind,
+            route=room.route,
+            sender=self.person,
+            created_at=self._clock(),
+        )
+
+    @staticmethod
+    def _receipt(seat: Seat, frame_id: str, receipt: base.Receipt) -> None:
+        seat.offer(wire.Receipt(id=frame_id, state=receipt.state, text=receipt.text, data=receipt.data))
+
+    # ---------------------------------------------------------------- seats
+
+    def _left(self, room: _Room, seat: Seat, unread: Sequence[wire.SeatFrame]) -> None:
+        if seat not in room.seats:
+            return
+        room.seats.remove(seat)
+        self._said = {event: said for event, said in self._said.items() if said[0] is not seat}
+        if not room.watching():
+            room.missed.extend(frame for frame in unread if isinstance(frame, wire.Shown))
+        if not any(other.once for other in room.seats):
+            room.recent.clear()
+
+    def _room(self, conversation: str) -> _Room:
+        if conversation not in self._rooms:
+            route = Route(channel=self.name, platform_id=conversation)
+            self._rooms[conversation] = _Room(route)
+        return self._rooms[conversation]
+
+
+def _of_a_stop(receipt: base.Receipt) -> base.Receipt:
+    """A stop that worked is seen by what stops; only one that did not has to be told."""
+    worked = receipt.state == "accepted" and receipt.data is not None and receipt.data.get("stopped")
+    return replace(receipt, text=None) if worked else receipt
+
+
+def _stage(folder: Path, attached: Sequence[wire.File]) -> list[IncomingFile]:
+    if attached:
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return [
+        IncomingFile(files.safe_name(f.name), f.media_type, files.save(folder, f.name, f.data))
+        for f in attached
+    ]

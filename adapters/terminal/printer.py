@@ -1,0 +1,71 @@
+"""Replies as plain text, for whatever reads standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Final, TextIO
+
+from adapters.terminal import wire
+from adapters.terminal.client import EXIT_FAILED, EXIT_LOST, LOST, Client
+from adapters.terminal.links import LinkLost
+from adapters.terminal.text import printable, question_lines
+
+NOT_TAKEN: Final = "The message was not taken."
+
+
+class Printer:
+    """Replies go to `out`, a line each at least; everything else to `err`. Raises BrokenPipeError when nobody
+    reads `out` any more."""
+
+    def __init__(self, client: Client, out: TextIO, err: TextIO) -> None:
+        self.complained = False
+        self._client = client
+        self._out = out
+        self._err = err
+
+    async def converse(self, person: Coroutine[Any, Any, int]) -> int:
+        """Runs the client. A lost link is said and is exit 2; an `out` that nobody reads is a silent exit 1."""
+        try:
+            code = await self._client.run(self.show, person)
+        except LinkLost:
+            self.complain(LOST)
+            return EXIT_LOST
+        except BrokenPipeError:
+            return EXIT_FAILED
+        return code or (EXIT_FAILED if self._client.failed or self.complained else 0)
+
+    def tell(self, text: str) -> None:
+        """What was asked for."""
+        self._write(self._out, text)
+
+    def complain(self, sentence: str) -> None:
+        """What is wrong."""
+        self.complained = True
+        self._write(self._err, sentence)
+
+    def show(self, frame: wire.SeatFrame) -> None:
+        """Writes what a frame has to say."""
+        match frame:
+            case wire.Shown(text=text, files=files, question=question):
+                if text:
+                    self.tell(text)
+                if question:
+                    self.tell(
+                        question_lines(
+                            title=question.title, question=question.question, options=question.options
+                        )
+                    )
+                for path in files:
+                    self.tell(path)
+            case wire.Receipt(state="accepted", text=str(text)):
+                aside = self._client.is_message(frame.id)
+                self._write(self._err if aside else self._out, text)
+            case wire.Receipt(state="refused" | "dropped", text=text):
+                self._write(self._err, text or NOT_TAKEN)
+
+    @staticmethod
+    def _write(stream: TextIO, text: str) -> None:
+        encoding = stream.encoding or "utf-8"
+        line = printable(text) + "\n"
+        stream.write(line.encode(encoding, "replace").decode(encoding))
+        stream.flush()

@@ -1,0 +1,31 @@
+"""Text on its way to a terminal, made harmless. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_SEQUENCE: Final = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]{0,4096}(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]{0,4}[0-~]"
+)
+"""Escape sequences of ECMA-48: CSI, then the strings (OSC, DCS, SOS, PM, APC), then the short ones."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """`text` without anything that could control a terminal: escape sequences, C0 but newline and tab, C1, DEL.
+
+    Letters of every script and direction stay as they are, as do emoji and what joins them.
+    """
+    return _CONTROL.sub("", _SEQUENCE.sub("", text))
+
+
+def question_lines(*, title: str, question: str, options: Sequence[str]) -> str:
+    """A question as a numbered list, printable."""
+    head = [part for part in (title, question) if part.strip()]
+    choices = [f"  {number}. {label}" for number, label in enumerate(options, 1)]
+    hint = ["Answer with a number or its words."] if options else []
+    return printable("\n".join([*head, *choices, *hint]))
