@@ -1,0 +1,183 @@
+"""The deliveries and notices tables: the truth of what went out, part by part."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.protocol.messages import Receipt, Route
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the service itself has to say in a channel; kept until it was said."""
+
+    id: str
+    route: Route
+    text: str
+    answers: str | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a message has come: the first part that is still to be sent, and what it took so far."""
+
+    next_part: int = 0
+    attempts: int = 0
+    next_at: int | None = None
+    booked_at: int = 0
+    error: str | None = None
+    """Why it was given up, if it was."""
+
+    def waits(self, now: int) -> bool:
+        """Whether it is not to be sent yet. A clock that shows less than when this was booked was put back
+        since, and there is no telling for how long it will."""
+        return self.next_at is not None and self.booked_at <= now < self.next_at
+
+
+def handled(db: sqlite3.Connection, session_id: str, out_ids: Sequence[str]) -> dict[str, Receipt]:
+    """The receipts of those of `out_ids` that are delivered or given up."""
+    rows = db.execute(
+        "SELECT * FROM deliveries WHERE session = ? AND last = 1 AND state != 'waiting'"
+        " AND out_id IN (SELECT value FROM json_each(?))",
+        (session_id, json.dumps(out_ids)),
+    )
+    return {row["out_id"]: receipt_of(row) for row in rows}
+
+
+def receipts(db: sqlite3.Connection, session_id: str, limit: int) -> list[Receipt]:
+    """The newest terminal deliveries of a session, as the agent is told of them."""
+    rows = db.execute(
+        "SELECT * FROM deliveries WHERE session = ? AND last = 1 AND state != 'waiting' AND seq > 0"
+        " ORDER BY seq DESC LIMIT ?",
+        (session_id, limit),
+    )
+    return [receipt_of(row) for row in rows]
+
+
+def receipt_of(row: sqlite3.Row) -> Receipt:
+    """What the agent is told of a terminal row."""
+    return Receipt(
+        message_out_id=row["out_id"],
+        seq=max(1, row["seq"]),
+        status=row["state"],
+        platform_message_id=row["platform_id"],
+        error=row["error"],
+        at=row["at"],
+    )
+
+
+def progress(db: sqlite3.Connection, session_id: str, out_id: str) -> Progress:
+    """Where to go on with a message."""
+    rows = db.execute(
+        "SELECT part, state, attempts, next_at, at, error FROM deliveries WHERE session = ? AND out_id = ?",
+        (session_id, out_id),
+    ).fetchall()
+    sent = sum(row["state"] == "sent" for row in rows)
+    stopped = next((row for row in rows if row["state"] != "sent"), None)
+    if stopped is None:
+        return Progress(next_part=sent)
+    return Progress(
+        next_part=sent,
+        attempts=stopped["attempts"],
+        next_at=stopped["next_at"],
+        booked_at=stopped["at"],
+        error=stopped["error"] if stopped["state"] == "failed" else None,
+    )
+
+
+def record(
+    db: sqlite3.Connection,
+    session_id: str,
+    out_id: str,
+    *,
+    part: int,
+    seq: int,
+    state: str,
+    last: bool,
+    now: int,
+    attempts: int = 0,
+    next_at: int | None = None,
+    platform_id: str | None = None,
+    error: str | None = None,
+    turn_id: str | None = None,
+) -> None:
+    """What became of one part. `last` marks the part with which the message is over."""
+    db.execute(
+        "INSERT OR REPLACE INTO deliveries (session, out_id, part, seq, state, last, attempts, next_at, platform_id,"
+        " error, at, turn_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (session_id, out_id, part, seq, state, last, attempts, next_at, platform_id, error, now, turn_id),
+    )
+    if last and state != "waiting":
+        db.execute("DELETE FROM notices WHERE id = ?", (out_id,))
+
+
+def waiting(db: sqlite3.Connection) -> list[tuple[str, int]]:
+    """The sessions that have a delivery to retry, and when it is due, the first one first."""
+    first: dict[str, int] = {}
+    # Grouped by SQLite, it would go through every delivery there ever was, in the order of the sessions.
+    for row in db.execute("SELECT session, next_at FROM deliveries WHERE state = 'waiting' ORDER BY next_at"):
+        first.setdefault(row["session"], row["next_at"] or 0)
+    return list(first.items())
+
+
+def add_notice(
+    db: sqlite3.Connection,
+    session_id: str,
+    route: Route,
+    text: str,
+    *,
+    now: int,
+    answers: str | None = None,
+    notice_id: str | None = None,
+) -> str:
+    """Keeps a notice until it is delivered like any other message, and returns its id."""
+    notice_id = notice_id or new_notice_id()
+    db.execute(
+        "INSERT INTO notices VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (notice_id, session_id, *_place(route), text, answers, now),
+    )
+    return notice_id
+
+
+def new_notice_id() -> str:
+    """No agent can guess it, so that none can write a message of that name."""
+    return f"notice-{uuid.uuid4().hex}"
+
+
+def notices(db: sqlite3.Connection, session_id: str) -> list[Notice]:
+    """What the service still has to say for a session, oldest first."""
+    rows = db.execute("SELECT * FROM notices WHERE session = ? ORDER BY rowid", (session_id,))
+    return [
+        Notice(
+            id=row["id"],
+            route=Route(channel=row["channel"], platform_id=row["platform_id"], thread_id=row["thread_id"]),
+            text=row["text"],
+            answers=row["answers"],
+        )
+        for row in rows
+    ]
+
+
+def sessions_with_notices(db: sqlite3.Connection) -> list[str]:
+    """The sessions for which something is still to be said."""
+    return [row[0] for row in db.execute("SELECT DISTINCT session FROM notices")]
+
+
+def counts(db: sqlite3.Connection, session_id: str | None = None) -> dict[str, int]:
+    """How many messages were sent, failed, or wait for another try."""
+    where, values = ("", ()) if session_id is None else ("AND session = ?", (session_id,))
+    found = dict(
+        db.execute(
+            f"SELECT state, count(*) FROM deliveries WHERE (last = 1 OR state = 'waiting') {where} GROUP BY state",
+            values,
+        ).fetchall()
+    )
+    return {state: found.get(state, 0) for state in ("sent", "failed", "waiting")}
+
+
+def _place(route: Route) -> tuple[str, str, str | None]:
+    return route.channel, route.platform_id, route.thread_id

@@ -1,0 +1,133 @@
+"""The sessions table: which conversations there are, and which may have a living container."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agent.protocol.messages import Route
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """A row of sessions."""
+
+    id: str
+    agent: str
+    route: Route
+    created_at: int
+    last_active: int
+    awake: bool
+    boot_id: str | None
+    last_in_seq: int
+    last_out_seq: int
+
+    @classmethod
+    def from_row(cls, row: sqlite3.Row) -> SessionRecord:
+        return cls(
+            id=row["id"],
+            agent=row["agent"],
+            route=Route(channel=row["channel"], platform_id=row["platform_id"], thread_id=row["thread_id"]),
+            created_at=row["created_at"],
+            last_active=row["last_active"],
+            awake=bool(row["awake"]),
+            boot_id=row["boot_id"],
+            last_in_seq=row["last_in_seq"],
+            last_out_seq=row["last_out_seq"],
+        )
+
+
+def resolve(db: sqlite3.Connection, agent: str, route: Route, now: int) -> SessionRecord:
+    """The session of `agent` at `route`, made if there is none."""
+    found = find(db, agent, route)
+    if found is not None:
+        return found
+    db.execute(
+        "INSERT INTO sessions (id, agent, channel, platform_id, thread_id, created_at, last_active)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (secrets.token_hex(5), agent, route.channel, route.platform_id, route.thread_id, now, now),
+    )
+    made = find(db, agent, route)
+    assert made is not None  # noqa: S101 - it was inserted in this transaction
+    return made
+
+
+def find(db: sqlite3.Connection, agent: str, route: Route) -> SessionRecord | None:
+    """The session of `agent` at `route`, if there is one."""
+    row = db.execute(
+        "SELECT * FROM sessions WHERE agent = ? AND channel = ? AND platform_id = ?"
+        " AND coalesce(thread_id, '') = coalesce(?, '')",
+        (agent, route.channel, route.platform_id, route.thread_id),
+    ).fetchone()
+    return None if row is None else SessionRecord.from_row(row)
+
+
+def get(db: sqlite3.Connection, session_id: str) -> SessionRecord | None:
+    """The session of this id, if there is one."""
+    row = db.execute("SELECT * FROM sessions WHERE id = ?", (session_id,)).fetchone()
+    return None if row is None else SessionRecord.from_row(row)
+
+
+def by_prefix(db: sqlite3.Connection, prefix: str) -> list[SessionRecord]:
+    """The sessions whose ids begin with `prefix`; two at most, which is enough to see that it is ambiguous."""
+    rows = db.execute(
+        "SELECT * FROM sessions WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 2", (len(prefix), prefix)
+    )
+    return [SessionRecord.from_row(row) for row in rows]
+
+
+def recent(db: sqlite3.Connection, limit: int) -> list[SessionRecord]:
+    """The sessions that were active last, newest first."""
+    rows = db.execute("SELECT * FROM sessions ORDER BY last_active DESC, id LIMIT ?", (limit,))
+    return [SessionRecord.from_row(row) for row in rows]
+
+
+def awake(db: sqlite3.Connection) -> list[str]:
+    """The ids of the sessions that may have a living container or replies that were not collected."""
+    return [row["id"] for row in db.execute("SELECT id FROM sessions WHERE awake = 1")]
+
+
+def known(db: sqlite3.Connection, session_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that are sessions."""
+    rows = db.execute(
+        "SELECT id FROM sessions WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(session_ids),)
+    )
+    return {row["id"] for row in rows}
+
+
+def at_place(db: sqlite3.Connection, channel: str, platform_id: str) -> list[str]:
+    """The ids of the sessions that speak in one place, all its threads."""
+    rows = db.execute("SELECT id FROM sessions WHERE channel = ? AND platform_id = ?", (channel, platform_id))
+    return [row["id"] for row in rows]
+
+
+def next_seq(db: sqlite3.Connection, record: SessionRecord, now: int) -> int:
+    """The next even seq of the session: above all that was given out and all that came back."""
+    row = db.execute("SELECT last_in_seq, last_out_seq FROM sessions WHERE id = ?", (record.id,)).fetchone()
+    above: int = max(row["last_in_seq"], row["last_out_seq"]) + 1
+    seq = above + above % 2
+    db.execute("UPDATE sessions SET last_in_seq = ?, last_active = ? WHERE id = ?", (seq, now, record.id))
+    return seq
+
+
+def saw_seq(db: sqlite3.Connection, session_id: str, seq: int) -> None:
+    """Remembers the newest validated seq of the agent."""
+    db.execute("UPDATE sessions SET last_out_seq = max(last_out_seq, ?) WHERE id = ?", (seq, session_id))
+
+
+def set_awake(db: sqlite3.Connection, session_id: str, awake: bool) -> None:
+    """True before a start; False only when the exit was seen and everything it wrote was dealt with."""
+    db.execute("UPDATE sessions SET awake = ? WHERE id = ?", (awake, session_id))
+
+
+def fall_asleep(db: sqlite3.Connection, session_ids: Iterable[str]) -> None:
+    """The same for many; where nothing is awake, nothing is written."""
+    db.executemany("UPDATE sessions SET awake = 0 WHERE id = ? AND awake = 1", [(i,) for i in session_ids])
+
+
+def set_boot(db: sqlite3.Connection, session_id: str, boot_id: str) -> None:
+    """Remembers under which boot of the machine inbound.db was made whole."""
+    db.execute("UPDATE sessions SET boot_id = ? WHERE id = ?", (boot_id, session_id))
