@@ -1,0 +1,19 @@
+"""Everything that people can tell the service, one file per group."""
+
+from typing import Any, Final
+
+from bot.commands import backup, conversation, deadletter, schedule, service, session, trace
+from bot.commands.context import Context
+from bot.commands.help import about
+from bot.commands.registry import Command
+
+_GROUPS: Final[tuple[Command[Context, Any], ...]] = (
+    *service.COMMANDS,
+    *backup.COMMANDS,
+    *conversation.COMMANDS,
+    *session.COMMANDS,
+    *schedule.COMMANDS,
+    *trace.COMMANDS,
+    *deadletter.COMMANDS,
+)
+ALL: Final[tuple[Command[Context, Any], ...]] = (about(_GROUPS), *_GROUPS)

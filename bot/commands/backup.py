@@ -1,0 +1,30 @@
+"""Commands about backups: create. The others need no service, and the command line has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from bot.backup import telling
+from bot.commands.context import Context
+from bot.commands.registry import Command, Invocation, Parameters, Reply
+from bot.errors import CommandFailed
+
+
+class To(Parameters):
+    """Where to, as a file URI: the words of a command hold no spaces, and neither does a URI."""
+
+    to: str = ""
+
+
+async def create(context: Context, invocation: Invocation, given: To) -> Reply:
+    """Makes a backup beside the daily ones, or where the operator says."""
+    if given.to and invocation.channel != "control":
+        raise CommandFailed("Only the command line on the service's own machine may choose a folder.")
+    folder = Path(unquote(urlsplit(given.to).path)) if given.to else None
+    told = telling.made(await context.backups.create(folder))
+    return Reply(told.text, told.data)
+
+
+COMMANDS: Final = (Command("backup create", "make a backup now", To, create, level="owner"),)

@@ -1,0 +1,55 @@
+"""Commands of the conversation in which they are given: clear, stop, whoami, claim."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bot.commands.context import Context
+from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
+from bot.db import people
+from bot.errors import CommandFailed
+
+
+class Code(Parameters):
+    """A one-time code."""
+
+    code: str
+
+
+async def clear(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
+    """Forgets this conversation; the next message starts a new one."""
+    record = await context.here(invocation.route)
+    await context.operations.clear(record.id)
+    return Reply("Cleared: the next message starts with a fresh memory.", {"session": record.id})
+
+
+async def stop(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
+    """Stops the turn that runs here."""
+    record = await context.found_at(invocation.route)
+    stopped = record is not None and await context.operations.interrupt(record.id)
+    return Reply("Stopping." if stopped else "Nothing is running.", {"stopped": stopped})
+
+
+async def whoami(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
+    """Says who you are to the bot."""
+    actor = invocation.actor
+    role = invocation.role or "stranger"
+    return Reply(
+        f"You are {actor.name} ({invocation.channel}:{actor.id}), {role}.", {"id": actor.id, "role": role}
+    )
+
+
+async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
+    """Makes you the owner, with the code that the service printed at its start."""
+    now, actor, channel = context.clock(), invocation.actor.id, invocation.channel
+    if not await context.db.write(lambda db: people.claim(db, channel, actor, given.code, now=now)):
+        raise CommandFailed("This code is not valid; the service prints a new one at its next start.")
+    return Reply("You are the owner now.", {"role": "owner"})
+
+
+COMMANDS: Final = (
+    Command("clear", "forget this conversation and start anew", NoParameters, clear),
+    Command("stop", "stop what runs", NoParameters, stop),
+    Command("whoami", "who you are to the bot", NoParameters, whoami, level="anyone"),
+    Command("claim", "become the owner, with the code printed at the start", Code, claim, level="anyone"),
+)

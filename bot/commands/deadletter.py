@@ -1,0 +1,222 @@
+"""Commands about dead letters: list, show, replay, drop."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import Field
+
+from adapters.terminal.text import printable
+from agent.protocol.messages import ChatIn, TaskIn
+from bot.commands.context import Context, Records
+from bot.commands.registry import Command, Invocation, Parameters, Reply
+from bot.db import dead_letters, inbox
+from bot.db.dead_letters import Letter
+from bot.db.inbox import Entry
+from bot.errors import CommandFailed
+
+LISTED: Final = 50
+MAX_LISTED: Final = 1000
+SHOWN_CHARS: Final = 60
+ALL: Final = "all"
+HINT: Final = "`deadletter show ID` has the whole of one, `deadletter replay ID` sends it again."
+
+
+class Which(Parameters):
+    """Of which session, by the beginning of its id; how many; and whether also those that are over."""
+
+    session: str = ""
+    limit: int = Field(LISTED, ge=1, le=MAX_LISTED)
+    all: bool = False
+
+
+class LetterId(Parameters):
+    """A dead letter, by its id or the beginning of it."""
+
+    id: str = Field(min_length=1)
+
+
+class LetterIdOrAll(Parameters):
+    """The same, or all of them."""
+
+    id: str = Field(min_length=1, title="ID|all")
+
+
+async def list_letters(context: Records, _: Invocation, given: Which) -> Reply:
+    """The dead letters, the newest on top."""
+    session = (await context.session(given.session)).id if given.session else None
+    letters = await context.db.read(
+        lambda db: dead_letters.listed(db, session, everything=given.all, limit=given.limit)
+    )
+    lines = [
+        f"{each.id}  {each.state}  {each.kind}  {_time(each.created_at)}  {_place(each)}  {_line(each.reason)}:"
+        f" {_line(each.preview)}"
+        for each in letters
+    ]
+    text = "\n".join([*lines, HINT]) if lines else "There are no dead letters."
+    return Reply(text, [_data(each) for each in letters])
+
+
+async def show(context: Records, _: Invocation, given: LetterId) -> Reply:
+    """One dead letter: what it says, why it was not delivered, when, and where it was to go."""
+    letter = await _find(context, given.id)
+    content = await context.db.read(lambda db: dead_letters.content(db, letter.id))
+    about = None
+    if (event_id := letter.answers) is not None:
+        about = await context.db.read(lambda db: inbox.of_event(db, letter.session, event_id))
+    lines = [
+        f"{letter.id}: a {letter.kind}, {letter.state}",
+        f"where: {_place(letter)}",
+        f"session: {letter.session}",
+        f"not delivered: {_time(letter.created_at)}",
+        f"reason: {printable(letter.reason)}",
+        f"attempts: {letter.attempts}",
+        *([f"parts sent before: {letter.part}"] if letter.part else []),
+        *([f"{letter.state} by: {letter.changed_by}, {_at(letter)}"] if letter.changed_by else []),
+        *(
+            [f"{'about' if letter.kind == 'notice' else 'answers'}: {_asked(letter, about)}"]
+            if event_id
+            else []
+        ),
+        *(f"file: {_file(letter, number)}" for number in range(1, len(letter.files) + 1)),
+    ]
+    data = {**_data(letter), "about": None if about is None else _said(about), "content": None}
+    if content is None:
+        lines.append("Its content is no longer kept.")
+    else:
+        data["content"] = dead_letters.as_data(content)
+        asked = content.question
+        said = [content.text] if asked is None else [asked.title, asked.question, *asked.options]
+        lines += ["", *(printable(text) for text in said if text)]
+    return Reply("\n".join(lines), data)
+
+
+async def replay(context: Context, invocation: Invocation, given: LetterIdOrAll) -> Reply:
+    """Sends a dead letter again, from the first part that was not sent; or all that are kept."""
+    by = _who(invocation)
+    if given.id.lower() == ALL:
+        return await _replay_all(context, by)
+    letter = await _find(context, given.id)
+    await context.letters.replay(letter, by=by)
+    return Reply(
+        f"Dead letter {letter.id} is being sent again to {_place(letter)}.", {"replaying": [letter.id]}
+    )
+
+
+async def drop(context: Context, invocation: Invocation, given: LetterId) -> Reply:
+    """Lets go of a dead letter for good."""
+    letter = await _find(context, given.id)
+    await context.letters.drop(letter, by=_who(invocation))
+    return Reply(f"Dead letter {letter.id} is dropped.", {"dropped": letter.id})
+
+
+async def _replay_all(context: Context, by: str) -> Reply:
+    letters = await context.letters.replay_all(by=by)
+    left = await context.db.read(dead_letters.kept)
+    data = {"replaying": [each.id for each in letters], "left": left}
+    if not letters:
+        return Reply("There are no dead letters to send again.", data)
+    one = len(letters) == 1
+    text = f"{len(letters)} dead letter{'' if one else 's'} {'is' if one else 'are'} being sent again."
+    return Reply(text + (f" {left} more are kept: say it once more for them." if left else ""), data)
+
+
+async def _find(context: Records, prefix: str) -> Letter:
+    """Raises CommandFailed."""
+    found = await context.db.read(lambda db: dead_letters.by_prefix(db, prefix))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CommandFailed(f"More than one dead letter begins with {prefix}; give more of its id.")
+    raise CommandFailed(f"There is no dead letter {prefix}; `deadletter list` shows them.")
+
+
+def _who(invocation: Invocation) -> str:
+    return f"{invocation.channel}:{invocation.actor.id}"
+
+
+def _asked(letter: Letter, about: Entry | None) -> str:
+    event = printable(letter.answers or "")
+    return event if about is None else f"{event}: {_line(_said(about))}"
+
+
+def _said(about: Entry) -> str:
+    match about.message.content:
+        case ChatIn(sender=sender, text=text):
+            return f"{sender}: {text}"
+        case TaskIn(prompt=prompt):
+            return prompt
+        case other:
+            return type(other).__name__.removesuffix("In").lower()
+
+
+def _file(letter: Letter, number: int) -> str:
+    file = letter.files[number - 1]
+    named = f"{_line(file.name)} ({printable(file.media_type)}, {file.size:,} bytes)"
+    return f"{named}, {_path(letter, number)}" if letter.state in ("kept", "replaying") else named
+
+
+def _path(letter: Letter, number: int) -> str:
+    """Within the data folder."""
+    return f"deadletters/{letter.id}/{number}"
+
+
+def _place(letter: Letter) -> str:
+    route = letter.route
+    return printable("/".join(part for part in (route.channel, route.platform_id, route.thread_id) if part))
+
+
+def _data(letter: Letter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "state": letter.state,
+        "kind": letter.kind,
+        "session": letter.session,
+        "out_id": letter.out_id,
+        **letter.route.model_dump(),
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "part": letter.part,
+        "answers": letter.answers,
+        "turn_id": letter.turn_id,
+        "files": [
+            {
+                "name": file.name,
+                "media_type": file.media_type,
+                "size": file.size,
+                "path": _path(letter, number),
+            }
+            for number, file in enumerate(letter.files, start=1)
+        ],
+        "preview": letter.preview,
+        "created_at": _time(letter.created_at),
+        "next_at": None if letter.next_at is None else _time(letter.next_at),
+        "changed_at": None if letter.changed_at is None else _time(letter.changed_at),
+        "changed_by": letter.changed_by,
+    }
+
+
+def _at(letter: Letter) -> str:
+    return _time(letter.changed_at or letter.created_at)
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _line(text: str) -> str:
+    line = " ".join(printable(text).split())
+    return line if len(line) <= SHOWN_CHARS else line[: SHOWN_CHARS - 1] + "…"
+
+
+READING: Final[tuple[Command[Records, Any], ...]] = (
+    Command("deadletter list", "what could not be delivered", Which, list_letters, level="admin"),
+    Command("deadletter show", "one dead letter, all of it", LetterId, show, level="admin"),
+)
+"""Those that need no running service."""
+COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
+    *READING,
+    Command("deadletter replay", "send a dead letter again", LetterIdOrAll, replay, level="admin"),
+    Command("deadletter drop", "let go of a dead letter for good", LetterId, drop, level="admin"),
+)

@@ -1,0 +1,292 @@
+"""Commands about schedules: create, list, show, pause, resume, run, cancel, history."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, ClassVar, Final
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from adapters.terminal.text import printable
+from agent.protocol.messages import MAX_TEXT_CHARS
+from bot.access import may
+from bot.commands.context import Context
+from bot.commands.registry import Command, Invocation, Parameters, Reply
+from bot.db import series
+from bot.db import sessions as rows
+from bot.db.series import CatchUp, Draft, SeriesRecord
+from bot.errors import CommandFailed
+from bot.recurrence import next_times, written
+from bot.spoken_time import parse, parse_end
+
+LISTED: Final = 200
+SHOWN_TIMES: Final = 3
+SHOWN_RUNS: Final = 20
+SHOWN_CHARS: Final = 80
+CREATE: Final = "schedule create [yes] WHEN: PROMPT"
+EXAMPLE: Final = "schedule create every monday at 8: Say what is due this week"
+_ORDER: Final = re.compile(r"(?P<yes>yes\s+)?(?P<when>\S.*?):\s+(?P<prompt>\S.*)", re.DOTALL | re.IGNORECASE)
+"""A colon inside a time has no space behind it."""
+
+
+class Create(Parameters):
+    """What to do and when: in one sentence, or each by its name."""
+
+    rest: ClassVar[str | None] = "order"
+
+    order: str = Field("", title="[yes] WHEN: PROMPT")
+    when: str = ""
+    prompt: str = Field("", max_length=MAX_TEXT_CHARS)
+    session: str = ""
+    timezone: str = ""
+    catch_up: CatchUp = "once"
+    count: int | None = Field(None, ge=1)
+    until: str = ""
+    yes: bool = False
+
+
+class SeriesId(Parameters):
+    """A schedule, by its id or the beginning of it."""
+
+    id: str = Field(min_length=1)
+
+
+class Whose(Parameters):
+    """A session by the beginning of its id, or all."""
+
+    session: str = ""
+
+
+async def create(context: Context, invocation: Invocation, given: Create) -> Reply:
+    """Shows what would be kept, and keeps it when that is confirmed."""
+    when, prompt, confirmed = _order(given)
+    draft = _draft(context, invocation, given, when, prompt)
+    times = next_times(draft.when, context.clock(), SHOWN_TIMES)
+    shown = [at for at in times if draft.ends_at is None or at <= draft.ends_at][: draft.count]
+    coming = ", ".join(written(at, draft.when.timezone) for at in shown)
+    said = f"{draft.when.describe()}: {_line(prompt)}\nNext: {coming}."
+    data = {
+        "when": draft.when.describe(),
+        "prompt": prompt,
+        "next": [_iso(at, draft.when.timezone) for at in shown],
+    }
+    if not confirmed:
+        # Who may not reach the session is told so before they confirm.
+        if given.session:
+            await context.session(given.session)
+        hint = f"Nothing is kept yet; to keep it, say the same with yes: /schedule create yes {when}: …"
+        if invocation.channel == "control":
+            hint = "Nothing is kept yet; to keep it, say the same with --yes."
+        return Reply(f"{said}\n{hint}", {"kept": False, **data})
+    made = await context.schedules.create(await _session_for(context, invocation, given.session), draft)
+    return Reply(f"Schedule {made.id} is kept. {said}", {"kept": True, **data, **_data(made)})
+
+
+async def list_schedules(context: Context, invocation: Invocation, given: Whose) -> Reply:
+    """The schedules that may still run: of this conversation or, for an admin, of another or all."""
+    session = await _sessions_meant(context, invocation, given.session)
+    found = await context.db.read(lambda db: series.listed(db, session, LISTED))
+    lines = [f"{each.id}  {_state(each)}  {each.when.describe()}: {_line(each.prompt)}" for each in found]
+    return Reply("\n".join(lines) or "There are no schedules.", [_data(each) for each in found])
+
+
+async def show(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
+    """One schedule."""
+    found = await _find(context, invocation, given.id)
+    data = _data(found)
+    ends = [] if found.ends_at is None else [f"ends: {written(found.ends_at, found.when.timezone)}"]
+    left = [] if found.remaining is None else [f"runs left: {found.remaining}"]
+    coming = _coming(found)
+    following = [f"next: {', '.join(written(at, found.when.timezone) for at in coming)}"] if coming else []
+    lines = [
+        f"{found.id}: {_state(found)}",
+        f"when: {found.when.describe()}",
+        *following,
+        *left,
+        *ends,
+        f"after downtime: {found.catch_up}",
+        f"failed in a row: {found.failures}",
+        f"session: {found.session}",
+        f"prompt: {printable(found.prompt)}",
+    ]
+    return Reply("\n".join(lines), {**data, "next": [_iso(at, found.when.timezone) for at in coming]})
+
+
+async def pause(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
+    """Lets a schedule rest until it is resumed."""
+    found = await _find(context, invocation, given.id)
+    await context.schedules.pause(found.id)
+    return Reply(f"Schedule {found.id} is paused.", {"id": found.id, "status": "paused"})
+
+
+async def resume(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
+    """Lets a paused schedule go on."""
+    found = await _find(context, invocation, given.id)
+    next_at = await context.schedules.resume(found.id)
+    zone = found.when.timezone
+    return Reply(
+        f"Schedule {found.id} goes on: {written(next_at, zone)}.",
+        {"id": found.id, "status": "active", "next_at": _iso(next_at, zone)},
+    )
+
+
+async def run(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
+    """Runs a schedule once, now."""
+    found = await _find(context, invocation, given.id)
+    await context.schedules.run_now(found.id)
+    return Reply(f"Schedule {found.id} runs now; its times stay as they are.", {"id": found.id})
+
+
+async def cancel(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
+    """Ends a schedule for good."""
+    found = await _find(context, invocation, given.id)
+    await context.schedules.cancel(found.id)
+    return Reply(f"Schedule {found.id} is cancelled.", {"id": found.id, "status": "cancelled"})
+
+
+async def history(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
+    """The newest runs of a schedule."""
+    found = await _find(context, invocation, given.id)
+    runs = await context.db.read(lambda db: series.history(db, found.id, SHOWN_RUNS))
+    zone = found.when.timezone
+    lines = [f"{written(run.due_at, zone)}  {run.state}{'  by hand' if run.manual else ''}" for run in runs]
+    data = [
+        {
+            "due_at": _iso(run.due_at, zone),
+            "state": run.state,
+            "manual": run.manual,
+            "started_at": _iso(run.started_at, zone),
+            "settled_at": None if run.settled_at is None else _iso(run.settled_at, zone),
+        }
+        for run in runs
+    ]
+    return Reply("\n".join(lines) or f"Schedule {found.id} has not run yet.", data)
+
+
+def _order(given: Create) -> tuple[str, str, bool]:
+    """When, what, and whether it is confirmed. Raises CommandFailed."""
+    if given.when:
+        prompt = given.prompt or given.order
+        if not prompt.strip():
+            raise CommandFailed("Say what is to be done.")
+        return given.when, prompt, given.yes
+    said = _ORDER.fullmatch(given.order)
+    if said is None:
+        raise CommandFailed(f"Usage: {CREATE}, for example: {EXAMPLE}")
+    return said["when"], said["prompt"], given.yes or said["yes"] is not None
+
+
+def _draft(context: Context, invocation: Invocation, given: Create, when: str, prompt: str) -> Draft:
+    """Raises BadTime."""
+    config, now = context.schedules.config, context.clock()
+    parsed = parse(
+        when,
+        now=now,
+        timezone=given.timezone or config.timezone,
+        minimum_seconds=config.min_interval_seconds,
+    )
+    ends_at = parse_end(given.until, now=now, timezone=parsed.timezone) if given.until else None
+    first = next_times(parsed, now, 1)[0]
+    if ends_at is not None and first > ends_at:
+        raise CommandFailed("This ends before it has run once.")
+    return Draft(
+        prompt=prompt,
+        when=parsed,
+        next_at=first,
+        created_by=f"{invocation.channel}:{invocation.actor.id}",
+        catch_up=given.catch_up,
+        count=given.count,
+        ends_at=ends_at,
+        max_failures=config.max_failures,
+    )
+
+
+async def _session_for(context: Context, invocation: Invocation, prefix: str) -> str:
+    """The session that a new schedule is for; a conversation that has none yet gets one. Raises
+    CommandFailed."""
+    if prefix:
+        return (await context.session(prefix)).id
+    route = invocation.route
+    if route is None:
+        raise CommandFailed("Say for which session; `session list` shows them.")
+    agent, now = context.agent_of(route), context.clock()
+    return (await context.db.write(lambda db: rows.resolve(db, agent, route, now))).id
+
+
+async def _sessions_meant(context: Context, invocation: Invocation, asked: str) -> str | None:
+    """The session whose schedules to list, None for all. Raises CommandFailed."""
+    if not may(invocation.role, "admin") and asked:
+        raise CommandFailed("Only an admin sees the schedules of other conversations.")
+    if asked == "all" or (not asked and invocation.route is None):
+        return None
+    if asked:
+        return (await context.session(asked)).id
+    return (await context.here(invocation.route)).id
+
+
+async def _find(context: Context, invocation: Invocation, prefix: str) -> SeriesRecord:
+    """Who is no admin finds those of their own conversation only. Raises CommandFailed."""
+    found = await context.db.read(lambda db: series.by_prefix(db, prefix))
+    if not may(invocation.role, "admin"):
+        here = await context.here(invocation.route)
+        found = [each for each in found if each.session == here.id]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CommandFailed(f"More than one schedule begins with {prefix}; give more of its id.")
+    raise CommandFailed(f"There is no schedule {prefix}; `schedule list` shows them.")
+
+
+def _coming(found: SeriesRecord) -> list[int]:
+    if found.next_at is None:
+        return []
+    times = [found.next_at, *next_times(found.when, found.next_at, SHOWN_TIMES - 1)]
+    return [at for at in times if found.ends_at is None or at <= found.ends_at][: found.remaining]
+
+
+def _state(found: SeriesRecord) -> str:
+    if found.next_at is None:
+        return found.status
+    return f"{found.status}, next {written(found.next_at, found.when.timezone)}"
+
+
+def _data(found: SeriesRecord) -> dict[str, Any]:
+    zone = found.when.timezone
+    return {
+        "id": found.id,
+        "session": found.session,
+        "status": found.status,
+        "when": found.when.describe(),
+        "recurrence": found.when.model_dump(),
+        "timezone": zone,
+        "next_at": None if found.next_at is None else _iso(found.next_at, zone),
+        "prompt": found.prompt,
+        "catch_up": found.catch_up,
+        "remaining": found.remaining,
+        "ends_at": None if found.ends_at is None else _iso(found.ends_at, zone),
+        "failures": found.failures,
+        "created_by": found.created_by,
+    }
+
+
+def _iso(at: int, zone: str) -> str:
+    return datetime.fromtimestamp(at / 1000, ZoneInfo(zone)).isoformat(timespec="seconds")
+
+
+def _line(text: str) -> str:
+    line = " ".join(printable(text).split())
+    return line if len(line) <= SHOWN_CHARS else line[: SHOWN_CHARS - 1] + "…"
+
+
+COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
+    Command("schedule create", "have something done at a time, once or again", Create, create, level="admin"),
+    Command("schedule list", "the schedules of this conversation", Whose, list_schedules),
+    Command("schedule show", "one schedule", SeriesId, show),
+    Command("schedule pause", "let a schedule rest", SeriesId, pause, level="admin"),
+    Command("schedule resume", "let a paused schedule go on", SeriesId, resume, level="admin"),
+    Command("schedule run", "run a schedule once, now", SeriesId, run, level="admin"),
+    Command("schedule cancel", "end a schedule for good", SeriesId, cancel, level="admin"),
+    Command("schedule history", "the newest runs of a schedule", SeriesId, history, level="admin"),
+)

@@ -1,0 +1,58 @@
+"""Commands about the service itself: status."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Final
+
+from agent.protocol.clock import steady_ms
+from bot import version
+from bot.commands.context import Context
+from bot.commands.registry import Command, Invocation, NoParameters, Reply
+from bot.db import dead_letters, deliveries, inbox
+from bot.db.accounts import accounts
+
+
+async def status(context: Context, _: Invocation, __: NoParameters) -> Reply:
+    """How the service is doing."""
+    messages = await context.db.read(inbox.counts)
+    replies = await context.db.read(deliveries.counts)
+    runners, admission = list(context.containers), context.admission
+    working = sum(context.containers.state(runner.session.id) == "working" for runner in runners)
+    books, dead = await context.db.read(accounts), await context.db.read(dead_letters.kept)
+    unfinished = messages["accepted"] + messages["posted"]
+    uptime_seconds = (steady_ms() - context.started_at) // 1000
+    text = (
+        f"Roost {version.VERSION}, up {_duration(uptime_seconds)}. Runners: {len(runners)} of "
+        f"{admission.limit}, working: {working}, waiting: {admission.waiting}. "
+        f"Messages: {messages['done']} answered, {unfinished} under way, {messages['failed']} failed. "
+        f"Replies: {replies['sent']} sent, {replies['waiting']} waiting, {replies['failed']} failed."
+    )
+    if dead:
+        text += f" Dead letters: {dead} (roost deadletter list)."
+    data = {
+        "version": version.VERSION,
+        "uptime_seconds": uptime_seconds,
+        "runners": len(runners),
+        "working": working,
+        "max_awake": admission.limit,
+        "waiting": admission.waiting,
+        "messages": {"unfinished": unfinished, **messages},
+        "replies": replies,
+        "accounts": asdict(books),
+        "dead_letters": dead,
+        "metrics": context.metrics.snapshot(),
+    }
+    return Reply(text, data)
+
+
+def _duration(seconds: int) -> str:
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    shown = [f"{count} {unit}" for count, unit in parts if count]
+    return " ".join(shown[:2]) or "0 s"
+
+
+COMMANDS: Final = (Command("status", "how the service is doing", NoParameters, status),)

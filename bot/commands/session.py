@@ -1,0 +1,150 @@
+"""Commands about sessions: list, show, stop, clear."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import Field
+
+from adapters.terminal.text import printable
+from agent.protocol.messages import ChatIn
+from bot.commands.context import Context, Records
+from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
+from bot.db import deliveries, inbox
+from bot.db import sessions as rows
+from bot.db.sessions import SessionRecord
+
+LISTED: Final = 200
+SHOWN_MESSAGES: Final = 10
+SHOWN_CHARS: Final = 80
+ID_CHARS: Final = 8
+"""Of a message's id: enough for `trace`."""
+SHOWN: Final = (
+    "id",
+    "state",
+    "container",
+    "agent",
+    "place",
+    "created_at",
+    "last_active",
+    "messages",
+    "replies",
+)
+COLUMNS: Final = ("id", "state", "agent", "place", "last_active")
+
+
+class SessionId(Parameters):
+    """A session, by its id or the beginning of it."""
+
+    id: str = Field(min_length=1)
+
+
+async def list_sessions(context: Records, _: Invocation, __: NoParameters) -> Reply:
+    """The conversations, the ones that were active last on top."""
+    records = await context.db.read(lambda db: rows.recent(db, LISTED))
+    data = [_data(context, record) for record in records]
+    return Reply(_table(data) if data else "There are no sessions yet.", data)
+
+
+async def show(context: Records, _: Invocation, given: SessionId) -> Reply:
+    """One conversation: where, since when, what is under way, and its last messages."""
+    record = await context.session(given.id)
+    messages = await context.db.read(lambda db: inbox.counts(db, record.id))
+    replies = await context.db.read(lambda db: deliveries.counts(db, record.id))
+    latest = await context.db.read(lambda db: inbox.latest(db, record.id, SHOWN_MESSAGES))
+    data = {
+        **_data(context, record),
+        "created_at": _time(record.created_at),
+        "container": context.container(record),
+        "messages": messages,
+        "replies": replies,
+        "latest": [
+            {
+                "id": e.message.id,
+                "seq": e.message.seq,
+                "at": _time(e.message.created_at),
+                "state": e.state,
+                "text": _text(e.message.content),
+            }
+            for e in latest
+        ],
+    }
+    lines = [f"{name}: {_words(data[name])}" for name in SHOWN if data[name] is not None]
+    lines += [
+        f"#{entry['seq']} {entry['state']}: {entry['text']} ({entry['id'][:ID_CHARS]})"
+        for entry in data["latest"]
+    ]
+    return Reply("\n".join(lines), data)
+
+
+async def stop(context: Context, _: Invocation, given: SessionId) -> Reply:
+    """Stops the container of a conversation and gives up what it was working on."""
+    record = await context.session(given.id)
+    dropped = await context.operations.stop(record.id)
+    waiting = f"; {dropped} unanswered messages were given up" if dropped else ""
+    return Reply(f"Session {record.id} is stopped{waiting}.", {"session": record.id, "given_up": dropped})
+
+
+async def clear(context: Context, _: Invocation, given: SessionId) -> Reply:
+    """Makes a conversation forget what was said."""
+    record = await context.session(given.id)
+    await context.operations.clear(record.id)
+    return Reply(
+        f"Session {record.id} is cleared: its next message starts with a fresh memory.",
+        {"session": record.id},
+    )
+
+
+def _data(context: Records, record: SessionRecord) -> dict[str, Any]:
+    route = record.route
+    place = "/".join(part for part in (route.channel, route.platform_id, route.thread_id) if part)
+    return {
+        "id": record.id,
+        "agent": record.agent,
+        "place": place,
+        "channel": route.channel,
+        "platform_id": route.platform_id,
+        "thread_id": route.thread_id,
+        "state": context.state(record),
+        "last_active": _time(record.last_active),
+    }
+
+
+def _table(data: list[dict[str, Any]]) -> str:
+    rows = [[name.upper().replace("_", " ") for name in COLUMNS]]
+    rows += [[printable(entry[name]) for name in COLUMNS] for entry in data]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _words(value: str | dict[str, int]) -> str:
+    if isinstance(value, str):
+        return printable(value)
+    return ", ".join(f"{count} {state}" for state, count in value.items())
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _text(content: object) -> str:
+    """What was said, on one line."""
+    said = content.text if isinstance(content, ChatIn) else type(content).__name__.removesuffix("In").lower()
+    text = " ".join(printable(said).split())
+    return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
+
+
+READING: Final[tuple[Command[Records, Any], ...]] = (
+    Command("session list", "the conversations", NoParameters, list_sessions, level="admin"),
+    Command("session show", "one conversation", SessionId, show, level="admin"),
+)
+"""Those that need no running service."""
+COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
+    *READING,
+    Command("session stop", "stop the container of a conversation", SessionId, stop, level="admin"),
+    Command("session clear", "make a conversation forget", SessionId, clear, level="admin"),
+)
