@@ -1,0 +1,305 @@
+"""The application: builds every object once, runs them, stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from adapters.base import Adapter, Sender
+from adapters.terminal import TerminalAdapter
+from agent.protocol import failpoint
+from agent.protocol.clock import Clock, now_ms, steady_ms
+from bot import commands, log
+from bot.admission import Admission
+from bot.backup.daily import Backups
+from bot.commands.context import Context
+from bot.commands.registry import Registry
+from bot.config import Config
+from bot.containers import Containers
+from bot.control import Control
+from bot.data_lock import taken
+from bot.db import people
+from bot.db.engine import Database, open_database
+from bot.deadletters import DeadLetters
+from bot.delivery import Delivery
+from bot.engage import Wiring
+from bot.errors import ServiceCrashed, UnusableDataFolder
+from bot.intake import Intake
+from bot.leftovers import Leftovers
+from bot.letter_files import LetterFiles
+from bot.metrics import Metrics
+from bot.operations import INTERRUPT_GRACE_SECONDS, Operations
+from bot.orphans import Orphans
+from bot.polling import Polling
+from bot.posting import Posting
+from bot.presence import Presence
+from bot.received import Received
+from bot.schedules import Schedules
+from bot.sending import Policy as SendPolicy
+from bot.sending import Sending
+from bot.services import running
+from bot.sessions import Sessions
+from bot.signals import Signal
+from bot.sweep import Sweep
+from bot.tries import Tries
+from bot.turns import Policy as TurnPolicy
+from bot.usher import Usher
+from container.base import Backend, BackendError
+from container.process import WARNING, ProcessBackend
+
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+ADOPTED_AT_ONCE: Final = 16
+SWITCH_SECONDS: Final = 0.001
+"""How long a thread keeps the interpreter while the event loop wants it back, which it does after every system call
+of its own; Python's 5 ms add up when a flood keeps the writer of bot.db busy."""
+BUSY: Final = (
+    "Another Roost is running in {data}: talk to it with `roost chat`,"
+    " or give this one a data folder of its own ([service] data_dir)."
+)
+
+_log = log.get("roost.app")
+
+
+@dataclass(frozen=True)
+class App:
+    """The running service, for whoever started it."""
+
+    terminal: TerminalAdapter
+    intake: Intake
+    containers: Containers
+    context: Context
+    db: Database
+    sessions: Sessions
+    sweep: Sweep
+
+
+@dataclass(frozen=True)
+class AdapterService:
+    """An adapter as a part of the service."""
+
+    adapter: Adapter
+    intake: Intake
+
+    @property
+    def name(self) -> str:
+        return self.adapter.name
+
+    async def run(self) -> None:
+        """Connects until cancelled."""
+        await self.adapter.run(self.intake)
+
+
+@asynccontextmanager
+async def running_app(
+    config: Config,
+    *,
+    adapters: Sequence[Adapter] = (),
+    backend: Backend | None = None,
+    interrupt_grace_seconds: float = INTERRUPT_GRACE_SECONDS,
+    clock: Clock = now_ms,
+) -> AsyncIterator[App]:
+    """The service for the length of the block. `adapters` come beside the terminal; `backend` takes the
+    place of the configured one. Leaving stops the platforms first, then what they feed, then the
+    database; the containers go on, and the next service adopts them. Raises RoostError."""
+    data = config.service.data_dir
+    sys.setswitchinterval(SWITCH_SECONDS)
+    metrics, wake = Metrics(), Signal[str]()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_sole_user_of(data))
+        if config.service.metrics_port is not None:
+            stack.enter_context(metrics.serve(config.service.metrics_port))
+        db = open_database(data / "bot.db")
+        stack.push_async_callback(db.close)
+        if backend is None:
+            process = ProcessBackend(data / "run", "roost")
+            stack.push_async_callback(process.aclose)
+            backend = process
+            _log.warning(WARNING)
+        terminal = TerminalAdapter(
+            downloads=data / "downloads", incoming=data / "incoming", person=_person(config), clock=clock
+        )
+        channels: dict[str, Adapter] = {each.name: each for each in (terminal, *adapters)}
+        sessions = Sessions(
+            db,
+            data / "sessions",
+            data / "incoming",
+            {name: [d.destination for d in agent.destinations] for name, agent in config.agents.items()},
+            boot_id=BOOT_ID.read_text().strip(),
+            clock=clock,
+        )
+        stack.push_async_callback(sessions.close)
+        presence = Presence(channels)
+        letter_files = LetterFiles(data / "deadletters")
+        sending = Sending(
+            channels,
+            SendPolicy(config.delivery.max_attempts, int(config.delivery.retry_base_seconds * 1000)),
+            letter_files,
+            metrics=metrics,
+            clock=clock,
+        )
+        delivery = Delivery(
+            db,
+            sessions,
+            sending,
+            presence,
+            max_file_bytes=config.limits.attachment_mb * 1024 * 1024,
+            wake=wake,
+            metrics=metrics,
+            clock=clock,
+        )
+        policy = TurnPolicy(config.turns.max_tries, int(config.turns.retry_base_seconds * 1000))
+        tries = Tries(db, delivery, policy, metrics=metrics, clock=clock)
+        admission = Admission(config.backend.max_awake, wake=wake)
+        metrics.waiting_sessions.set_function(lambda: admission.waiting)
+        containers = Containers(
+            db,
+            backend,
+            delivery,
+            presence,
+            config.agents,
+            config.backend,
+            tries,
+            admission,
+            data_dir=data,
+            wake=wake,
+            metrics=metrics,
+        )
+        posting = Posting(
+            db, sessions, containers, delivery, presence, tries, wake=wake, metrics=metrics, clock=clock
+        )
+        operations = Operations(
+            db,
+            sessions,
+            containers,
+            posting,
+            tries,
+            stop_grace_seconds=config.backend.stop_grace_seconds,
+            interrupt_grace_seconds=interrupt_grace_seconds,
+            clock=clock,
+        )
+        schedules = Schedules(db, sessions, posting, delivery, config.schedules, clock=clock)
+        sweep = Sweep(
+            db,
+            sessions,
+            containers,
+            delivery,
+            config.agents,
+            stale_seconds=config.turns.heartbeat_stale_seconds,
+            idle_seconds=config.backend.runner_idle_seconds,
+            metrics=metrics,
+        )
+        orphans = Orphans(db, sessions, containers, data_dir=data, clock=clock)
+        leftovers = Leftovers(db, posting, delivery, admission, clock=clock)
+        received = Received(db, data / "sessions", clock=clock)
+        polling = Polling(containers, delivery)
+        share_seconds = config.backend.turn_share_seconds
+        usher = Usher(admission, containers, sessions, presence, share_seconds=share_seconds, clock=steady_ms)
+        backups = Backups(data, config.backup, db, metrics=metrics, clock=clock)
+        letters = DeadLetters(db, sessions, delivery, letter_files, metrics=metrics, clock=clock)
+        wiring = Wiring(next(iter(config.agents)))
+        context = Context(
+            db,
+            containers,
+            admission,
+            operations,
+            backups,
+            schedules,
+            letters,
+            metrics,
+            clock,
+            started_at=steady_ms(),
+            agent_of=lambda route: wiring.agent,
+            sessions=sessions,
+        )
+        registry = Registry(context, commands.ALL)
+        intake = Intake(
+            db,
+            sessions,
+            posting,
+            delivery,
+            operations,
+            registry,
+            wiring,
+            config.limits,
+            incoming=data / "incoming",
+            metrics=metrics,
+            clock=clock,
+        )
+        control = Control(data / "control.sock", registry, terminal)
+        await _greet_owners(db, channels, terminal.person.id, clock())
+        edge = [AdapterService(each, intake) for each in channels.values()]
+        inner = (db, presence, delivery, containers, posting, operations, usher, sweep, polling, backups)
+        async with running(*inner):
+            await intake.clean_up()
+            await letters.clean_up()
+            await _take_over(sessions, containers)
+            async with running(leftovers, orphans, received, schedules, control, *edge):
+                await control.listening()
+                yield App(terminal, intake, containers, context, db, sessions, sweep)
+
+
+async def _take_over(sessions: Sessions, containers: Containers) -> None:
+    """Takes on what runs, or ran, for an earlier service. Raises ServiceCrashed, DatabaseError."""
+    try:
+        awake = await containers.awake()
+    except BackendError as exc:
+        raise ServiceCrashed("containers", str(exc)) from exc
+    failpoint.hit("adoption-begun")
+    slots = asyncio.Semaphore(ADOPTED_AT_ONCE)
+
+    async def adopt(session_id: str, labels: Mapping[str, str] | None) -> None:
+        async with slots:
+            try:
+                await containers.adopt(await sessions.get(session_id), labels)
+            except BackendError as exc:
+                _log.error("a session could not be adopted: %s", exc, session=session_id)
+
+    await asyncio.gather(*(adopt(session_id, labels) for session_id, labels in awake.items()))
+    failpoint.hit("taken-over")
+
+
+async def _greet_owners(db: Database, channels: dict[str, Adapter], terminal_user: str, now: int) -> None:
+    """The terminal's user owns it. Elsewhere the first owner proves to read this service's log."""
+    await db.write(lambda db: people.grant(db, TerminalAdapter.name, terminal_user, "owner", now=now))
+    for channel in channels:
+        if channel == TerminalAdapter.name or await db.read(partial(people.has_owner, channel=channel)):
+            continue
+        code = await db.write(partial(people.new_code, channel=channel, now=now))
+        _log.warning("nobody owns the bot on %s yet: send it the command `claim %s`", channel, code)
+
+
+@contextmanager
+def _sole_user_of(data: Path) -> Iterator[None]:
+    """The data folder, made if need be and locked. Raises DataFolderBusy, UnusableDataFolder."""
+    try:
+        for folder in (
+            data,
+            data / "sessions",
+            data / "incoming",
+            data / "deadletters",
+            data / "run",
+            data / "logs",
+        ):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise UnusableDataFolder(f"The data folder {data} cannot be used: {exc.strerror}.") from exc
+    with taken(data, busy=BUSY):
+        yield
+
+
+def _person(config: Config) -> Sender:
+    name = config.terminal.name
+    if name is None:
+        try:
+            name = getpass.getuser()
+        except (OSError, KeyError):
+            name = "you"
+    return Sender(str(os.getuid()), name)

@@ -1,0 +1,49 @@
+"""The backlog of a session: what the service itself has to send there, notices first, then letters once more."""
+
+from __future__ import annotations
+
+from bot import outgoing
+from bot.db import dead_letters, deliveries
+from bot.sending import Sending
+from bot.session import Session
+
+
+async def send(session: Session, sending: Sending) -> int | None:
+    """Sends it in order until something has to wait; returns until when on the clock. Raises DatabaseError.
+
+    A letter that is replayed waits behind the notice that tells of it: said afterwards, that would be wrong.
+    """
+    waits = await _notices(session, sending)
+    return waits if waits is not None else await _replays(session, sending)
+
+
+async def _notices(session: Session, sending: Sending) -> int | None:
+    if not session.has_notices:
+        return None
+    session.has_notices = False
+    try:
+        for said in await session.books.db.read(lambda db: deliveries.notices(db, session.id)):
+            outcome = await sending.send(session, outgoing.notice(said), seq=0)
+            if isinstance(outcome, int):
+                session.notice_waits()
+                return outcome
+    except BaseException:
+        session.notice_waits()
+        raise
+    return None
+
+
+async def _replays(session: Session, sending: Sending) -> int | None:
+    if not session.has_replays:
+        return None
+    session.has_replays = False
+    try:
+        for letter in await session.books.db.read(lambda db: dead_letters.replaying(db, session.id)):
+            outcome = await sending.replay(session, letter)
+            if outcome is not None:
+                session.replay_waits()
+                return outcome
+    except BaseException:
+        session.replay_waits()
+        raise
+    return None

@@ -1,0 +1,207 @@
+"""Booking: what is written into bot.db about each step of a reply on its way out, and of a dead letter on its way
+out once more. Every step returns when it is durable."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from typing import Final, Protocol
+
+from adapters.base import Outgoing
+from agent.protocol import failpoint
+from agent.protocol.clock import Clock
+from bot import log
+from bot.db import dead_letters, deliveries
+from bot.db import sessions as rows
+from bot.db.dead_letters import Letter, LetterFile
+from bot.ledger import Write
+from bot.letter_files import LetterFiles
+from bot.metrics import Metrics
+from bot.session import Session
+
+NOT_DELIVERED: Final = "A reply could not be delivered here ({reason})."
+
+_log = log.get("roost.booking")
+
+
+class Booking(Protocol):
+    """The books of one reply. Each raises DatabaseError."""
+
+    async def sent(self, part: int, *, last: bool, platform_id: str | None) -> None:
+        """The platform has taken a part."""
+
+    async def waits(self, part: int, *, attempts: int, next_at: int, reason: str) -> None:
+        """A part was refused, and is tried again at `next_at`."""
+
+    async def given_up(self, part: int, *, attempts: int, reason: str, tell: bool = True) -> None:
+        """It ends here. The channel hears of it if it can hear anything: `tell`."""
+
+
+class ReplyBooking:
+    """A reply of an agent, or a notice; `seq` is 0 for one of ours."""
+
+    def __init__(
+        self, session: Session, reply: Outgoing, seq: int, files: LetterFiles, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._session = session
+        self._reply = reply
+        self._seq = seq
+        self._files = files
+        self._metrics = metrics
+        self._clock = clock
+
+    async def sent(self, part: int, *, last: bool, platform_id: str | None) -> None:
+        """See Booking."""
+        self._add(part, "sent", last=last, platform_id=platform_id)
+        await self._session.books.commit()
+
+    async def waits(self, part: int, *, attempts: int, next_at: int, reason: str) -> None:
+        """See Booking."""
+        self._add(part, "waiting", attempts=attempts, next_at=next_at, error=reason)
+        await self._session.books.commit()
+
+    async def given_up(self, part: int, *, attempts: int, reason: str, tell: bool = True) -> None:
+        """See Booking. It becomes a dead letter in the same transaction."""
+        session, reply, now = self._session, self._reply, self._clock()
+        letter = self._letter(part, attempts, reason, now)
+        try:
+            await self._files.write(letter.id, reply.files)
+        except OSError:
+            # Its text is kept all the same; a replay will say what is missing.
+            _log.exception(
+                "the files of a dead letter could not be kept", session=session.id, letter=letter.id
+            )
+        failpoint.hit("letter-files-kept")
+        beyond: list[str] = []
+
+        def keep(db: sqlite3.Connection) -> None:
+            beyond[:] = dead_letters.keep(db, letter, replace(reply, files=()))
+            if tell and not reply.notice:
+                deliveries.add_notice(
+                    db, session.id, reply.route, NOT_DELIVERED.format(reason=reason), now=now,
+                    answers=reply.answers, notice_id=dead_letters.notice_id(letter.id),
+                )  # fmt: skip
+
+        self._add(part, "failed", last=True, attempts=attempts, error=reason)
+        session.books.add(keep, session.notice_waits)
+        await session.books.commit()
+        _log.error("a dead letter is kept: %s", reason, session=session.id, letter=letter.id)
+        self._metrics.dead_letters.labels("kept").inc()
+        for letter_id in beyond:
+            _log.error(
+                "a dead letter is dropped: the session has too many", session=session.id, letter=letter_id
+            )
+            self._metrics.dead_letters.labels("dropped").inc()
+        self._metrics.letters.set(len(await session.books.db.read(dead_letters.alive)))
+        await self._files.remove(beyond)
+
+    def refused(self, reason: str, *, in_line: bool) -> None:
+        """It may not be sent at all: it rides with the next commit, and is no dead letter. A number out of line
+        is not one to count on from."""
+        self._add(0, "failed", last=True, error=reason, seen=in_line)
+
+    def _add(
+        self,
+        part: int,
+        state: str,
+        *,
+        last: bool = False,
+        attempts: int = 0,
+        next_at: int | None = None,
+        platform_id: str | None = None,
+        error: str | None = None,
+        seen: bool = True,
+    ) -> None:
+        session, reply, seq, now = self._session, self._reply, self._seq, self._clock()
+
+        def write(db: sqlite3.Connection) -> None:
+            deliveries.record(
+                db, session.id, reply.id, part=part, seq=seq, state=state, last=last, now=now, attempts=attempts,
+                next_at=next_at, platform_id=platform_id, error=error, turn_id=reply.turn_id,
+            )  # fmt: skip
+            if seen:
+                rows.saw_seq(db, session.id, seq)
+
+        session.books.add(write, (lambda: session.saw_out_seq(seq)) if seen else None)
+
+    def _letter(self, part: int, attempts: int, reason: str, now: int) -> Letter:
+        reply = self._reply
+        return Letter(
+            id=dead_letters.new_id(),
+            session=self._session.id,
+            out_id=reply.id,
+            seq=self._seq,
+            kind="notice" if reply.notice else "reply",
+            route=reply.route,
+            answers=reply.answers,
+            turn_id=reply.turn_id,
+            files=tuple(LetterFile(file.name, file.media_type, len(file.data)) for file in reply.files),
+            part=part,
+            reason=reason,
+            attempts=attempts,
+            created_at=now,
+        )
+
+
+class ReplayBooking:
+    """A dead letter that is being sent again. To the agent the reply stays what it was told: failed, until the
+    last part of it is out."""
+
+    def __init__(
+        self, session: Session, letter: Letter, files: LetterFiles, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._session = session
+        self._letter = letter
+        self._files = files
+        self._metrics = metrics
+        self._clock = clock
+
+    async def sent(self, part: int, *, last: bool, platform_id: str | None) -> None:
+        """See Booking."""
+        letter, now = self._letter, self._clock()
+
+        def write(db: sqlite3.Connection) -> None:
+            deliveries.record(
+                db, letter.session, letter.out_id, part=part, seq=letter.seq, state="sent", last=last, now=now,
+                platform_id=platform_id, turn_id=letter.turn_id,
+            )  # fmt: skip
+            if not last:
+                # The reply has ended long ago: a service that met it without an end would send it as a new one.
+                deliveries.record(
+                    db, letter.session, letter.out_id, part=part + 1, seq=letter.seq, state="failed", last=True,
+                    now=now, error=letter.reason, turn_id=letter.turn_id,
+                )  # fmt: skip
+            dead_letters.went_on(db, letter.id, part + 1)
+
+        await self._commit(write)
+
+    async def waits(self, part: int, *, attempts: int, next_at: int, reason: str) -> None:
+        """See Booking."""
+        letter, now = self._letter, self._clock()
+        await self._commit(
+            lambda db: dead_letters.wait(
+                db, letter.id, attempts=attempts, next_at=next_at, reason=reason, now=now
+            )
+        )
+
+    async def given_up(self, part: int, *, attempts: int, reason: str, tell: bool = True) -> None:
+        """See Booking. It is kept as before; the channel was told the first time."""
+        now = self._clock()
+        await self._commit(
+            lambda db: dead_letters.keep_again(db, self._letter.id, attempts=attempts, reason=reason, now=now)
+        )
+        _log.error("a dead letter is kept: %s", reason, session=self._letter.session, letter=self._letter.id)
+        self._metrics.dead_letters.labels("kept").inc()
+
+    async def finished(self) -> None:
+        """All of it is out. Raises DatabaseError."""
+        letter, now = self._letter, self._clock()
+        await self._commit(lambda db: dead_letters.replayed(db, letter, now=now))
+        failpoint.hit("letter-replayed")
+        self._metrics.dead_letters.labels("replayed").inc()
+        self._metrics.letters.set(len(await self._session.books.db.read(dead_letters.alive)))
+        await self._files.remove([letter.id])
+
+    async def _commit(self, write: Write) -> None:
+        self._session.books.add(write)
+        await self._session.books.commit()

@@ -1,0 +1,174 @@
+"""The `roost` command."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from agent.protocol import failpoint
+from bot.cli_backup import backup_app
+from bot.cli_deadletter import deadletter_app
+from bot.cli_options import ConfigOption, JsonOption
+from bot.cli_schedule import schedule_app
+from bot.cli_service import ask, look, opened, say, say_answer, settings
+from bot.errors import NotRunning, RoostError
+
+EXIT_FAILED: Final = 1
+EXIT_NOT_RUNNING: Final = 2
+EXIT_NO_FAILPOINT: Final = 2
+EXIT_INTERRUPTED: Final = 130
+PARTS: Final = {
+    "serve": "bot.serve:serve",
+    "talk": "bot.talk:talk",
+    "show trace": "bot.trace_view:show",
+    "version": "bot.version:VERSION",
+}
+"""What a command needs is opened when it runs: `roost version` must not load the whole service."""
+
+SessionId = Annotated[str, typer.Argument(metavar="ID", help="The session's id, or the beginning of it.")]
+
+app = typer.Typer(
+    help="A self-hosted assistant: every conversation gets its own agent behind a wall.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+session_app = typer.Typer(
+    help="Look at conversations and act on them.", no_args_is_help=True, rich_markup_mode=None
+)
+config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(session_app, name="session")
+app.add_typer(config_app, name="config")
+app.add_typer(backup_app, name="backup")
+app.add_typer(schedule_app, name="schedule")
+app.add_typer(deadletter_app, name="deadletter")
+
+
+def main() -> None:
+    """Runs the command line; what was foreseen is one sentence on stderr and no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if wrong := failpoint.mistake(os.environ.get(failpoint.VARIABLE)):
+        _complain(wrong)
+        sys.exit(EXIT_NO_FAILPOINT)
+    try:
+        app()
+    except RoostError as exc:
+        _complain(exc)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    finally:
+        _forget_what_nobody_reads()
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Leave the terminal alone and run until SIGTERM.")
+    ] = False,
+) -> None:
+    """Run the service. At a terminal it opens a chat; with other input it answers one message a line."""
+    raise typer.Exit(opened(PARTS["serve"])(settings(config), headless=headless))
+
+
+@app.command()
+def chat(
+    config: ConfigOption = None,
+    once: Annotated[
+        str | None, typer.Option("--once", metavar="TEXT", help="Send one message, print the reply, leave.")
+    ] = None,
+    conversation: Annotated[
+        str, typer.Option("--conversation", help="Which conversation to sit down in; a new name starts one.")
+    ] = "local",
+) -> None:
+    """Talk to the running service."""
+    try:
+        raise typer.Exit(opened(PARTS["talk"])(settings(config), conversation=conversation, once=once))
+    except NotRunning as exc:
+        _complain(exc)
+        raise typer.Exit(EXIT_NOT_RUNNING) from exc
+
+
+@app.command()
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """How the running service is doing."""
+    say_answer(ask(config, "status"), as_json=as_json)
+
+
+@app.command()
+def trace(
+    message: Annotated[
+        str, typer.Argument(metavar="MESSAGE", help="Its id, its event's, a reply's, or its number.")
+    ],
+    session: Annotated[str, typer.Option("--session", metavar="ID", help="Whose number it is.")] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The way of one message, with times: accepted, answered, delivered; also while no service runs."""
+    answer = look(config, "trace", message, *([session] if session else []))
+    if as_json:
+        say_answer(answer, as_json=True)
+    else:
+        opened(PARTS["show trace"])(answer.text)
+
+
+@session_app.command("list")
+def session_list(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """The conversations, the ones that were active last on top; also while no service runs."""
+    say_answer(look(config, "session", "list"), as_json=as_json)
+
+
+@session_app.command("show")
+def session_show(session: SessionId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """One conversation: where, since when, what is under way, its last messages; also while no service runs."""
+    say_answer(look(config, "session", "show", session), as_json=as_json)
+
+
+@session_app.command("stop")
+def session_stop(session: SessionId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Stop the container of a conversation and give up what it was working on."""
+    say_answer(ask(config, "session", "stop", session), as_json=as_json)
+
+
+@session_app.command("clear")
+def session_clear(session: SessionId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Make a conversation forget: its next message starts with a fresh memory."""
+    say_answer(ask(config, "session", "clear", session), as_json=as_json)
+
+
+@config_app.command("check")
+def config_check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Whether the configuration can be used, and what it says."""
+    found = settings(config)
+    say(
+        f"The configuration is fine. Data folder: {found.service.data_dir}",
+        found.model_dump(mode="json"),
+        as_json=as_json,
+    )
+
+
+@app.command("version")
+def show_version(as_json: JsonOption = False) -> None:
+    """Which Roost this is."""
+    version = opened(PARTS["version"])
+    say(f"Roost {version}", {"version": version}, as_json=as_json)
+
+
+def _complain(error: object) -> None:
+    typer.echo(f"roost: {error}", err=True)
+
+
+def _forget_what_nobody_reads() -> None:
+    """Python writes what is left once more at its end, and complains when the reader has gone."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,363 @@
+"""At most one container per session: woken, watched, ended, adopted after a restart of the service.
+
+UnknownAgent                the session's agent is not configured any more
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from agent.protocol import bell, failpoint
+from agent.protocol.clock import steady_ms
+from agent.protocol.settings import EXIT_BROKEN
+from bot import log
+from bot.admission import Admission
+from bot.config import AgentConfig, BackendConfig
+from bot.db import sessions as rows
+from bot.db.engine import Database
+from bot.delivery import Delivery
+from bot.metrics import Metrics
+from bot.presence import Presence
+from bot.runner import Runner
+from bot.session import Session
+from bot.signals import Signal
+from bot.specs import SESSION_LABEL, is_outdated, spec
+from bot.tries import Tries
+from bot.turns import GAVE_UP, NO_ROOM
+from container.base import Backend, BackendError, Exit, Spec
+
+RETRY_SECONDS: Final = 2.0
+
+_log = log.get("roost.containers")
+
+
+class UnknownAgent(Exception):
+    """Raised when a session cannot be woken because nothing says how to run its agent."""
+
+
+class Containers:
+    """Runs the agents. Its tasks live as long as `run`."""
+
+    name = "containers"
+
+    def __init__(
+        self,
+        db: Database,
+        backend: Backend,
+        delivery: Delivery,
+        presence: Presence,
+        agents: Mapping[str, AgentConfig],
+        config: BackendConfig,
+        tries: Tries,
+        admission: Admission,
+        *,
+        data_dir: Path,
+        wake: Signal[str],
+        metrics: Metrics,
+    ) -> None:
+        self._db = db
+        self._backend = backend
+        self._delivery = delivery
+        self._presence = presence
+        self._agents = agents
+        self._config = config
+        self._tries = tries
+        self._admission = admission
+        self._logs = data_dir / "logs"
+        self._instance = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:6]
+        self._wake = wake
+        self._metrics = metrics
+        self._seldom = log.Seldom()
+        self._runners: dict[str, Runner] = {}
+
+    def __iter__(self) -> Iterator[Runner]:
+        return iter(list(self._runners.values()))
+
+    def state(self, session_id: str) -> str:
+        """In one word: working, idle, waiting for a place, or asleep."""
+        runner = self._runners.get(session_id)
+        if runner is None:
+            return "waiting" if self._admission.waits(session_id) else "asleep"
+        return "working" if runner.session.oldest() is not None else "idle"
+
+    def of(self, session_id: str) -> Runner | None:
+        """The living container of a session."""
+        return self._runners.get(session_id)
+
+    async def run(self) -> None:
+        """Until cancelled. The containers themselves go on: the next service adopts them."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            watches = [runner.watch for runner in self if runner.watch is not None]
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+            for runner in self:
+                await runner.bell.close()
+
+    # ---------------------------------------------------------------- with the session's lock held
+
+    def admit(self, session: Session) -> bool:
+        """Whether there is a container, or a place for one, which is the session's from now on; else the session
+        waits, and is woken when it has a place."""
+        home = session.home
+        return self._admission.enter(session.id, (home.channel, home.platform_id))
+
+    def withdraw(self, session_id: str) -> None:
+        """The session needs no container: it waits no longer, and gives back a place without one."""
+        if session_id not in self._runners:
+            self._admission.leave(session_id)
+
+    async def wake(self, session: Session) -> bool:
+        """Makes sure that somebody looks at the inbox: rings, or starts a container; False when the session has
+        to wait for a place. Raises UnknownAgent, BackendError, OSError, DatabaseError."""
+        runner = self._runners.get(session.id)
+        if runner is not None:
+            if runner.frozen:
+                await self._thaw(runner)
+            session.marks.woken("bell rung")
+            runner.bell.ring(bell.Changed())
+            return True
+        agent = self._agents.get(session.agent)
+        if agent is None:
+            raise UnknownAgent(f"there is no agent {session.agent}")
+        if not self.admit(session):
+            return False
+        try:
+            await self._start(session, agent)
+        except BaseException:
+            self.withdraw(session.id)
+            raise
+        return True
+
+    async def _start(self, session: Session, agent: AgentConfig) -> None:
+        await self._db.write(lambda db: rows.set_awake(db, session.id, True))
+        failpoint.hit("awake-set")
+        runner = await self._attach(session)
+        session.marks.woken("container started")
+        try:
+            await self._backend.start(self._spec(session, agent, runner.name))
+        except BaseException:
+            await self._forget(runner)
+            raise
+        failpoint.hit("container-started")
+        self._metrics.wakes.labels("start").inc()
+        self._watch(runner)
+
+    async def end(self, session: Session, *, grace_seconds: float = 0.0) -> None:
+        """Ends the container and folds what it got done; what it did not is nobody's fault and uses up no
+        try. Absent is success. Raises BackendError."""
+        runner = self._runners.get(session.id)
+        if runner is not None:
+            await self._backend.stop(runner.name, grace_seconds=grace_seconds)
+            failpoint.hit("container-stopped")
+            await self._forget(runner)
+            await self._delivery.collect(session)
+
+    async def freeze(self, session: Session) -> bool:
+        """Pauses an idle container once it has let go of inbound.db: a paused one would keep its locks.
+        False when it is busy. Raises BackendError."""
+        runner = self._runners.get(session.id)
+        if runner is None or runner.frozen or session.oldest() is not None:
+            return False
+        if not await runner.let_go():
+            return False
+        await self._backend.freeze(runner.name, frozen=True)
+        runner.frozen = True
+        return True
+
+    async def thaw(self, session: Session) -> None:
+        """Lets a paused container go on: it may hold a lock. Absent is success."""
+        runner = self._runners.get(session.id)
+        if runner is not None:
+            await self._thaw(runner)
+
+    # ---------------------------------------------------------------- without it
+
+    async def stop(self, session_id: str, *, if_idle: bool = False) -> None:
+        """Asks the session's container to leave and returns when it is gone; what it leaves undone is begun
+        again. Absent is success. Raises BackendError."""
+        runner = self._runners.get(session_id)
+        if runner is None:
+            return
+        session = runner.session
+        async with session.lock:
+            if not (if_idle and session.oldest() is not None):
+                await self.end(session, grace_seconds=self._config.stop_grace_seconds)
+        self._wake(session_id)
+
+    async def stop_idle(self) -> None:
+        """Ends every container that has nothing to do. Raises BackendError."""
+        await asyncio.gather(*(self.stop(runner.session.id, if_idle=True) for runner in self))
+
+    async def fail(self, runner: Runner) -> None:
+        """Kills a container that is stuck, which is a failure like any other. Raises BackendError."""
+        await self._backend.stop(runner.name, grace_seconds=0)
+
+    async def interrupt(self, session: Session, turn_id: str | None) -> None:
+        """Tells the runner to stop its turn at once; the row in its inbox says the same."""
+        runner = self._runners.get(session.id)
+        if runner is not None:
+            runner.bell.ring(bell.InterruptTurn(turn_id=turn_id))
+
+    async def awake(self) -> dict[str, Mapping[str, str] | None]:
+        """The sessions that are awake, with the labels of their living containers; None: it has none. A
+        container of a session that is not awake is nobody's and is stopped. Raises BackendError, DatabaseError."""
+        programs = await self._backend.running()
+        # Asked for afterwards: whoever was woken in between is awake by now.
+        found: dict[str, Mapping[str, str] | None] = dict.fromkeys(await self._db.read(rows.awake))
+        for program in programs:
+            session_id = program.labels.get(SESSION_LABEL, "")
+            if session_id in found and program.name == self._name(session_id):
+                found[session_id] = program.labels
+            elif session_id not in self._runners or program.name != self._name(session_id):
+                _log.warning("a container that belongs to nobody is stopped: %s", program.name)
+                await self._backend.stop(program.name, grace_seconds=self._config.stop_grace_seconds)
+        return found
+
+    async def adopt(self, session: Session, labels: Mapping[str, str] | None) -> None:
+        """Takes over a session that an earlier service left awake: binds its bell and watches it, or, where
+        `labels` is None because it has no container any more, deals with its end. Raises BackendError."""
+        async with session.lock:
+            if session.id in self._runners:
+                return
+            if labels is not None and await self._take_on(session, labels):
+                failpoint.hit("session-adopted")
+                self._metrics.wakes.labels("adopt").inc()
+                self._delivery.kick(session.id)
+            else:
+                with suppress(OSError):
+                    # Whoever listened there was killed.
+                    session.workspace.bell.unlink()
+                await self._delivery.collect(session)
+                await self._tries.used_up(session, why="its container was gone when the service came back")
+        self._wake(session.id)
+
+    async def _take_on(self, session: Session, labels: Mapping[str, str]) -> bool:
+        try:
+            runner = await self._attach(session)
+        except OSError as exc:
+            _log.error("a container cannot be adopted and is killed: %s", exc, session=session.id)
+            await self._backend.stop(self._name(session.id), grace_seconds=0)
+            return False
+        self._admission.adopt(session.id)
+        runner.outdated = is_outdated(labels) or session.agent not in self._agents
+        self._watch(runner)
+        session.marks.woken("container adopted")
+        # An earlier service may have paused it, and without a bell nobody would know.
+        await self._thaw(runner)
+        return True
+
+    def _spec(self, session: Session, agent: AgentConfig, name: str) -> Spec:
+        limits, mounts = self._config.limits, self._backend.mounts
+        return spec(session, agent, name=name, mounts=mounts, limits=limits, logs=self._logs)
+
+    def _name(self, session_id: str) -> str:
+        return f"roost-{self._instance}-{session_id}"
+
+    async def _thaw(self, runner: Runner) -> None:
+        try:
+            await self._backend.freeze(runner.name, frozen=False)
+            runner.frozen = False
+        except BackendError as exc:
+            # It has ended, which its watch sees to.
+            _log.info("a container could not be thawed: %s", exc, session=runner.session.id)
+
+    async def _attach(self, session: Session) -> Runner:
+        now = steady_ms()
+        hung = bell.BellHost(session.workspace.bell, lambda frame: self._heard(session, frame))
+        await hung.listen()
+        failpoint.hit("bell-hung")
+        runner = Runner(session, self._name(session.id), hung, heard_at=now, idle_since=now, admitted_at=now)
+        self._runners[session.id] = runner
+        self._metrics.awake_sessions.set(len(self._runners))
+        return runner
+
+    async def _forget(self, runner: Runner) -> None:
+        del self._runners[runner.session.id]
+        self._metrics.awake_sessions.set(len(self._runners))
+        self._admission.leave(runner.session.id)
+        await runner.bell.close()
+
+    def _watch(self, runner: Runner) -> None:
+        runner.watch = asyncio.create_task(self._until_exit(runner), name=f"watch {runner.name}")
+
+    async def _until_exit(self, runner: Runner) -> None:
+        ended = await self._exit_of(runner)
+        failpoint.hit("container-ended")
+        _log.info("container ended", session=runner.session.id, code=ended.code)
+        while True:
+            try:
+                return await self._ended(runner, ended)
+            except Exception as exc:
+                if self._seldom(repr(exc)):
+                    _log.exception(
+                        "the end of a container could not be dealt with", session=runner.session.id
+                    )
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _exit_of(self, runner: Runner) -> Exit:
+        while True:
+            try:
+                return await self._backend.wait(runner.name)
+            except BackendError as exc:
+                _log.error("a container could not be watched: %s", exc, session=runner.session.id)
+            try:
+                if runner.name not in {program.name for program in await self._backend.running()}:
+                    return Exit(None)
+            except BackendError as exc:
+                _log.error("containers cannot be listed: %s", exc)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _ended(self, runner: Runner, ended: Exit) -> None:
+        """Folds what the container got done, and sees to what it left undone. A message that was posted
+        while the agent was leaving is found here."""
+        session = runner.session
+        async with session.lock:
+            if self._runners.get(session.id) is not runner:
+                return  # It was ended on purpose, and whoever did that has seen to the rest.
+            await self._delivery.collect(session)
+            failpoint.hit("end-collected")
+            if not (ended.clean and runner.leave_by is not None):
+                code = "unknown" if ended.code is None else ended.code
+                why = f"its container ended, exit code {code}"
+                await self._tries.used_up(
+                    session, clean=ended.clean, why=why, text=await _why(session, ended)
+                )
+            await self._forget(runner)
+            if not ended.clean:
+                # It may have ended over a file that is damaged; the next post looks at it anew.
+                session.doubted = ended.code == EXIT_BROKEN
+                await session.close()
+        self._wake(session.id)
+
+    def _heard(self, session: Session, frame: bell.AgentFrame) -> None:
+        runner = self._runners.get(session.id)
+        if runner is None:
+            return
+        runner.heard_at = steady_ms()
+        first_words_after = session.marks.heard(frame)
+        if first_words_after is not None:
+            self._metrics.first_delta_seconds.observe(first_words_after)
+        self._admission.started(session.id)
+        match frame:
+            case bell.Changed():
+                failpoint.hit("outbound-changed")
+                self._delivery.kick(session.id)
+            case bell.LiveText():
+                self._presence.live(session, frame)
+            case bell.Activity():
+                self._presence.activity(session, frame)
+            case bell.Quiet():
+                runner.said(frame)
+
+
+async def _why(session: Session, ended: Exit) -> str:
+    """What to say when that was the last try."""
+    return NO_ROOM if not ended.clean and await session.is_full() else GAVE_UP

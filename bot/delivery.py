@@ -1,0 +1,307 @@
+"""Delivery: what a container wrote goes to the channel that asked, is recorded, and is told to the agent.
+
+Replies are read as hostile bytes, checked against the routes that the session may address, and sent part by
+part; each part is recorded when the platform has taken it, so that a retry goes on where it stopped. Acks are
+folded on the way: they ride with the first record and need no sync of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from adapters.base import Settled
+from agent.protocol import failpoint
+from agent.protocol.clock import Clock
+from agent.protocol.messages import ActionOut, ActionResult, MessageIn, MessageOut, Receipt
+from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
+from bot import actions, backlog, destinations, folding, log, outgoing
+from bot.db import deliveries, inbox
+from bot.db.engine import Database
+from bot.errors import DatabaseError
+from bot.lanes import Lanes
+from bot.metrics import Metrics
+from bot.presence import Presence
+from bot.sending import Sending
+from bot.session import Session
+from bot.sessions import Sessions, UnknownSession
+from bot.signals import Signal
+
+MAX_SEQ_JUMP: Final = 10_000
+MAX_RECOVERIES: Final = 3
+"""How often an agent is started to recover outbound.db before it counts as damaged."""
+MAX_UNREAD: Final = 1_000
+"""An agent that leaves so much unread is not told any more which of its messages were refused."""
+BUSY_SECONDS: Final = 0.05
+VAIN_LOOKS: Final = 20
+FIRST_PAUSE_SECONDS: Final = 0.002
+RETRY_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 60.0
+"""What waits for a time on the clock is looked at again after this long at the latest."""
+
+NOTHING: Final = Snapshot((), (), None, (), 0)
+
+_log = log.get("roost.delivery")
+
+
+class Delivery:
+    """One lane per session: order within it, and a stuck channel holds up nobody else."""
+
+    name = "delivery"
+
+    def __init__(
+        self,
+        db: Database,
+        sessions: Sessions,
+        sending: Sending,
+        presence: Presence,
+        *,
+        max_file_bytes: int,
+        wake: Signal[str],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._db = db
+        self._sessions = sessions
+        self._sending = sending
+        self._presence = presence
+        self._max_file_bytes = max_file_bytes
+        self._wake = wake
+        self._metrics = metrics
+        self._clock = clock
+        self._seldom = log.Seldom()
+        self._lanes: Lanes[str] = Lanes("delivery", self._work, self._failed)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._lanes.run()
+
+    def kick(self, session_id: str) -> None:
+        """The session's outbound.db has something new, or a notice waits."""
+        self._lanes.kick(session_id)
+
+    def kick_at(self, session_id: str, at: int) -> None:
+        """The same at a time on the clock."""
+        # The clock may be set meanwhile.
+        self._lanes.kick_later(session_id, min(LOOK_SECONDS, max(0, at - self._clock()) / 1000))
+
+    async def settle(self, session_id: str) -> None:
+        """Returns when nothing is being delivered for the session."""
+        await self._lanes.settle(session_id)
+
+    def idle(self, session_id: str) -> bool:
+        """Whether there is nothing to be done for the session, as far as is known."""
+        return self._lanes.idle(session_id)
+
+    async def collect(self, session: Session) -> None:
+        """Folds what an ended container got done; its replies follow in the session's lane. To be called with
+        the session's lock held."""
+        snapshot = await self._read(session)
+        if snapshot is not None:
+            self._fold(session, snapshot)
+        self._lanes.kick(session.id)
+
+    async def _work(self, session_id: str) -> None:
+        try:
+            session = await self._sessions.get(session_id)
+        except UnknownSession:
+            return
+        # What the disk refused the last time comes first: nothing is sent while the books cannot be kept.
+        await session.books.commit()
+        snapshot = await self._read(session)
+        asked = dict(session.unfinished)
+        ended: list[Settled] = []
+        if snapshot is not None:
+            self._fold(session, snapshot)
+            # What ends from here on may have answers that this snapshot does not show.
+            ended = list(session.endings)
+            await self._send_replies(session, snapshot, asked)
+            if session.unusable and not session.held:
+                session.damage = "its agent cannot use it"
+                self._wake(session.id)
+        session.marks.save_ended()
+        await session.books.commit()
+        waits = await backlog.send(session, self._sending)
+        if waits is not None:
+            self.kick_at(session.id, waits)
+        self._announce(session, ended)
+
+    async def _read(self, session: Session) -> Snapshot | None:
+        """What the container wrote; None when it cannot be read now, which has its remedy already."""
+        loop, outbox = asyncio.get_running_loop(), session.outboxes
+        # An agent may ring without end, with nothing to show or a file that grows: the time belongs to others.
+        await asyncio.sleep(session.read_after - loop.time())
+        began = loop.time()
+        session.marks.look()
+        try:
+            snapshot = await session.snapshot()
+        except Missing:
+            return NOTHING
+        except Busy:
+            self._lanes.kick_later(session.id, BUSY_SECONDS)
+        except SnapshotError as exc:
+            if session.outboxes != outbox:
+                self._lanes.kick(session.id)
+            elif isinstance(exc, HotJournal) and session.recoveries < MAX_RECOVERIES:
+                # Only its own agent may roll it back.
+                session.recover = True
+                self._wake(session.id)
+            else:
+                self._metrics.violations.labels("outbound").inc()
+                session.damage = str(exc)
+                self._wake(session.id)
+        else:
+            failpoint.hit("outbound-read")
+            session.recover, session.recoveries = False, 0
+            session.saw(snapshot)
+            return snapshot
+        finally:
+            session.read_after = max(2 * loop.time() - began, began + _pause(session.in_vain))
+        return None
+
+    def _fold(self, session: Session, snapshot: Snapshot) -> None:
+        now = self._clock()
+        session.marks.acks(snapshot.acks)
+        folded = folding.fold(session, snapshot.acks, now)
+        if folded:
+            session.books.add(
+                lambda db: folding.record(db, session.id, folded, now),
+                lambda: folding.remember(session, folded),
+            )
+            failpoint.hit("acks-folded")
+            for message, ack in folded.done:
+                session.end(message, turn_id=ack.turn_id, ok=True)
+            for message in folded.failed:
+                session.end(message, turn_id=None, ok=False)
+                session.notice_waits()
+            self._metrics.turns.labels("done").inc(len({ack.turn_id for _, ack in folded.done}))
+        session.waits_for_tool(snapshot.tool_deadline, now=now)
+
+    async def _send_replies(
+        self, session: Session, snapshot: Snapshot, asked: Mapping[str, MessageIn]
+    ) -> None:
+        """Sends what is new, in order, until one has to wait."""
+        present = {message.id for message in snapshot.messages}
+        if session.handled is None:
+            session.handled = await self._db.read(
+                lambda db: deliveries.handled(db, session.id, list(present))
+            )
+        session.marks.seen(each for each in snapshot.messages if each.id not in session.handled)
+        session.forget_pruned(present)
+        self._report(session, snapshot)
+        held: set[str | None] = set()
+        stuck = False
+        for message in snapshot.messages:
+            if message.id in session.handled:
+                session.receipt(session.handled[message.id])
+            elif stuck:
+                held.add(message.turn_id)
+            elif (message.deliver_after or 0) > self._clock():
+                held.add(message.turn_id)
+                self.kick_at(session.id, message.deliver_after or 0)
+            elif not await self._deliver(session, message, asked):
+                held.add(message.turn_id)
+                stuck = True
+        session.held = held
+
+    def _report(self, session: Session, snapshot: Snapshot) -> None:
+        """Rows that are not what an agent writes are counted once, however often they are read."""
+        for row in snapshot.rejected:
+            if row.id not in session.rejected:
+                self._metrics.violations.labels("row").inc()
+                _log.warning("a row was refused: %s", row.reason, session=session.id)
+        session.rejected = {row.id for row in snapshot.rejected}
+
+    async def _deliver(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> bool:
+        """Brings one message to its end; False when it has to wait, and what comes after it too."""
+        refusal = self._refusal(session, message, asked)
+        if refusal is not None:
+            await self._refuse(session, message, refusal)
+            return True
+        if isinstance(message.content, ActionOut):
+            now = self._clock()
+            session.books.add(lambda db: actions.begin(db, session.id, message, now=now))
+            await session.books.commit()
+            failpoint.hit("action-begun")
+        answers = await self._event_of(session, message.in_reply_to, asked)
+        prepared = await outgoing.prepare(
+            session, message, answers=answers, max_file_bytes=self._max_file_bytes
+        )
+        outcome = await self._sending.send(session, prepared, seq=message.seq)
+        if isinstance(outcome, int):
+            self.kick_at(session.id, outcome)
+            return False
+        self._done(session, outcome)
+        return True
+
+    async def _event_of(
+        self, session: Session, message_id: str | None, asked: Mapping[str, MessageIn]
+    ) -> str | None:
+        if message_id is None:
+            return None
+        if message_id in asked:
+            return asked[message_id].event_id
+        return await self._db.read(lambda db: inbox.event_of(db, session.id, message_id))
+
+    def _refusal(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> str | None:
+        if not in_line(session, message):
+            return "its number is out of line"
+        asked_from = (each.route for each in asked.values())
+        if not destinations.allowed(session.home, session.destinations, asked_from, message.route):
+            return "this conversation may not write there"
+        return None
+
+    async def _refuse(self, session: Session, message: MessageOut, why: str) -> None:
+        """The agent is told; nobody else has to know."""
+        self._metrics.violations.labels("route").inc()
+        tell = session.may_be_told()
+        if tell:
+            _log.error("a reply was refused: %s", why, session=session.id, message_out=message.id)
+        now, event_id = self._clock(), f"refused:{session.id}:{message.seq}"
+        told = ActionResult(message_id=message.id, ok=False, text=f"Your message was not delivered: {why}.")
+        receipt = self._sending.refused(session, message, why, in_line=in_line(session, message))
+        rows: list[MessageIn | None] = []
+        if tell and len(session.unfinished) < MAX_UNREAD:
+            session.books.add(
+                lambda db: rows.append(actions.tell(db, session.id, told, event_id=event_id, now=now))
+            )
+        await session.books.commit()
+        for row in rows:
+            if row is not None:
+                session.add(row)
+        self._done(session, receipt)
+        self._wake(session.id)
+
+    def _done(self, session: Session, receipt: Receipt) -> None:
+        if session.handled is not None:
+            session.handled[receipt.message_out_id] = receipt
+        session.receipt(receipt)
+
+    def _announce(self, session: Session, ended: list[Settled]) -> None:
+        """Tells the channels which of these have come to their end, as far as everything that answers them is
+        out."""
+        settled = session.take_settled(ended)
+        for ending in settled:
+            self._presence.settled(session, ending)
+        if settled and session.oldest() is None:
+            self._presence.working(session, settled[-1].route, on=False)
+
+    def _failed(self, session_id: str, error: Exception) -> None:
+        if isinstance(error, DatabaseError):
+            if self._seldom(str(error)):
+                _log.error("delivery waits: %s", error, session=session_id)
+        elif self._seldom(f"{session_id} {error!r}"):
+            _log.error("delivery failed; trying again", exc_info=error, session=session_id)
+        self._lanes.kick_later(session_id, RETRY_SECONDS)
+
+
+def _pause(in_vain: int) -> float:
+    """How long, in seconds, outbound.db is left alone after so many looks in a row that showed nothing new."""
+    over: int = min(max(0, in_vain - VAIN_LOOKS), 8)
+    return FIRST_PAUSE_SECONDS * 2**over if over else 0.0
+
+
+def in_line(session: Session, message: MessageOut) -> bool:
+    """Whether the message's number is one that an agent can have come to by counting."""
+    return message.seq <= max(session.newest_in_seq, session.newest_out_seq) + MAX_SEQ_JUMP

@@ -1,0 +1,88 @@
+"""Files that come in: checked and put in a safe place before the message that they belong to is accepted."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+from adapters.base import IncomingFile, clean
+from agent.protocol.messages import Attachment
+from bot.config import LimitsConfig
+
+MIB: Final = 1024 * 1024
+MAX_NAME_CHARS: Final = 500
+MAX_STEM_BYTES: Final = 100
+MAX_SUFFIX_CHARS: Final = 20
+ANY_TYPE: Final = "application/octet-stream"
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_MESSAGE_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class Refused(Exception):
+    """Raised when a file is not taken; the text says why, in one sentence for the sender."""
+
+
+def take_in(files: Sequence[IncomingFile], folder: Path, limits: LimitsConfig) -> list[Attachment]:
+    """Moves staged files into `folder`, durably, and describes them. Raises Refused, OSError.
+
+    On disk a file has a name of ours; the sender's is only ever shown.
+    """
+    if len(files) > limits.attachments:
+        raise Refused(f"A message can have {limits.attachments} files; this one has {len(files)}.")
+    for file in files:
+        if file.path.stat().st_size > limits.attachment_mb * MIB:
+            raise Refused(f"{_shown(file.name)} is too large: a file can have {limits.attachment_mb} MiB.")
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)  # The container's user is another one, and the umask may forbid it to look.
+    taken = [_take(number, file, folder) for number, file in enumerate(files, start=1)]
+    _sync(folder)
+    _sync(folder.parent)
+    return taken
+
+
+def discard(files: Sequence[IncomingFile], folder: Path) -> None:
+    """Removes what nobody will ask for. Absent is success."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for file in files:
+        file.path.unlink(missing_ok=True)
+
+
+def discard_leftovers(incoming: Path, wanted: Collection[str]) -> None:
+    """Removes the folders of messages that are not `wanted`: a service that was killed had taken files in for
+    them. What is no message's, such as the place where an adapter stages files, is let be."""
+    for folder in incoming.iterdir():
+        if _MESSAGE_ID.fullmatch(folder.name) and folder.name not in wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _take(number: int, file: IncomingFile, folder: Path) -> Attachment:
+    name = _shown(file.name)
+    suffix = "".join(c for c in Path(name).suffix if c.isalnum() or c == ".")[:MAX_SUFFIX_CHARS]
+    stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(name).stem)
+    target = folder / f"{number}-{stem.encode()[:MAX_STEM_BYTES].decode(errors='ignore')}{suffix}"
+    shutil.move(file.path, target)
+    target.chmod(0o644)
+    _sync(target)
+    return Attachment(
+        name=name,
+        media_type=_shown(file.media_type, without=ANY_TYPE),
+        size=target.stat().st_size,
+        path=target.name,
+    )
+
+
+def _shown(text: str, *, without: str = "file") -> str:
+    return _CONTROL.sub(" ", clean(text)).strip()[:MAX_NAME_CHARS] or without
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,178 @@
+"""A session's folder and the inbound.db in it: the work on files, done on the mail executor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from agent.protocol import failpoint
+from agent.protocol.mailbox import HostEnd, MailboxGone, StatusChange
+from agent.protocol.messages import ChatIn, Destination, MessageIn, Receipt, Route, Schedule
+from agent.protocol.workspace import Workspace
+
+FOLDER_MODES: Final = {
+    "in": 0o755,
+    "in/files": 0o755,
+    "bell": 0o711,
+    "out": 0o777,
+    "home": 0o777,
+    "work": 0o777,
+}
+"""Within the session's own folder, which is 0700: the container's user is not the service's."""
+AGENTS_OWN: Final = ("out", "home", "work")
+ROOM_BYTES: Final = 256 * 1024
+"""With less than this left on the disk an agent cannot commit an answer of any length."""
+DAMAGED_KEPT: Final = 3
+"""How many damaged outboxes are kept for whoever wants to look; a hostile agent can make many."""
+
+
+@dataclass
+class Outbox:
+    """What waits to be written into inbound.db with the next post."""
+
+    messages: list[MessageIn] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
+    changes: list[StatusChange] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    schedules: list[Schedule] | None = None
+    """All that there are; None: inbound.db has them."""
+
+    def __bool__(self) -> bool:
+        lists = (self.messages, self.receipts, self.changes, self.forgotten)
+        return any(lists) or self.schedules is not None
+
+    def before(self, later: Outbox) -> Outbox:
+        """Both, this one first."""
+        return Outbox(
+            self.messages + later.messages,
+            self.receipts + later.receipts,
+            self.changes + later.changes,
+            self.forgotten + later.forgotten,
+            self.schedules if later.schedules is None else later.schedules,
+        )
+
+
+class Folder:
+    """The folder at `root`. Its calls are synchronous, and one at a time."""
+
+    def __init__(self, root: Path, incoming: Path, home: Route, destinations: Sequence[Destination]) -> None:
+        self.root = root
+        self.workspace = Workspace.on_host(root)
+        self._incoming = incoming
+        self._home = home
+        self._destinations = destinations
+        self._end: HostEnd | None = None
+        self._folders = [os.fspath(root / name) for name in FOLDER_MODES]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether inbound.db is open."""
+        return self._end is not None
+
+    def exists(self) -> bool:
+        """Whether all of it is there."""
+        return all(map(os.path.isdir, self._folders))
+
+    def lost(self) -> bool:
+        """Whether anything of the agent's was taken away."""
+        return not all((self.root / name).is_dir() for name in AGENTS_OWN)
+
+    def is_full(self) -> bool:
+        """Whether there is no room for what the agent has to write. Raises OSError."""
+        found = os.statvfs(self.workspace.outbox)
+        return found.f_bavail * found.f_frsize < ROOM_BYTES
+
+    def open(self, unfinished: Iterable[MessageIn]) -> set[str]:
+        """Opens inbound.db, rolls back what a killed service left half done, makes sure that it is whole, and
+        says in it what has become of the messages since. Returns the message_outs that it has receipts of.
+        Raises MailboxError, OSError."""
+        self.close()
+        if not self.exists() or not self.workspace.inbound.exists():
+            raise MailboxGone("inbound.db or a folder of the session is gone")
+        end = HostEnd(self.workspace.inbound)
+        try:
+            known = {message.id: message for message in unfinished}
+            end.check(known)
+            end.address(self._home, self._destinations)
+            # A killed service may have decided upon a message in bot.db and not have said so here.
+            changes = [StatusChange(message_id, "completed") for message_id in end.pending() - known.keys()]
+            changes += [
+                StatusChange(message.id, "pending", tries=message.tries, process_after=message.process_after)
+                for message in known.values()
+                if message.tries
+            ]
+            end.post(changes=changes)
+            receipts = end.receipts()
+        except BaseException:
+            end.close()
+            raise
+        self._end = end
+        return receipts
+
+    def rebuild(
+        self, messages: Sequence[MessageIn], receipts: Sequence[Receipt], schedules: Sequence[Schedule]
+    ) -> set[str]:
+        """Makes the folder, and a fresh inbound.db in place of whatever lies there. Returns the message_outs
+        that it has receipts of. Raises MailboxError, OSError."""
+        self.close()
+        for name, mode in FOLDER_MODES.items():
+            folder = self.root / name
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(mode)
+        self.root.chmod(0o700)
+        for message in messages:
+            self._take_files(message)
+        self._end = HostEnd.rebuild(
+            self.workspace.inbound,
+            messages=messages,
+            receipts=receipts,
+            home=self._home,
+            destinations=self._destinations,
+            schedules=schedules,
+        )
+        return self._end.receipts()
+
+    def post(self, batch: Outbox) -> None:
+        """Writes the batch, its files put in place first. Raises MailboxError, OSError."""
+        if self._end is None or not self.exists():
+            raise MailboxGone("the folder of the session is gone")
+        for message in batch.messages:
+            self._take_files(message)
+        self._end.post(
+            batch.messages,
+            receipts=batch.receipts,
+            changes=batch.changes,
+            forgotten=batch.forgotten,
+            schedules=batch.schedules,
+        )
+        failpoint.hit("inbound-committed")
+
+    def put_aside(self, name: str) -> None:
+        """Moves out/ away and makes an empty one. Raises OSError."""
+        kept = self.root / "damaged"
+        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.path.lexists(self.workspace.outbox):
+            self.workspace.outbox.rename(kept / name)
+        failpoint.hit("outbox-moved")
+        self.workspace.outbox.mkdir()
+        self.workspace.outbox.chmod(FOLDER_MODES["out"])
+        for old in sorted(kept.iterdir())[:-DAMAGED_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def close(self) -> None:
+        """Closes inbound.db. Twice is fine."""
+        if self._end is not None:
+            self._end.close()
+            self._end = None
+
+    def _take_files(self, message: MessageIn) -> None:
+        if not isinstance(message.content, ChatIn) or not message.content.attachments:
+            return
+        staged = self._incoming / message.id
+        if staged.is_dir() and not self.workspace.received(message.id).exists():
+            staged.rename(self.workspace.received(message.id))
+            failpoint.hit("files-in-place")

@@ -1,0 +1,60 @@
+"""Folding: the agent's acks become the host's own truth about its messages."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.protocol.mailbox import StatusChange
+from agent.protocol.messages import Ack, MessageIn
+from bot.db import deliveries, inbox
+from bot.session import Session
+from bot.turns import UNREADABLE
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The messages that these acks bring to their end."""
+
+    done: tuple[tuple[MessageIn, Ack], ...]
+    failed: tuple[MessageIn, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.done or self.failed)
+
+
+def fold(session: Session, acks: Sequence[Ack], now: int) -> Fold:
+    """What the acks end. A container can claim anything: only a message of this session counts that was
+    due and has not ended yet, and an end is for good."""
+    done: list[tuple[MessageIn, Ack]] = []
+    failed: list[MessageIn] = []
+    for ack in acks:
+        message = session.unfinished.get(ack.message_id)
+        if message is None or ack.status == "processing" or (message.process_after or 0) > now:
+            continue
+        if ack.status == "completed":
+            done.append((message, ack))
+        else:
+            failed.append(message)
+    return Fold(tuple(done), tuple(failed))
+
+
+def record(db: sqlite3.Connection, session_id: str, folded: Fold, now: int) -> None:
+    """Writes the ends into bot.db; a failed message is announced."""
+    for message, ack in folded.done:
+        inbox.settle(db, session_id, [message.id], turn_id=ack.turn_id, now=now)
+    for message in folded.failed:
+        said = deliveries.add_notice(
+            db, session_id, message.route, UNREADABLE, now=now, answers=message.event_id
+        )
+        inbox.fail(db, session_id, [message.id], error=UNREADABLE, now=now, notice=said)
+
+
+def remember(session: Session, folded: Fold) -> None:
+    """bot.db has it; from now on inbound.db may have it too, and the agent may prune its acks."""
+    session.waiting.changes += [StatusChange(m.id, "completed", tries=m.tries) for m, _ in folded.done]
+    session.waiting.changes += [StatusChange(m.id, "failed", tries=m.tries) for m in folded.failed]
+    if folded.failed:
+        session.notice_waits()
+        session.schedules_changed()

@@ -1,0 +1,325 @@
+"""Intake: the one way in. Every event of every kind is decided upon here, and durable before it is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from adapters.base import CommandInfo, Event, Receipt, clean
+from agent.protocol import failpoint
+from agent.protocol.clock import Clock
+from agent.protocol.mailbox import MailboxError
+from agent.protocol.messages import Answer, Attachment, ChatIn, MessageIn, Quote, Route
+from bot import access, engage, log
+from bot.access import Drop, Facts
+from bot.actions import tell
+from bot.commands.context import Context
+from bot.commands.registry import Invocation, Registry
+from bot.config import LimitsConfig
+from bot.db import backlog, inbox, people, questions
+from bot.db import sessions as rows
+from bot.db.engine import Database
+from bot.db.sessions import SessionRecord
+from bot.delivery import Delivery
+from bot.engage import Ignore, Wiring
+from bot.errors import DatabaseError, RoostError
+from bot.files import Refused, discard, discard_leftovers, take_in
+from bot.gate import Crowded, Gate, Overload
+from bot.metrics import Metrics
+from bot.operations import Operations
+from bot.posting import Posting
+from bot.sessions import Sessions
+from container.base import BackendError
+
+MAX_NAME_CHARS: Final = 200
+MAX_QUOTE_CHARS: Final = 4000
+FILES_AT_ONCE: Final = 2
+"""Files come in on threads that the rest of the service needs as well."""
+TOO_MUCH_HERE: Final = (
+    "I still have {count} messages of this conversation to answer; please wait a moment and send it again."
+)
+TOO_MUCH_EVERYWHERE: Final = (
+    "I have too many messages to answer at the moment; please wait a moment and send it again."
+)
+CROWDED: Final = "Too many messages come in here at once; please wait a moment and send it again."
+NOT_OPEN: Final = "This question is not open any more."
+NOT_SAVED: Final = "Roost could not save this message; please send it again in a moment."
+IN_THE_WAY: Final = "Roost could not do this: {reason}."
+
+T = TypeVar("T")
+_log = log.get("roost.intake")
+
+
+@dataclass(frozen=True)
+class _Accepted:
+    """An event has become a row."""
+
+    record: SessionRecord
+    message: MessageIn
+
+
+@dataclass(frozen=True)
+class _TooMuch:
+    """An event is refused because of what waits already."""
+
+    text: str
+
+
+class Intake:
+    """What adapters call: it is their `adapters.base.Host`."""
+
+    def __init__(
+        self,
+        db: Database,
+        sessions: Sessions,
+        posting: Posting,
+        delivery: Delivery,
+        operations: Operations,
+        registry: Registry[Context],
+        wiring: Wiring,
+        limits: LimitsConfig,
+        *,
+        incoming: Path,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._db = db
+        self._sessions = sessions
+        self._posting = posting
+        self._delivery = delivery
+        self._operations = operations
+        self._registry = registry
+        self._wiring = wiring
+        self._limits = limits
+        self._incoming = incoming
+        self._metrics = metrics
+        self._clock = clock
+        self._seldom = log.Seldom()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._gates: dict[tuple[str, bool], Gate] = {}
+        self._overload = Overload()
+        self._taking_files = asyncio.Semaphore(FILES_AT_ONCE)
+
+    async def clean_up(self) -> None:
+        """Removes the files that a killed service took in for messages that it never accepted. To be called
+        before anything is received. Raises DatabaseError, OSError."""
+        wanted = await self._db.read(inbox.unfinished_ids)
+        await asyncio.to_thread(discard_leftovers, self._incoming, wanted)
+
+    async def receive(self, event: Event) -> Receipt:
+        """Returns when the event is durable, or known to be nobody's business. Never raises for what a
+        person did; a disk that fails is said in the receipt, so that the platform may try again."""
+        failpoint.hit("event-received")
+        try:
+            with self._metrics.accept_seconds.time():
+                receipt = await self._pass(event)
+        except Crowded:
+            receipt = self._overloaded(event.route, CROWDED)
+        except (DatabaseError, OSError) as exc:
+            if self._seldom(str(exc)):
+                _log.error("an event was not saved: %s", exc, event_id=event.id)
+            receipt = Receipt("refused", NOT_SAVED)
+        self._metrics.events.labels(event.route.channel, event.kind, receipt.state).inc()
+        return receipt
+
+    def present(self, channel: str, platform_id: str) -> None:
+        """Somebody is there again: what was kept for this place can go out."""
+        self._begin(self._present(channel, platform_id))
+
+    def commands(self) -> Sequence[CommandInfo]:
+        """The commands that people may use in a channel."""
+        return self._registry.infos()
+
+    async def _present(self, channel: str, platform_id: str) -> None:
+        try:
+            session_ids = await self._db.read(lambda db: rows.at_place(db, channel, platform_id))
+        except DatabaseError as exc:
+            _log.error("what was kept for a place stays there: %s", exc)
+            return
+        for session_id in session_ids:
+            self._delivery.kick(session_id)
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, name="intake")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _pass(self, event: Event) -> Receipt:
+        """Raises Crowded, DatabaseError, OSError."""
+        # Commands have a gate of their own: a flood can be stopped.
+        gate, place = (
+            self._gate(event.route.channel, commands=event.kind == "command"),
+            event.route.platform_id,
+        )
+        await gate.enter(place)
+        event = _cleaned(event)
+        work = self._begin(self._command(event) if event.kind == "command" else self._row(event))
+        work.add_done_callback(lambda _: gate.leave(place))
+        # Somebody who hangs up cancels the caller: what was committed must be known to the session all the same.
+        return await asyncio.shield(work)
+
+    def _gate(self, channel: str, *, commands: bool) -> Gate:
+        gate = self._gates.get((channel, commands))
+        if gate is None:
+            gate = self._gates[channel, commands] = Gate()
+        return gate
+
+    def _overloaded(self, route: Route, text: str) -> Receipt:
+        return Receipt("refused", self._overload.say(route, text, now=self._clock()))
+
+    async def _row(self, event: Event) -> Receipt:
+        """A message or an answer becomes a row of the inbox."""
+        message_id = inbox.new_id()
+        folder = self._incoming / message_id
+        outcome: _Accepted | _TooMuch | Receipt | None = None
+        try:
+            outcome = await self._admit(event, message_id, folder)
+        except Refused as exc:
+            outcome = Receipt("refused", str(exc))
+        finally:
+            if event.files and not isinstance(outcome, _Accepted):
+                await asyncio.to_thread(discard, event.files, folder)
+        failpoint.hit("inbox-committed")
+        if isinstance(outcome, Receipt):
+            return outcome
+        if isinstance(outcome, _TooMuch):
+            return self._overloaded(event.route, outcome.text)
+        self._sessions.accepted(outcome.record, outcome.message)
+        self._posting.kick(outcome.record.id)
+        return Receipt("accepted")
+
+    async def _admit(self, event: Event, message_id: str, folder: Path) -> _Accepted | _TooMuch | Receipt:
+        """Raises Refused, DatabaseError, OSError."""
+        attachments: list[Attachment] = []
+        if event.files and event.kind == "message":
+            # The files of a stranger are not even looked at.
+            refusal = await self._db.read(lambda db: self._refusal(db, event))
+            if refusal is not None:
+                return refusal
+            async with self._taking_files:
+                attachments = await asyncio.to_thread(take_in, event.files, folder, self._limits)
+            failpoint.hit("files-taken-in")
+        return await self._db.write(lambda db: self._accept(db, event, message_id, attachments))
+
+    def _accept(
+        self, db: sqlite3.Connection, event: Event, message_id: str, attachments: list[Attachment]
+    ) -> _Accepted | _TooMuch | Receipt:
+        """Facts, decisions and the row in one transaction: nothing can change between them."""
+        refusal = self._refusal(db, event)
+        if refusal is not None:
+            return refusal
+        if event.kind == "answer":
+            return self._accept_answer(db, event)
+        # Answers are always taken: somebody was asked.
+        if backlog.total(db) >= self._limits.backlog_total:
+            return _TooMuch(TOO_MUCH_EVERYWHERE)
+        record = rows.resolve(db, self._wiring.agent, event.route, self._clock())
+        if (count := backlog.of(db, record.id)) >= self._limits.backlog:
+            return _TooMuch(TOO_MUCH_HERE.format(count=count))
+        return self._accept_message(db, record, event, message_id, attachments)
+
+    def _refusal(self, db: sqlite3.Connection, event: Event) -> Receipt | None:
+        role = people.role_of(db, event.route.channel, event.sender.id)
+        decided = access.decide(event, Facts(role))
+        if isinstance(decided, Drop):
+            return _dropped(decided)
+        if inbox.known(db, event.id):
+            return Receipt("duplicate")
+        if event.kind == "message" and isinstance(engage.decide(event, self._wiring), Ignore):
+            return Receipt("dropped")
+        if len(event.text) > self._limits.message_chars:
+            return Receipt(
+                "refused",
+                f"This message has {len(event.text):,} characters; the limit is {self._limits.message_chars:,}."
+                " Send it as a file.",
+            )
+        return None
+
+    def _accept_message(
+        self,
+        db: sqlite3.Connection,
+        record: SessionRecord,
+        event: Event,
+        message_id: str,
+        attachments: list[Attachment],
+    ) -> _Accepted:
+        content = ChatIn(
+            sender=event.sender.name,
+            text=event.text,
+            attachments=attachments,
+            reply_to=event.reply_to and Quote(sender=event.reply_to[0], text=event.reply_to[1]),
+        )
+        message = inbox.accept(
+            db,
+            record,
+            message_id=message_id,
+            event_id=event.id,
+            kind="chat",
+            content=content,
+            route=event.route,
+            created_at=event.created_at,
+            now=self._clock(),
+        )
+        failpoint.hit("inbox-mid-commit")
+        return _Accepted(record, message)
+
+    def _accept_answer(self, db: sqlite3.Connection, event: Event) -> _Accepted | Receipt:
+        asked, now = questions.get(db, event.question_id), self._clock()
+        if asked is None or asked.route != event.route or asked.expires_at <= now:
+            return Receipt("refused", NOT_OPEN)
+        if not questions.answer(db, asked.id, event.text, by=event.sender.id):
+            return Receipt("refused", NOT_OPEN)
+        answer = Answer(
+            question_id=asked.id, question=asked.question, answer=event.text, answered_by=event.sender.name
+        )
+        record = rows.get(db, asked.session)
+        row = tell(db, asked.session, answer, event_id=event.id, route=asked.route, trigger=True, now=now)
+        return Receipt("dropped") if record is None or row is None else _Accepted(record, row)
+
+    async def _command(self, event: Event) -> Receipt:
+        found = self._registry.find(event.command, event.arguments.get("text", ""))
+        level = None if found is None else found[0].level
+        role = await self._db.read(lambda db: people.role_of(db, event.route.channel, event.sender.id))
+        decided = access.decide(event, Facts(role, level))
+        if isinstance(decided, Drop):
+            return _dropped(decided)
+        if found is None:
+            return Receipt("dropped")
+        invocation = Invocation(event.sender, role, event.route.channel, event.route)
+        try:
+            reply = await self._registry.run(*found, event.arguments, invocation)
+        except DatabaseError:
+            raise
+        except RoostError as exc:
+            return Receipt("refused", str(exc))
+        except (BackendError, MailboxError, OSError) as exc:
+            _log.exception("a command failed", event_id=event.id)
+            return Receipt("refused", IN_THE_WAY.format(reason=exc))
+        return Receipt("accepted", reply.text, reply.data)
+
+
+def _dropped(decided: Drop) -> Receipt:
+    return Receipt("refused" if decided.text else "dropped", decided.text)
+
+
+def _cleaned(event: Event) -> Event:
+    """The event with text that every store can hold; a name is one short line, a quotation a short text."""
+    quoted = event.reply_to and (_name(event.reply_to[0]), clean(event.reply_to[1])[:MAX_QUOTE_CHARS])
+    arguments = {clean(name): clean(str(value)) for name, value in event.arguments.items()}
+    return replace(
+        event,
+        text=clean(event.text),
+        sender=replace(event.sender, name=_name(event.sender.name)),
+        reply_to=quoted,
+        command=clean(event.command),
+        arguments=arguments,
+    )
+
+
+def _name(text: str) -> str:
+    return " ".join(clean(text).split())[:MAX_NAME_CHARS] or "somebody"

@@ -1,0 +1,129 @@
+"""What people do to a conversation: interrupt it, stop its container, make it forget."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+from agent.protocol import failpoint
+from agent.protocol.clock import Clock
+from agent.protocol.messages import Clear, Interrupt, MessageIn, SystemIn
+from bot import log
+from bot.actions import tell
+from bot.containers import Containers
+from bot.db.engine import Database
+from bot.lanes import Lanes
+from bot.posting import Posting
+from bot.session import Session
+from bot.sessions import Sessions, UnknownSession
+from bot.tries import Tries
+from bot.turns import STOPPED
+
+INTERRUPT_GRACE_SECONDS: Final = 5.0
+"""How long a turn may take to stop when it was asked to; then its container is killed."""
+
+_log = log.get("roost.operations")
+
+
+class Operations:
+    """Each takes a session's id and may be called for one that is asleep."""
+
+    name = "operations"
+
+    def __init__(
+        self,
+        db: Database,
+        sessions: Sessions,
+        containers: Containers,
+        posting: Posting,
+        tries: Tries,
+        *,
+        stop_grace_seconds: float,
+        interrupt_grace_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self._db = db
+        self._sessions = sessions
+        self._containers = containers
+        self._posting = posting
+        self._tries = tries
+        self._stop_grace_seconds = stop_grace_seconds
+        self._grace_seconds = interrupt_grace_seconds
+        self._clock = clock
+        self._unheeded: Lanes[str] = Lanes("unheeded interrupts", self._enforce, self._failed)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._unheeded.run()
+
+    async def interrupt(self, session_id: str) -> bool:
+        """Stops the turn that runs; False when none does. Raises UnknownSession, DatabaseError."""
+        session = await self._sessions.get(session_id)
+        async with session.lock:
+            if session.oldest() is None:
+                return False
+            if self._containers.of(session_id) is None:
+                # Nobody works on it: it waits for its next try, or for its first.
+                await self._give_up(session)
+                return True
+            if session.interrupted_by is None:
+                row = await self._tell(session, Interrupt())
+                session.interrupted_by = row.seq
+        self._posting.kick(session_id)
+        await self._posting.settle(session_id)
+        await self._containers.interrupt(session, None)
+        self._unheeded.kick_later(session_id, self._grace_seconds)
+        return True
+
+    async def stop(self, session_id: str) -> int:
+        """Ends the container, and gives up what was not answered; returns how many messages that were.
+        Raises UnknownSession, DatabaseError, BackendError."""
+        session = await self._sessions.get(session_id)
+        async with session.lock:
+            await self._containers.end(session, grace_seconds=self._stop_grace_seconds)
+            return await self._give_up(session)
+
+    async def clear(self, session_id: str) -> None:
+        """Makes the agent forget, in order with what was said. Raises UnknownSession, DatabaseError."""
+        session = await self._sessions.get(session_id)
+        newest = next(reversed(session.unfinished.values()), None)
+        if newest is None or newest.content != SystemIn(system=Clear()):
+            await self._tell(session, Clear())
+        self._posting.kick(session_id)
+
+    async def _tell(self, session: Session, system: Interrupt | Clear) -> MessageIn:
+        now, event_id = self._clock(), f"roost:{uuid.uuid4().hex}"
+        row = await self._db.write(lambda db: tell(db, session.id, system, event_id=event_id, now=now))
+        failpoint.hit("order-recorded")
+        if row is None:
+            raise UnknownSession(session.id)
+        session.add(row)
+        return row
+
+    async def _enforce(self, session_id: str) -> None:
+        session = self._sessions.loaded(session_id)
+        if session is None:
+            return
+        async with session.lock:
+            by = session.interrupted_by
+            if by is None:
+                return
+            _log.warning("an interrupt was not heeded; the container is killed", session=session_id)
+            await self._containers.end(session)
+            session.interrupted_by = None
+            await self._give_up(session, up_to=by)
+
+    async def _give_up(self, session: Session, *, up_to: int | None = None) -> int:
+        """Says that what was asked is stopped; a Clear that waits for its turn is still carried out."""
+        asked = [
+            message
+            for message in session.unfinished.values()
+            if (message.trigger or message.seq == up_to) and (up_to is None or message.seq <= up_to)
+        ]
+        await self._tries.give_up(session, asked, STOPPED)
+        self._posting.kick(session.id)
+        return len([message for message in asked if message.trigger])
+
+    def _failed(self, session_id: str, error: Exception) -> None:
+        _log.error("an interrupt could not be enforced", exc_info=error, session=session_id)
+        self._unheeded.kick_later(session_id, self._grace_seconds)

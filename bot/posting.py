@@ -1,0 +1,223 @@
+"""Posting: what was accepted goes into the session's inbox, and somebody is woken to read it.
+
+Whatever is wrong with a session's files is put right here and nowhere else, in the session's own lane.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent.protocol import failpoint
+from agent.protocol.clock import Clock
+from agent.protocol.mailbox import MailboxBroken, MailboxBusy, MailboxError, MailboxFull, MailboxGone
+from bot import log
+from bot.containers import Containers, UnknownAgent
+from bot.db import deliveries, inbox
+from bot.db.engine import Database
+from bot.delivery import Delivery
+from bot.errors import DatabaseError
+from bot.lanes import Lanes
+from bot.metrics import Metrics
+from bot.presence import Presence
+from bot.session import Session
+from bot.sessions import Sessions, UnknownSession
+from bot.signals import Signal
+from bot.tries import Tries
+from container.base import BackendError
+
+BUSY_ATTEMPTS: Final = 3
+RETRY_SECONDS: Final = 2.0
+DAMAGED: Final = (
+    "The files of this conversation were damaged."
+    " I have put them aside for an admin and go on with a fresh memory."
+)
+LOST: Final = "The folder of this conversation was removed. I go on with a fresh memory; its files are gone."
+NO_ROOM: Final = (
+    "The disk of this conversation is full: what you write is kept, and answered when an admin has made room."
+)
+NOT_STARTED: Final = (
+    "Sorry, I could not answer this: the agent could not be started in {tries} tries."
+    " An admin finds the reason in the log."
+)
+NO_AGENT: Final = "Sorry, I could not answer this: there is no agent {agent} any more."
+
+_log = log.get("roost.posting")
+
+
+class Posting:
+    """One lane per session."""
+
+    name = "posting"
+
+    def __init__(
+        self,
+        db: Database,
+        sessions: Sessions,
+        containers: Containers,
+        delivery: Delivery,
+        presence: Presence,
+        tries: Tries,
+        *,
+        wake: Signal[str],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._db = db
+        self._sessions = sessions
+        self._containers = containers
+        self._delivery = delivery
+        self._presence = presence
+        self._tries = tries
+        self._metrics = metrics
+        self._clock = clock
+        self._seldom = log.Seldom()
+        self._lanes: Lanes[str] = Lanes("posting", self._work, self._failed)
+        wake.connect(self.kick)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._lanes.run()
+
+    def kick(self, session_id: str) -> None:
+        """The session has something to post, or somebody to wake."""
+        self._lanes.kick(session_id)
+
+    async def settle(self, session_id: str) -> None:
+        """Returns when nothing is being posted for the session."""
+        await self._lanes.settle(session_id)
+
+    async def _work(self, session_id: str) -> None:
+        waits = False
+        try:
+            session = await self._sessions.get(session_id)
+            async with session.lock:
+                waits = await self._tend(session)
+        except UnknownSession:
+            return
+        finally:
+            if not waits:
+                self._containers.withdraw(session_id)
+
+    async def _tend(self, session: Session) -> bool:
+        """True when the session has to wait for a place."""
+        if self._sessions.loaded(session.id) is not session:
+            # It was let go while this waited for the lock, and only one may write into its files.
+            self._lanes.kick(session.id)
+            return False
+        if session.damage is not None:
+            await self._replace(session, session.damage)
+        self._let_through(session)
+        if self._needs_a_runner(session) and not self._containers.admit(session):
+            # Its files are not even opened: a thousand who wait must not keep the disk from those who work.
+            return True
+        await self._post(session)
+        if session.doubted:
+            # inbound.db has just been found whole.
+            session.doubted, session.unusable = False, True
+        if session.unusable:
+            self._delivery.kick(session.id)
+            return False
+        return await self._wake(session)
+
+    def _needs_a_runner(self, session: Session) -> bool:
+        oldest = session.oldest()
+        if session.doubted or session.unusable:
+            return False
+        return session.recover or (oldest is not None and oldest.process_after is None)
+
+    def _let_through(self, session: Session) -> None:
+        """Once its time has come a message is no more held back, by nobody's clock."""
+        oldest = session.oldest()
+        if oldest is not None and oldest.process_after is not None and not self._tries.waits_ms(oldest):
+            session.let_through(oldest)
+            self._db.later(lambda db: inbox.retry(db, oldest.id, tries=oldest.tries, process_after=None))
+            self._delivery.kick(session.id)
+
+    async def _post(self, session: Session) -> None:
+        for _ in range(BUSY_ATTEMPTS):
+            try:
+                await self._sessions.ready(session)
+                self._posted(await session.post())
+                session.said_full = False
+                return
+            except MailboxFull:
+                if not session.said_full:
+                    await self._say(session, NO_ROOM)
+                    session.said_full = True
+                raise
+            except MailboxBusy:
+                # A paused container keeps the locks that it had.
+                await self._containers.thaw(session)
+            except (MailboxGone, MailboxBroken) as exc:
+                await self._rebuild(session, str(exc))
+                return
+        _log.error("a container holds a lock on its inbox and is killed", session=session.id)
+        self._metrics.violations.labels("inbound_lock").inc()
+        # Whoever else may hold one holds it on a file that nobody will use any more.
+        await self._rebuild(session, "it is locked")
+
+    async def _rebuild(self, session: Session, why: str) -> None:
+        """inbound.db cannot be used: bot.db has all that was in it."""
+        _log.error("inbound.db is made anew: %s", why, session=session.id)
+        await self._containers.end(session)
+        if await session.lost():
+            await self._say(session, LOST)
+        await self._sessions.rebuild(session)
+
+    async def _replace(self, session: Session, why: str) -> None:
+        """outbound.db is not what an agent writes: it is put aside, and said so. What the agent was to answer
+        is asked again, which counts: it may be what brings the agent to do this."""
+        _log.error("outbound.db is put aside: %s", why, session=session.id)
+        alive = self._containers.of(session.id) is not None
+        await self._containers.end(session)
+        await session.put_aside(str(self._clock()))
+        failpoint.hit("outbox-put-aside")
+        await self._say(session, DAMAGED)
+        if alive:  # Otherwise its end was counted already.
+            await self._tries.used_up(session, why="outbound.db was damaged")
+
+    async def _say(self, session: Session, text: str) -> None:
+        route, now = session.home, self._clock()
+        await self._db.write(lambda db: deliveries.add_notice(db, session.id, route, text, now=now))
+        failpoint.hit("notice-recorded")
+        session.notice_waits()
+        self._delivery.kick(session.id)
+
+    async def _wake(self, session: Session) -> bool:
+        """True when the session has to wait for a place."""
+        oldest = session.oldest()
+        if oldest is not None and oldest.process_after is not None:
+            self._lanes.kick_later(session.id, self._tries.waits_ms(oldest) / 1000)
+            return False
+        asleep = self._containers.of(session.id) is None
+        if asleep and oldest is None and not session.recover:
+            # What asks for no turn is there when the next one begins.
+            return False
+        try:
+            if not await self._containers.wake(session):
+                return True
+        except UnknownAgent:
+            session.recover = False
+            asking = [message for message in session.unfinished.values() if message.trigger]
+            await self._tries.give_up(session, asking, NO_AGENT.format(agent=session.agent))
+        except (BackendError, OSError) as exc:
+            _log.error("a container could not be started: %s", exc, session=session.id)
+            await self._tries.used_up(session, text=NOT_STARTED, why=f"no container could be started: {exc}")
+            self._lanes.kick_later(session.id, 0 if session.oldest() is not None else RETRY_SECONDS)
+        else:
+            session.recoveries += asleep and session.recover
+            if oldest is not None:
+                self._presence.working(session, oldest.route, on=True)
+        return False
+
+    def _posted(self, ids: list[str]) -> None:
+        if ids:
+            self._db.later(lambda db: inbox.posted(db, ids))
+
+    def _failed(self, session_id: str, error: Exception) -> None:
+        if isinstance(error, DatabaseError | MailboxError | OSError):
+            if self._seldom(str(error)):
+                _log.error("posting waits: %s", error, session=session_id)
+        elif self._seldom(f"{session_id} {error!r}"):
+            _log.error("posting failed; trying again", exc_info=error, session=session_id)
+        self._lanes.kick_later(session_id, RETRY_SECONDS)

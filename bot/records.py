@@ -1,0 +1,29 @@
+"""What can be asked without a running service: it is read from bot.db, and nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from adapters.base import Sender
+from bot.commands import deadletter, session, trace
+from bot.commands.context import Records
+from bot.commands.registry import Invocation, Registry
+from bot.control_wire import Answer
+from bot.db.reader import open_reader
+from bot.errors import CommandFailed
+
+OPERATOR: Final = Invocation(Sender("operator", "operator"), "owner", "control")
+
+
+async def ask(path: Path, words: Sequence[str], given: Mapping[str, str] | None = None) -> Answer:
+    """Runs a command that only reads over the bot.db at `path`. Raises CommandFailed, DatabaseError."""
+    async with open_reader(path) as reader:
+        reading = (*session.READING, *deadletter.READING, *trace.COMMANDS)
+        registry = Registry(Records(reader, None), reading)
+        found = registry.find(" ".join(words))
+        if found is None:
+            raise CommandFailed("This needs the running service.")
+        reply = await registry.run(*found, given or {}, OPERATOR)
+    return Answer(ok=True, text=reply.text, data=reply.data)

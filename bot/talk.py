@@ -1,0 +1,44 @@
+"""`roost chat`: a person's end of a conversation, whatever standard input is."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from adapters.base import CommandInfo, clean
+from adapters.terminal.console import run_console
+from adapters.terminal.links import Link
+from adapters.terminal.once import run_once
+from adapters.terminal.pipe import run_pipe, stdin_lines
+from bot import control_client, version
+from bot.config import Config
+from bot.control_wire import MAX_CONVERSATION_CHARS
+from bot.errors import CommandFailed
+
+BANNER: Final = "Roost {version}. Write something; /help shows what else you can do, Ctrl-D leaves."
+
+
+def talk(settings: Config, *, conversation: str, once: str | None) -> int:
+    """Talks with the running service; `once` is the only thing to say. Raises NotRunning, CommandFailed."""
+    name = clean(conversation)
+    if not 0 < len(name) <= MAX_CONVERSATION_CHARS:
+        raise CommandFailed(f"The name of a conversation has 1 to {MAX_CONVERSATION_CHARS} characters.")
+    return asyncio.run(_talk(settings, name, once))
+
+
+async def converse(link: Link, settings: Config, *, tty: bool, commands: Sequence[CommandInfo]) -> int:
+    """Until the person leaves; the exit status."""
+    if not tty:
+        return await run_pipe(link, stdin_lines(), sys.stdout, sys.stderr, commands=commands)
+    banner, history = BANNER.format(version=version.VERSION), settings.service.data_dir / "history"
+    return await run_console(link, banner=banner, history=history, commands=commands)
+
+
+async def _talk(settings: Config, conversation: str, once: str | None) -> int:
+    socket = settings.service.data_dir / "control.sock"
+    async with control_client.chat(socket, conversation, once=once is not None) as link:
+        if once is not None:
+            return await run_once(link, once, sys.stdout, sys.stderr)
+        return await converse(link, settings, tty=sys.stdin.isatty(), commands=link.commands)

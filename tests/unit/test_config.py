@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from bot.config import Config, DestinationConfig, load
+from bot.errors import ConfigError
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "config.toml"
+    file.write_text(text)
+    return file
+
+
+def mistakes(path: Path | None, env: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(path, env or {})
+    return str(caught.value).replace(f"{path}: ", "config.toml: ").splitlines()
+
+
+# ---------------------------------------------------------------- where it comes from
+
+
+def test_without_file_or_variable_everything_is_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded = load(None, {"PATH": "/bin"})
+    assert loaded.service.data_dir == tmp_path / "data"
+    service = loaded.service.model_copy(update={"data_dir": Path("data")})
+    assert loaded.model_copy(update={"service": service}) == Config()
+
+
+def test_file_is_found_by_argument_then_variable_then_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("argument", "variable", "here"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, f'[terminal]\nname = "{name}"\n')
+    monkeypatch.chdir(tmp_path / "here")
+    env = {"ROOST_CONFIG": str(tmp_path / "variable" / "config.toml")}
+
+    assert load(tmp_path / "argument" / "config.toml", env).terminal.name == "argument"
+    assert load(None, env).terminal.name == "variable"
+    assert load(None, {}).terminal.name == "here"
+
+
+def test_missing_named_file_is_an_error(tmp_path: Path) -> None:
+    assert mistakes(tmp_path / "no.toml") == ["config.toml: cannot be read: No such file or directory"]
+    assert mistakes(None, {"ROOST_CONFIG": str(tmp_path / "no.toml")})
+
+
+def test_relative_paths_start_at_the_folder_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    file = write(tmp_path, '[service]\nlog_file = "logs/x.log"\n')
+    service = load(file, {"ROOST_SERVICE__DATA_DIR": "here"}).service
+    assert service.data_dir == tmp_path / "here"
+    assert service.log_file == tmp_path / "logs" / "x.log"
+    assert load(write(tmp_path, '[service]\ndata_dir = "/abs"\n'), {}).service.data_dir == Path("/abs")
+    assert load(write(tmp_path, ""), {}).service.data_dir == tmp_path / "data"
+
+
+def test_environment_goes_before_the_file(tmp_path: Path) -> None:
+    file = write(
+        tmp_path, '[delivery]\nmax_attempts = 3\nretry_base_seconds = 9.0\n[agents.bob]\nmodel = "a"\n'
+    )
+    config = load(
+        file,
+        {
+            "ROOST_DELIVERY__MAX_ATTEMPTS": "7",
+            "ROOST_AGENTS__BOB__MODEL": "b",
+            "ROOST_AGENTS__BOB__PROVIDER_OPTIONS": '{"script": [1, 2]}',
+            "ROOST_TERMINAL": '{"enabled": false}',
+            "ROOST_FAILPOINT": "somewhere",
+        },
+    )
+    assert (config.delivery.max_attempts, config.delivery.retry_base_seconds) == (7, 9.0)
+    assert config.agents["bob"].model == "b"
+    assert config.agents["bob"].provider_options == {"script": [1, 2]}
+    assert not config.terminal.enabled
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def test_unknown_key_and_table_come_with_a_suggestion(tmp_path: Path) -> None:
+    file = write(tmp_path, '[service]\ndata_dri = "x"\nqqqq = 1\n[servce]\n[agents.bob]\nmodl = "x"\n')
+    assert mistakes(file) == [
+        'config.toml: [service] unknown key "data_dri"; did you mean "data_dir"?',
+        'config.toml: [service] unknown key "qqqq"',
+        'config.toml: [agents.bob] unknown key "modl"; did you mean "model"?',
+        "config.toml: unknown table [servce]; did you mean [service]?",
+    ]
+
+
+def test_wrong_values_say_what_was_expected(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        "[service]\nlog_level = 'loud'\nmetrics_port = 'five'\n[turns]\nmax_tries = 0\n[limits]\nattachments = 99\n"
+        "[[agents.bob.destinations]]\nname = 'a b'\nchannel = 'c'\nnam = 1\n",
+    )
+    assert mistakes(file) == [
+        "config.toml: [service] log_level should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'",
+        "config.toml: [service] metrics_port should be a valid integer, unable to parse string as an integer",
+        r"config.toml: [agents.bob] destinations[0].name should match pattern '^[\w.-]+$'",
+        "config.toml: [agents.bob] destinations[0].platform_id: is missing",
+        'config.toml: [agents.bob] destinations[0] unknown key "nam"; did you mean "name"?',
+        "config.toml: [turns] max_tries should be greater than or equal to 1",
+        "config.toml: [limits] attachments should be less than or equal to 20",
+    ]
+
+
+def test_tables_and_agents_have_a_form(tmp_path: Path) -> None:
+    assert mistakes(write(tmp_path, "service = 3\n")) == ["config.toml: [service] should be a table"]
+    assert mistakes(write(tmp_path, "[agents]\n")) == ["config.toml: [agents] should not be empty"]
+    for name in ("Bad", "a b", "../x", "é", ""):
+        assert mistakes(write(tmp_path, f'[agents."{name}"]\n'))[0].endswith(
+            'an agent is named with small letters, digits, "-" and "_"'
+        )
+
+
+def test_bad_toml_names_file_and_line(tmp_path: Path) -> None:
+    (line,) = mistakes(write(tmp_path, "[service]\n[terminal\n"))
+    assert line.startswith("config.toml: is not valid TOML:")
+    assert "line 2" in line
+    file = tmp_path / "config.toml"
+    file.write_bytes(b"\xff")
+    assert mistakes(file)[0].startswith("config.toml: is not valid TOML:")
+
+
+def test_mistakes_in_variables_name_the_variable(tmp_path: Path) -> None:
+    file = write(tmp_path, "[turns]\nmax_tries = 0\n")
+    env = {
+        "ROOST_SERVICE__DATA_DRI": "x",
+        "ROOST_SERVIC__LOG_LEVEL": "x",
+        "ROOST_ZZZ": "x",
+        "ROOST_DELIVERY__MAX_ATTEMPTS": "many",
+        "ROOST_LIMITS": "{",
+        "ROOST_SERVICE__METRICS_PORT__X": "1",
+        "ROOST_AGENTS__BOB__PROVIDER": "magic",
+    }
+    said = mistakes(file, env)
+    assert "ROOST_SERVICE__DATA_DRI: unknown setting; did you mean ROOST_SERVICE__DATA_DIR?" in said
+    assert "ROOST_SERVIC__LOG_LEVEL: unknown setting; did you mean ROOST_SERVICE__LOG_LEVEL?" in said
+    assert "ROOST_ZZZ: unknown setting" in said
+    assert any(line.startswith("ROOST_LIMITS: should be JSON: ") for line in said)
+    assert any(
+        line.startswith("ROOST_DELIVERY__MAX_ATTEMPTS: [delivery] max_attempts should") for line in said
+    )
+    assert any(line.startswith("ROOST_SERVICE__METRICS_PORT__X: ") for line in said)
+    assert any(
+        line.startswith("ROOST_AGENTS__BOB__PROVIDER: [agents.bob] provider: unknown") for line in said
+    )
+    assert "config.toml: [turns] max_tries should be greater than or equal to 1" in said
+    assert len(said) == 8
+
+
+def test_no_value_is_repeated(tmp_path: Path) -> None:
+    file = write(tmp_path, "[service]\nmetrics_port = 'hunter2'\nlog_level = 'hunter2'\n")
+    assert "hunter2" not in "\n".join(mistakes(file))
+
+
+def test_unknown_provider_lists_the_known_ones(tmp_path: Path) -> None:
+    for provider in ("magic", "a.b", "a:b:c", "a..b:C", ":C", "a.b:", "mock "):
+        (line,) = mistakes(write(tmp_path, f'[agents.bob]\nprovider = "{provider}"\n'))
+        assert line.startswith("config.toml: [agents.bob] provider: unknown provider; known are"), provider
+        assert '"mock"' in line
+
+
+def test_provider_that_is_not_harmless_needs_consent(tmp_path: Path) -> None:
+    agent = '[agents.bob]\nprovider = "my.own:Provider"\n'
+    assert mistakes(write(tmp_path, agent)) == [
+        'config.toml: the process backend isolates nothing, so provider "my.own:Provider" of agent "bob" is refused;'
+        " set [backend] allow_unsandboxed = true if you accept that"
+    ]
+    # What is wrong with all of it is no variable's fault.
+    assert mistakes(write(tmp_path, agent), {"ROOST_TERMINAL__NAME": "Ada"})[0].startswith("config.toml: the")
+    consent = write(tmp_path, agent + "[backend]\nallow_unsandboxed = true\n")
+    assert load(consent, {}).agents["bob"].provider == "my.own:Provider"
+
+
+# ---------------------------------------------------------------- the models
+
+
+def test_config_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Config().service.log_level = "DEBUG"  # type: ignore[misc]
+
+
+def test_destination_falls_back_to_its_name() -> None:
+    config = DestinationConfig(name="team", display_name=None, channel="c", platform_id="p", thread_id=None)
+    assert config.destination.display_name == "team"
+    assert config.destination.route.platform_id == "p"
+
+
+def test_import_does_without_the_settings_library() -> None:
+    code = "import sys, bot.config; sys.exit('pydantic_settings' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# ---------------------------------------------------------------- config.example.toml
+
+
+def tables() -> dict[str, BaseModel]:
+    config = Config()
+    return {
+        "agents.assistant" if name == "agents" else name: (
+            config.agents["assistant"] if name == "agents" else getattr(config, name)
+        )
+        for name in Config.model_fields
+    }
+
+
+def example() -> dict[str, dict[str, tuple[str, Any]]]:
+    """table -> key -> (its sentence, its value), as the example has them behind `# `."""
+    found: dict[str, dict[str, tuple[str, Any]]] = {}
+    table = sentence = ""
+    for line in EXAMPLE.read_text().split("# [[")[0].splitlines() + after_the_list():
+        if header := re.fullmatch(r"\[([\w.]+)\]", line):
+            table = header[1]
+            found[table] = {}
+        elif setting := re.fullmatch(r"# (\w+) = (.+)", line):
+            found[table][setting[1]] = (sentence, tomllib.loads(f"v = {setting[2]}")["v"])
+        elif line.startswith("# "):
+            sentence = line.removeprefix("# ")
+    return found
+
+
+def destination_lines() -> list[str]:
+    block = EXAMPLE.read_text().split("# [[agents.assistant.destinations]]\n")[1].split("\n\n")[0]
+    return [line.removeprefix("# ") for line in block.splitlines()]
+
+
+def after_the_list() -> list[str]:
+    return EXAMPLE.read_text().split("# [[")[1].split("\n\n", 1)[1].splitlines()
+
+
+def test_example_has_every_setting_with_its_sentence_and_default() -> None:
+    found = example()
+    assert found.keys() == tables().keys()
+    for name, table in tables().items():
+        fields = type(table).model_fields
+        assert found[name].keys() == fields.keys(), name
+        for key, field in fields.items():
+            sentence, value = found[name][key]
+            assert sentence == field.description, (name, key)
+            default = getattr(table, key)
+            if default is None:
+                assert "without it" in sentence, f"[{name}] {key} has no default and does not say what then"
+            else:
+                assert value == (str(default) if isinstance(default, Path) else default), (name, key)
+
+
+def test_example_loads_as_it_is_and_with_every_setting_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(EXAMPLE, {}).agents == Config().agents
+    # A list of tables and the empty list that it replaces cannot both stand in a file.
+    text = EXAMPLE.read_text().replace("# destinations = []\n", "")
+    full = load(write(tmp_path, re.sub(r"^# (?=\w+ = |\[\[)", "", text, flags=re.MULTILINE)), {})
+    assert full.service.metrics_port is not None
+    assert full.agents["assistant"].destinations[0].destination.route.thread_id is not None
+
+
+def test_example_shows_a_whole_destination() -> None:
+    lines = destination_lines()
+    assert tomllib.loads("\n".join(lines)).keys() == DestinationConfig.model_fields.keys()
+    sentences = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+    assert sentences == [field.description for field in DestinationConfig.model_fields.values()]
+
+
+def test_every_setting_has_one_sentence() -> None:
+    models: list[type[BaseModel]] = [*(type(table) for table in tables().values()), DestinationConfig]
+    for table in models:
+        for key, field in table.model_fields.items():
+            assert field.description and field.description.endswith("."), f"{table.__name__}.{key}"
