@@ -1,0 +1,1 @@
+"""Shows with kill -9 at every step that nothing is lost, doubled, reordered or leaked: `make crash`."""
