@@ -15,6 +15,10 @@ SCRIPT: Final[Sequence[Mapping[str, Any]]] = (
         "steps": [{"do": "stall", "seconds": 0.15}, {"do": "result", "text": "answer: {text}"}],
     },
     {
+        "match": "endless",
+        "steps": [{"do": "stall", "seconds": 60}, {"do": "result", "text": "answer: {text}"}],
+    },
+    {
         "match": "tool",
         "steps": [
             {"do": "tool", "name": "send_message", "arguments": {"text": "note {text}"}},

@@ -57,7 +57,8 @@ SPECIAL: Final[Mapping[str, Round]] = {
         _letter("letter-replayed", Relent(), Command("deadletter replay all")),
         _host("reply-given-up", moods=Moods(forbidden="long"), may_fail=frozenset({"p1"})),
         _host("action-begun", Say("ask"), Say("hello")),
-        _host("order-recorded", Say("slow"), Wait("working"), Command("stop"), may_fail=frozenset({"p1"})),
+        # Only a turn that still runs can be stopped, and this one does, however long the command takes.
+        _host("order-recorded", Say("endless"), Wait("working"), Command("stop"), may_fail=frozenset({"p1"})),
         _host("turn-given-up", Say("crash"), Say("hello"), max_tries=2, may_fail=frozenset({"p1"})),
         _both("try-counted", "agent-asked"),
         _both("container-ended", "agent-asked"),
