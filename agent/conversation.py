@@ -17,13 +17,21 @@ from agent.desk import Desk
 from agent.protocol import bell, failpoint
 from agent.protocol.mailbox import AgentEnd, MailboxError
 from agent.protocol.mailbox.inbound_reader import Inbox
-from agent.protocol.messages import Answer, Interrupt, MessageIn, SystemIn
+from agent.protocol.messages import ActionResult, Answer, ChatOut, Interrupt, MessageIn, SystemIn
 from agent.protocol.settings import AgentSettings
 from agent.providers import base
 from agent.turns import Turn, Turns
 
-RETRY_SECONDS: Final = (1.0, 5.0)
+RETRY_SECONDS: Final = (1.0, 5.0, 30.0)
 """How long to wait before a prompt is tried again after a passing failure of the provider."""
+MAX_WAIT_SECONDS: Final = 1_800.0
+"""A provider that is not to be asked again for longer than this has failed."""
+LONG_WAIT_SECONDS: Final = 10.0
+WAIT_MARGIN_SECONDS: Final = 60.0
+"""How long after its wait a provider may still be silent."""
+WAITING: Final = "waiting"
+BUSY: Final = "The model is busy"
+LONG_WAIT: Final = "{reason}; I will answer as soon as it lets me."
 MAX_OPEN_TURNS: Final = 4
 """What comes while so many turns are open makes one turn together, when one of them has ended."""
 ABORT_SECONDS: Final = 2.0
@@ -84,6 +92,7 @@ class Conversation:
         self._stopped = False
         self._ending = False
         self._last_event = self._now()
+        self._told_to_wait: str | None = None
 
     async def run(self) -> None:
         """Returns when the query has ended. Raises MailboxError when the mailbox is of no use any more, and
@@ -152,19 +161,37 @@ class Conversation:
                 if self._turns.current.held:
                     self._a.end.hold((), turn_id=self._turns.current.id)
             case base.Delta(text):
+                self._a.desk.ended(WAITING)
                 self._turns.stream(_clean(text))
                 failpoint.hit("agent-delta")
             case base.Result(text, _, answered):
+                self._a.desk.ended()
                 failpoint.hit("agent-answering")
                 self._turns.answer(_clean(text or ""), answered)
                 # Whoever waits on the bell has a new patience now.
                 self._a.changed.set()
             case base.Error():
+                self._a.desk.ended()
                 raise Failed(event, invalid=self._a.provider.is_session_invalid(event))
             case base.Progress(message):
                 self._turns.say_active(progress=_clean(message)[:500])
+            case base.Waiting(reason, seconds):
+                self._bear_with(_clean(reason), seconds)
+            case base.ToolBegun(call_id, name, seconds):
+                self._a.desk.begun(call_id, name, seconds)
+            case base.ToolEnded(call_id):
+                self._a.desk.ended(call_id)
             case base.Activity():
                 pass
+
+    def _bear_with(self, reason: str, seconds: float) -> None:
+        """The provider waits: the host must not take that for being stuck, and people are told of a long wait once."""
+        margin = WAIT_MARGIN_SECONDS
+        self._a.desk.begun(WAITING, "waiting", seconds + margin)
+        self._turns.say_active(progress=f"{reason}; going on in {seconds:.0f} s.")
+        if seconds >= LONG_WAIT_SECONDS and self._turns and self._told_to_wait != self._turns.current.id:
+            self._told_to_wait = self._turns.current.id
+            self._a.desk.send(ChatOut(text=LONG_WAIT.format(reason=reason)), kind="chat", route=self._route)
 
     async def _watch(self, query: base.AgentQuery) -> None:
         """Follow-ups, claims and the idle end, until the query is to be aborted."""
@@ -176,6 +203,7 @@ class Conversation:
             if self._a.stopping.is_set():
                 return
             self._turns.hold(begun_before=self._now() - self._a.settings.claim_ms / 1000)
+            self._a.desk.tend()
             inbox = self._a.look()
             if inbox is None:
                 continue
@@ -207,7 +235,7 @@ class Conversation:
             if not self._turns or row.id in taken or not isinstance(row.content, SystemIn):
                 continue
             system, turn = row.content.system, self._turns.current
-            if isinstance(system, Answer) and self._a.desk.deliver(system):
+            if isinstance(system, Answer | ActionResult) and self._a.desk.deliver(system):
                 turn.extra.append(row.id)
             elif isinstance(system, Interrupt) and system.turn_id in (None, *(t.id for t in self._turns)):
                 turn.extra.append(row.id)
@@ -248,8 +276,9 @@ class Conversation:
         if failure.invalid and end.state(key) is not None:
             end.stage(key, None)
             self._turns.foreword = FRESH_START
-        elif failure.error.retryable:
-            self._turns.say_active(progress="The model is busy; trying again.")
+        elif failure.error.retryable and (failure.error.retry_after or 0) <= MAX_WAIT_SECONDS:
+            pause = max(pause, failure.error.retry_after or 0)
+            self._bear_with(BUSY, pause)
             await self._pause(pause)
         else:
             return False

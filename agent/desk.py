@@ -1,4 +1,4 @@
-"""The desk: what the tools of a running turn may use, and the questions that wait for an answer."""
+"""The desk: what the tools of a running turn may use, and what waits for a person, for the host or for a tool."""
 
 from __future__ import annotations
 
@@ -6,15 +6,29 @@ import asyncio
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox import AgentEnd, Draft
-from agent.protocol.messages import Answer, ContentOut, OutKind, Route
+from agent.protocol.messages import ActionResult, Answer, ContentOut, OutKind, Route
 from agent.protocol.workspace import Workspace
 
 TOOL_KEY: Final = "tool"
 """Key of session_state: the tool in flight, {name, deadline}; the host leaves a quiet turn alone until then."""
+QUICK_MS: Final = 2_000
+"""A tool of the provider's that is done by then is not worth a commit that declares it."""
+
+_A = TypeVar("_A", Answer, ActionResult)
+
+
+@dataclass(frozen=True)
+class _Tool:
+    """A tool in flight, in epoch milliseconds."""
+
+    name: str
+    begun: int
+    deadline: int
 
 
 class Desk:
@@ -23,8 +37,10 @@ class Desk:
     def __init__(self, end: AgentEnd, workspace: Workspace, clock: Clock, ring: Callable[[], None]) -> None:
         self._end = end
         self._ring = ring
-        self._waiting: dict[str, asyncio.Future[Answer]] = {}
-        self._deadlines: dict[str, int] = {}
+        self._answers: dict[str, asyncio.Future[Answer]] = {}
+        self._results: dict[str, asyncio.Future[ActionResult]] = {}
+        self._tools: dict[str, _Tool] = {}
+        self._declared: _Tool | None = None
         self._origin: Route | None = None
         self._turn_id: str | None = None
         self._reply_to: str | None = None
@@ -43,8 +59,8 @@ class Desk:
 
     @property
     def busy(self) -> bool:
-        """Whether a tool waits for a person."""
-        return bool(self._waiting)
+        """Whether a tool is at work, or waits for somebody."""
+        return bool(self._tools)
 
     def open(self, route: Route, *, turn_id: str, reply_to: str) -> None:
         """A turn begins: what the tools send belongs to it."""
@@ -70,31 +86,60 @@ class Desk:
 
     async def answer(self, question_id: str, deadline_ms: int) -> Answer | None:
         """Waits for a person until `deadline_ms` on the clock; None when nobody answered."""
-        future = self._waiting[question_id] = asyncio.get_running_loop().create_future()
-        self._deadlines[question_id] = deadline_ms
-        try:
-            self._declare()
-            async with asyncio.timeout((deadline_ms - self.clock()) / 1000):
-                answer: Answer = await future
-                return answer
-        except TimeoutError:
-            return None
-        finally:
-            del self._waiting[question_id], self._deadlines[question_id]
-            self._declare()
+        tool = _Tool("ask_user_question", 0, deadline_ms)
+        return await self._wait(self._answers, question_id, tool)
 
-    def deliver(self, answer: Answer) -> bool:
-        """Hands an answer to the tool that waits for it; False when none does."""
-        future = self._waiting.get(answer.question_id)
-        if future is None or future.done():
-            return False
-        future.set_result(answer)
-        return True
+    async def result(self, message_id: str, deadline_ms: int) -> ActionResult | None:
+        """Waits until `deadline_ms` for what the host has to say about an action; None when it said nothing."""
+        return await self._wait(self._results, message_id, _Tool("action", self.clock(), deadline_ms))
 
-    def _declare(self) -> None:
-        """A provider may call several tools at once: the one that may take longest speaks for them."""
-        last = max(self._deadlines.values(), default=None)
-        tool = None if last is None else json.dumps({"name": "ask_user_question", "deadline": last})
+    def deliver(self, system: Answer | ActionResult) -> bool:
+        """Hands it to the tool that waits for it; False when none does."""
+        if isinstance(system, Answer):
+            return _hand(self._answers.get(system.question_id), system)
+        return _hand(self._results.get(system.message_id), system)
+
+    def begun(self, call_id: str, name: str, seconds: float) -> None:
+        """A tool of the provider's own is at work for so long at most."""
+        now = self.clock()
+        self._tools[call_id] = _Tool(name, now, now + int(seconds * 1000))
+
+    def ended(self, call_id: str | None = None) -> None:
+        """It is done; None: all that the provider had at work are."""
+        waiting = self._answers.keys() | self._results.keys()
+        for each in [call_id] if call_id is not None else self._tools.keys() - waiting:
+            self._tools.pop(each, None)
+
+    def tend(self) -> None:
+        """Declares what has been at work for long enough to be worth it, and takes back what is done. A provider
+        may have several tools at once: the one that may take longest speaks for them. Raises MailboxError."""
+        old_enough = self.clock() - QUICK_MS
+        last = max(self._tools.values(), key=lambda tool: tool.deadline, default=None)
+        worth_it = last is None or any(tool.begun <= old_enough for tool in self._tools.values())
+        if last == self._declared or not worth_it:
+            return
+        tool = None if last is None else json.dumps({"name": last.name, "deadline": last.deadline})
+        self._declared = last
         self._end.stage(TOOL_KEY, tool)
         self._end.hold((), turn_id=self._turn_id or "")
         self._ring()
+
+    async def _wait(self, waiting: dict[str, asyncio.Future[_A]], key: str, tool: _Tool) -> _A | None:
+        future = waiting[key] = asyncio.get_running_loop().create_future()
+        self._tools[key] = tool
+        try:
+            self.tend()
+            async with asyncio.timeout((tool.deadline - self.clock()) / 1000):
+                return await future
+        except TimeoutError:
+            return None
+        finally:
+            del waiting[key], self._tools[key]
+            self.tend()
+
+
+def _hand(future: asyncio.Future[_A] | None, system: _A) -> bool:
+    if future is None or future.done():
+        return False
+    future.set_result(system)
+    return True

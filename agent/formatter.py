@@ -23,6 +23,7 @@ from agent.protocol.messages import (
     Interrupt,
     MessageIn,
     Note,
+    SetModel,
     SystemIn,
     TaskIn,
     WebhookIn,
@@ -135,7 +136,7 @@ def _system(content: SystemIn, facts: Mapping[str, str]) -> str:
             return _element("system", {**about, "ok": "true" if system.ok else "false"}, system.text)
         case Note():
             return _element("system", about, system.text)
-        case Interrupt() | Clear():
+        case Interrupt() | Clear() | SetModel():
             return ""
         case _:
             assert_never(system)

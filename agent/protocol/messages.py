@@ -19,6 +19,8 @@ MAX_OPTIONS: Final = 25
 MAX_ID_CHARS: Final = 200
 MAX_SCHEDULE_CHARS: Final = 2_000
 """Of a schedule's prompt and of its recurrence, as an agent is shown them."""
+MAX_SCRIPT_CHARS: Final = 64 * 1024
+MAX_CARD_FIELDS: Final = 25
 MAX_SEQ: Final = 2**53
 """Beyond this a sum of two numbers stops being exact once SQLite has turned it into a REAL."""
 
@@ -27,6 +29,8 @@ Millis = Annotated[int, Field(ge=0, le=MAX_SEQ)]
 Seq = Annotated[int, Field(ge=1, le=MAX_SEQ)]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
 Label = Annotated[str, Field(min_length=1, max_length=500)]
+When = Annotated[str, Field(min_length=1, max_length=200)]
+Script = Annotated[str, Field(max_length=MAX_SCRIPT_CHARS)]
 
 
 class Frozen(BaseModel):
@@ -73,10 +77,12 @@ class ChatIn(Frozen):
 
 
 class TaskIn(Frozen):
-    """Scheduled work that has come due."""
+    """Scheduled work that has come due. Its `script`, where there is one, runs first and may find that there is
+    nothing to do."""
 
     prompt: Text
     series: Label | None = None
+    script: Script | None = None
 
 
 class WebhookIn(Frozen):
@@ -97,6 +103,13 @@ class Clear(Frozen):
     """Forget the continuation. Handled in order: what was said before it is answered with the old memory."""
 
     type: Literal["clear"] = "clear"
+
+
+class SetModel(Frozen):
+    """Use this model from now on; None: the configured one. Handled in order."""
+
+    type: Literal["model"] = "model"
+    model: Label | None
 
 
 class Answer(Frozen):
@@ -125,7 +138,7 @@ class Note(Frozen):
     text: Text
 
 
-System = Annotated[Interrupt | Clear | Answer | ActionResult | Note, Field(discriminator="type")]
+System = Annotated[Interrupt | Clear | SetModel | Answer | ActionResult | Note, Field(discriminator="type")]
 
 
 class SystemIn(Frozen):
@@ -141,11 +154,28 @@ InStatus = Literal["pending", "completed", "failed"]
 # ---------------------------------------------------------------- agent to host
 
 
+class CardField(Frozen):
+    """A named value on a card."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    value: Annotated[str, Field(max_length=1024)]
+
+
+class Card(Frozen):
+    """Something that is looked at rather than read: a title, a text, named values."""
+
+    title: Annotated[str, Field(min_length=1, max_length=256)]
+    text: Annotated[str, Field(max_length=4000)] = ""
+    fields: Annotated[list[CardField], Field(max_length=MAX_CARD_FIELDS)] = []
+
+
 class ChatOut(Frozen):
-    """A reply, with files from the message's own folder under out/files."""
+    """A reply, with files from the message's own folder under out/files. A `card` is shown in the place of the
+    text where the channel has cards."""
 
     text: Text = ""
     attachments: Annotated[list[Attachment], Field(max_length=MAX_ATTACHMENTS)] = []
+    card: Card | None = None
 
 
 class AskQuestion(Frozen):
@@ -159,11 +189,68 @@ class AskQuestion(Frozen):
     expires_at: Millis
 
 
-Action = AskQuestion
+class EditMessage(Frozen):
+    """Put another text in the place of a message of one's own."""
+
+    action: Literal["edit_message"] = "edit_message"
+    message: Seq
+    text: Annotated[Text, Field(min_length=1)]
+
+
+class AddReaction(Frozen):
+    """React to a message, one's own or a person's."""
+
+    action: Literal["add_reaction"] = "add_reaction"
+    message: Seq
+    emoji: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class ScheduleTask(Frozen):
+    """Have something done in this session at a time: `when`, once, or by `recurrence`, again and again."""
+
+    action: Literal["schedule_task"] = "schedule_task"
+    prompt: Annotated[Text, Field(min_length=1)]
+    when: When | None = None
+    recurrence: When | None = None
+    timezone: Label | None = None
+    script: Script | None = None
+
+
+class UpdateTask(Frozen):
+    """Change what is not None of a schedule; an empty script takes it away."""
+
+    action: Literal["update_task"] = "update_task"
+    series_id: Id
+    prompt: Annotated[Text, Field(min_length=1)] | None = None
+    when: When | None = None
+    recurrence: When | None = None
+    timezone: Label | None = None
+    script: Script | None = None
+
+
+class ChangeTask(Frozen):
+    """Let a schedule rest, go on, or end for good."""
+
+    action: Literal["pause_task", "resume_task", "cancel_task"]
+    series_id: Id
+
+
+class Report(Frozen):
+    """Something that an admin has to see to: the provider cannot work as it is configured."""
+
+    action: Literal["report"] = "report"
+    problem: Label
+    detail: Annotated[str, Field(max_length=4000)] = ""
+
+
+Action = Annotated[
+    AskQuestion | EditMessage | AddReaction | ScheduleTask | UpdateTask | ChangeTask | Report,
+    Field(discriminator="action"),
+]
 
 
 class ActionOut(Frozen):
-    """Something that only the host can do."""
+    """Something that only the host can do. It answers with an ActionResult."""
 
     do: Action
 

@@ -91,11 +91,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Error:
-    """The prompts given so far will not be answered. The query may be used on only if it is not over."""
+    """The prompts given so far will not be answered. The query may be used on only if it is not over.
+    `retry_after`: seconds before which asking again is pointless, where that is known."""
 
     message: str
     retryable: bool = False
     classification: ErrorClass = "unknown"
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,35 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The provider has to wait for so many seconds, and then goes on by itself; `reason` is for a person."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ToolBegun:
+    """A tool of the provider's own is at work, and may be for so many seconds without any other event."""
+
+    call_id: str
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ToolEnded:
+    """That tool is done."""
+
+    call_id: str
+
+
+@dataclass(frozen=True)
 class Activity:
     """Something happened underneath. The sign of life: it comes with every event of the SDK."""
 
 
-Event = Init | Delta | Result | Error | Progress | Activity
+Event = Init | Delta | Result | Error | Progress | Waiting | ToolBegun | ToolEnded | Activity
 
 
 class Tool(Protocol):
@@ -132,7 +158,7 @@ class Tool(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a provider must stop. None: where it likes."""
+    """Where a provider must stop in one turn. None: where it likes."""
 
     max_turns: int | None = None
     max_budget_usd: float | None = None
