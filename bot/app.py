@@ -107,8 +107,8 @@ async def running_app(
     clock: Clock = now_ms,
 ) -> AsyncIterator[App]:
     """The service for the length of the block. `adapters` come beside the terminal; `backend` takes the
-    place of the configured one. Leaving stops the platforms first, then what they feed, then the
-    database; the containers go on, and the next service adopts them. Raises RoostError."""
+    place of the configured one. Leaving lets what is being sent arrive, then stops the platforms, then
+    what they feed, then the database; the containers go on, and the next service adopts them. Raises RoostError."""
     data = config.service.data_dir
     sys.setswitchinterval(SWITCH_SECONDS)
     metrics, wake = Metrics(), Signal[str]()
@@ -243,7 +243,10 @@ async def running_app(
             await _take_over(sessions, containers)
             async with running(leftovers, orphans, received, schedules, control, *edge):
                 await control.listening()
-                yield App(terminal, intake, containers, context, db, sessions, sweep)
+                try:
+                    yield App(terminal, intake, containers, context, db, sessions, sweep)
+                finally:
+                    await sending.finish()
 
 
 async def _take_over(sessions: Sessions, containers: Containers) -> None:

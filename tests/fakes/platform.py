@@ -33,7 +33,8 @@ PART_CHARS: Final = 200
 
 class FakePlatform:
     """Places are made by naming them. `failures` are raised by the next sends, first come first served, None
-    being success; a place in `absent` has nobody in it, and a send to a place in `stuck` hangs until `free`."""
+    being success; a place in `absent` has nobody in it, and a send to a place that is stuck hangs until `free`,
+    or until the platform is let go, which breaks it."""
 
     def __init__(self, name: str = "fake") -> None:
         self.name = name
@@ -58,6 +59,8 @@ class FakePlatform:
             await asyncio.get_running_loop().create_future()
         finally:
             self._host = None
+            for stuck in self._stuck.values():
+                stuck.set()
 
     def render(self, outgoing: Outgoing) -> list[Part]:
         if outgoing.text in self.broken_render:
@@ -74,6 +77,8 @@ class FakePlatform:
         await self._tell()
         if place in self._stuck:
             await self._stuck[place].wait()
+            if self._host is None:
+                raise SendFailed("the line broke", retry_after=0)
         if place in self.absent:
             raise Absent("Nobody is there.")
         failure = self.failures.pop(0) if self.failures else None
