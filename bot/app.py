@@ -169,6 +169,7 @@ async def running_app(
             tries,
             admission,
             data_dir=data,
+            environ=os.environ,
             wake=wake,
             metrics=metrics,
         )

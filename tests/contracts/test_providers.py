@@ -342,8 +342,8 @@ def test_a_third_party_is_opened_by_its_address() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("gpt", "There is no provider 'gpt'; known: mock, or package.module:Class."),
-        ("", "There is no provider ''; known: mock"),
+        ("gpt", "There is no provider 'gpt'; known: claude, mock, or package.module:Class."),
+        ("", "There is no provider ''; known: claude, mock"),
         (".relative:Class", "There is no provider"),
         ("no.such.module:Class", "cannot be imported: No module named 'no'"),
         ("tests.fakes.providers:Missing", "tests.fakes.providers has no class Missing"),
