@@ -50,6 +50,8 @@ class QueryInput:
     continuation: str | None
     cwd: Path
     system_context: SystemContext = SystemContext()
+    model: str | None = None
+    """What people have chosen for this conversation. None: the model that the provider was made with."""
 
 
 @dataclass(frozen=True)

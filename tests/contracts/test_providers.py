@@ -328,6 +328,15 @@ def test_a_bad_script_is_refused_naming_the_rule(extra: dict[str, Any], hint: st
     assert hint in str(caught.value)
 
 
+@pytest.mark.parametrize(("chosen", "used"), [(None, "configured"), ("large", "large")])
+async def test_the_model_of_a_query_goes_before_the_configured_one(chosen: str | None, used: str) -> None:
+    provider = MockProvider(ProviderOptions(model="configured"))
+    query = provider.query(QueryInput(Prompt("hello"), None, Path("/"), model=chosen))
+    query.end()
+    (result,) = results(await read(query))
+    assert result.usage.model == used
+
+
 def test_the_table_opens_the_mock() -> None:
     assert isinstance(providers.create("mock", ProviderOptions()), MockProvider)
 
