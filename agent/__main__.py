@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
@@ -18,26 +19,42 @@ from agent.protocol.clock import now_ms
 from agent.protocol.mailbox import AgentEnd, MailboxBroken, MailboxError, SessionLocked
 from agent.protocol.schema import VERSION
 from agent.protocol.settings import EXIT_BROKEN, EXIT_LOCKED, EXIT_MISFIT, AgentSettings, SettingsError
-from agent.providers.base import ProviderError, ProviderOptions
+from agent.providers.base import Limits, ProviderError, ProviderOptions, Tool
 
 LEAVE_SECONDS: Final = 3
 """How long a provider may take to let go; then SIGALRM ends the process."""
+ARCHIVE: Final = "conversations"
+"""The folder of the workspace in which conversations are written down before they are compacted."""
 
 _log = logging.getLogger("roost.runner")
+
+
+def options(settings: AgentSettings, offered: Sequence[Tool]) -> ProviderOptions:
+    """What the provider is made from."""
+    return ProviderOptions(
+        assistant_name=settings.assistant_name,
+        mcp_servers=settings.mcp_servers,
+        additional_directories=settings.directories,
+        model=settings.model,
+        effort=settings.effort,
+        limits=Limits(settings.max_turns, settings.max_budget_usd),
+        tools=offered,
+        extra=settings.provider_options,
+        fallback_model=settings.fallback_model,
+        allowed_tools=settings.allowed_tools,
+        disallowed_tools=settings.disallowed_tools,
+        auto_compact_window=settings.auto_compact_window,
+        workspace_settings=settings.workspace_settings,
+        model_url=settings.model_url,
+        home=settings.home,
+        archive=settings.work / ARCHIVE,
+    )
 
 
 async def serve(settings: AgentSettings, end: AgentEnd) -> None:
     """Answers messages until SIGTERM. Raises ProviderError, MailboxError."""
     desk = Desk(end, settings.workspace, now_ms, lambda: loop.ring(bell.Changed()))
-    options = ProviderOptions(
-        assistant_name=settings.assistant_name,
-        additional_directories=settings.directories,
-        model=settings.model,
-        effort=settings.effort,
-        tools=tools.build(desk),
-        extra=settings.provider_options,
-    )
-    provider = providers.create(settings.provider, options)
+    provider = providers.create(settings.provider, options(settings, tools.build(desk)))
     loop = Loop(end, provider, settings, desk)
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, loop.stop)

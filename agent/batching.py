@@ -15,11 +15,15 @@ from agent.protocol.messages import (
     MessageIn,
     Note,
     Route,
+    SetModel,
     SystemIn,
 )
 
 MAX_PROMPT_CHARS: Final = MAX_TEXT_CHARS
 """What is said in one turn is no longer than this, unless one message alone is; the rest is the next turn's."""
+
+_ORDERS: Final = (Clear, SetModel)
+"""They ask for something but wake nobody: the loop carries them out when their turn comes."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,19 @@ class Batch:
     messages: tuple[MessageIn, ...]
     route: Route
 
+    @property
+    def command(self) -> str | None:
+        """The provider's own command that this is, without what follows it."""
+        first = self.messages[0].content
+        return first.text.partition(" ")[0] if isinstance(first, ChatIn) and first.native else None
+
 
 def next_batch(messages: Sequence[MessageIn]) -> Batch | MessageIn | None:
-    """What to do next: a turn, or a Clear to be carried out first, or nothing."""
+    """What to do next: a turn, or an order to be carried out first, or nothing."""
     first = next((m for m in messages if _asks(m)), None)
     if first is None:
         return None
-    if _is(first, Clear):
+    if _is(first, *_ORDERS):
         return first
     if _native(first) or first.tries:
         # One that has failed before runs alone: if it is the one that kills the agent, it takes nobody along.
@@ -49,9 +59,9 @@ def next_batch(messages: Sequence[MessageIn]) -> Batch | MessageIn | None:
 
 def follow_ups(messages: Sequence[MessageIn], route: Route, taken: Collection[str]) -> tuple[MessageIn, ...]:
     """What can be pushed into the running query of `route`: nothing that belongs to another thread or came after
-    a message of one, which would wait for ever where this thread is never quiet, and nothing from behind a Clear
-    or a provider's command. A message that has failed before stays alone."""
-    if any(m.tries for m in messages if m.id in taken):
+    a message of one, which would wait for ever where this thread is never quiet, and nothing from behind an order
+    or a provider's command. A message that has failed before stays alone, and so does a command."""
+    if any(m.tries or _native(m) for m in messages if m.id in taken):
         return ()
     fresh = _up_to_a_bar([m for m in messages if m.id not in taken])
     pushed: list[MessageIn] = []
@@ -77,7 +87,7 @@ def interrupts(rows: Sequence[MessageIn]) -> list[MessageIn]:
 def stopped_unbegun(interrupt: MessageIn, messages: Sequence[MessageIn]) -> list[MessageIn]:
     """What an interrupt stops that finds no turn running: what was asked before it. What is context only
     stays; and when it means a turn that is none of these, that one has ended in the meantime."""
-    asked = [m for m in messages if m.trigger and not _is(m, Clear, Interrupt) and m.seq < interrupt.seq]
+    asked = [m for m in messages if m.trigger and not _is(m, *_ORDERS, Interrupt) and m.seq < interrupt.seq]
     system = interrupt.content.system if isinstance(interrupt.content, SystemIn) else None
     meant = system.turn_id if isinstance(system, Interrupt) else None
     return asked if meant is None or meant in {m.id for m in asked} else []
@@ -85,16 +95,15 @@ def stopped_unbegun(interrupt: MessageIn, messages: Sequence[MessageIn]) -> list
 
 def forgotten_by(clear: MessageIn, messages: Sequence[MessageIn]) -> list[MessageIn]:
     """The context that a Clear takes along: it was said before it."""
-    return [m for m in messages if not m.trigger and m.seq < clear.seq and not _is(m, Clear, Interrupt)]
+    return [m for m in messages if not m.trigger and m.seq < clear.seq and not _is(m, *_ORDERS, Interrupt)]
 
 
 def _asks(message: MessageIn) -> bool:
-    """A Clear asks for something but wakes nobody: it is carried out when its turn comes."""
-    return _is(message, Clear) or (message.trigger and not _is(message, Interrupt))
+    return _is(message, *_ORDERS) or (message.trigger and not _is(message, Interrupt))
 
 
 def _up_to_a_bar(messages: Sequence[MessageIn]) -> list[MessageIn]:
-    bar = next((m.seq for m in messages if _is(m, Clear) or _native(m)), None)
+    bar = next((m.seq for m in messages if _is(m, *_ORDERS) or _native(m)), None)
     return [m for m in messages if bar is None or m.seq < bar]
 
 

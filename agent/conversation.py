@@ -53,6 +53,7 @@ class Surroundings(Protocol):
     stopping: asyncio.Event
     leaving: bool
     continuation_key: str
+    model_key: str
 
     def look(self) -> Inbox | None: ...
 
@@ -308,6 +309,7 @@ class Conversation:
             continuation=self._a.end.state(self._a.continuation_key),
             cwd=settings.work,
             system_context=base.SystemContext(instructions),
+            model=self._a.end.state(self._a.model_key),
         )
 
     def _prompt(self, messages: Sequence[MessageIn]) -> base.Prompt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from agent.batching import Batch, forgotten_by, interrupts, next_batch, stopped_unbegun
@@ -13,7 +14,7 @@ from agent.desk import Desk
 from agent.protocol import bell, failpoint
 from agent.protocol.mailbox import AgentEnd, Draft
 from agent.protocol.mailbox.inbound_reader import Inbox
-from agent.protocol.messages import AckStatus, ChatOut, MessageIn
+from agent.protocol.messages import AckStatus, ChatOut, MessageIn, SetModel, SystemIn
 from agent.protocol.settings import AgentSettings
 from agent.providers.base import AgentProvider
 from agent.turns import STOPPED
@@ -22,6 +23,7 @@ NOT_NOW_SECONDS: Final = 0.02
 """How soon to look again when inbound.db could not be read at this moment."""
 QUIET_SECONDS: Final = 5.0
 """How long inbound.db stays closed for a pause that does not come."""
+NO_COMMAND: Final = "This agent's provider knows no {command}."
 
 _COMPLETED: Final[AckStatus] = "completed"
 
@@ -40,6 +42,7 @@ class Loop:
         self.stopping = asyncio.Event()
         self.leaving = False
         self.continuation_key = f"continuation:{settings.provider}"
+        self.model_key = f"model:{settings.provider}"
         self._now = asyncio.get_running_loop().time
         self._bell = bell.BellAgent(settings.workspace.bell, self._heard)
         self._in_turn = False
@@ -114,11 +117,31 @@ class Loop:
             return asked_to_stop[0]
         step = next_batch(inbox.messages)
         if isinstance(step, MessageIn):
-            self.end.stage(self.continuation_key, None)
-            done = (step, *forgotten_by(step, inbox.messages))
+            done = self._carry_out(step, inbox)
             self.end.finish({row.id: _COMPLETED for row in done}, turn_id=step.id)
             self.ring(bell.Changed())
+        elif (
+            step is not None and step.command is not None and not self.provider.supports_native_slash_commands
+        ):
+            self._refuse(step)
+            return step.messages[0]
         return step
+
+    def _carry_out(self, order: MessageIn, inbox: Inbox) -> Sequence[MessageIn]:
+        """Stages what is to be kept of an order, and returns the rows that are done with thereby."""
+        if isinstance(order.content, SystemIn) and isinstance(order.content.system, SetModel):
+            self.end.stage(self.model_key, order.content.system.model)
+            return [order]
+        self.end.stage(self.continuation_key, None)
+        return [order, *forgotten_by(order, inbox.messages)]
+
+    def _refuse(self, batch: Batch) -> None:
+        """Nobody would understand the command, least of all as a text for the model."""
+        (asked,) = batch.messages
+        text = NO_COMMAND.format(command=batch.command)
+        draft = Draft(ChatOut(text=text), "chat", batch.route, in_reply_to=asked.id, turn_id=asked.id)
+        self.end.finish({asked.id: _COMPLETED}, [draft], turn_id=asked.id)
+        self.ring(bell.Changed())
 
     def _stop_unbegun(self, interrupt: MessageIn, inbox: Inbox) -> None:
         stopped = stopped_unbegun(interrupt, inbox.messages)

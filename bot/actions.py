@@ -14,6 +14,7 @@ from agent.protocol.messages import (
     MessageOut,
     Note,
     Route,
+    SetModel,
     SystemIn,
 )
 from bot.db import inbox, questions
@@ -29,7 +30,7 @@ def begin(db: sqlite3.Connection, session_id: str, message: MessageOut, *, now: 
 def tell(
     db: sqlite3.Connection,
     session_id: str,
-    system: Interrupt | Clear | Answer | ActionResult | Note,
+    system: Interrupt | Clear | SetModel | Answer | ActionResult | Note,
     *,
     event_id: str,
     route: Route | None = None,

@@ -169,6 +169,7 @@ async def running_app(
             tries,
             admission,
             data_dir=data,
+            environ=os.environ,
             wake=wake,
             metrics=metrics,
         )
@@ -183,6 +184,7 @@ async def running_app(
             tries,
             stop_grace_seconds=config.backend.stop_grace_seconds,
             interrupt_grace_seconds=interrupt_grace_seconds,
+            max_backlog=config.limits.backlog,
             clock=clock,
         )
         schedules = Schedules(db, sessions, posting, delivery, config.schedules, clock=clock)
@@ -217,6 +219,7 @@ async def running_app(
             clock,
             started_at=steady_ms(),
             agent_of=lambda route: wiring.agent,
+            models={name: agent.model for name, agent in config.agents.items()},
             sessions=sessions,
         )
         registry = Registry(context, commands.ALL)

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, cast
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -63,6 +64,22 @@ def _timezone(value: str) -> str:
         zone(value)
     except BadTime as exc:
         raise ValueError(str(exc)) from exc
+    return value
+
+
+def _url(value: str) -> str:
+    """Raises ValueError for what is no address of a server, or carries a password that logs would show."""
+    try:
+        parts = urlsplit(value)
+        named = parts.hostname and parts.port != 0
+    except ValueError:
+        parts, named = urlsplit(""), False
+    if parts.scheme not in ("http", "https") or not named:
+        raise ValueError("should be a URL that begins with http:// or https:// and names a host")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError(
+            "should be a URL without a user, a query or a fragment; the key comes from model_key_env"
+        )
     return value
 
 
@@ -137,14 +154,53 @@ class AgentConfig(ConfigModel):
         "Roost", description="What the assistant calls itself."
     )
     provider: Annotated[str, AfterValidator(_provider)] = Field(
-        "mock", description='What answers: "mock", or "package.module:Class" for a provider of your own.'
+        "mock",
+        description='What answers: "mock", "claude", or "package.module:Class" for a provider of your own.',
     )
     model: str | None = Field(None, description="The model; without it the provider's own choice.")
+    fallback_model: str | None = Field(
+        None, description="The model that answers while the first is overloaded; without it none does."
+    )
     effort: str | None = Field(
         None, description="How hard the model thinks; without it the provider's own choice."
     )
+    model_url: Annotated[str, AfterValidator(_url)] | None = Field(
+        None,
+        description="The base URL of a server that speaks the Messages API; without it the provider's own.",
+    )
+    model_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+        "ANTHROPIC_API_KEY",
+        description="The variable of the service's environment that holds the key for the model.",
+    )
     instructions: str | None = Field(
         None, description="What the agent is told about itself and its work; without it nothing."
+    )
+    max_turns: Count | None = Field(
+        None, description="How many steps the model may take in a turn; without it as many as it likes."
+    )
+    max_budget_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="What a turn may cost in US dollars; without it the provider sets no bound."
+    )
+    auto_compact_window: Count | None = Field(
+        None,
+        description="Tokens from which a conversation is compacted; without it the provider's own choice.",
+    )
+    allowed_tools: list[str] = Field(
+        default_factory=list,
+        description="Tools of the provider's own that it may use, by its names; none named is its own choice.",
+    )
+    disallowed_tools: list[str] = Field(
+        default_factory=list, description="Tools of the provider's own that it may not use, by its names."
+    )
+    mcp_servers: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="MCP servers for the agent by name, each as the provider takes it."
+    )
+    directories: list[LocalPath] = Field(
+        default_factory=list, description="Folders that the agent may use besides its workspace."
+    )
+    workspace_settings: bool = Field(
+        False,
+        description="Whether the provider obeys settings in the workspace, which the agent can write.",
     )
     provider_options: dict[str, Any] = Field(
         default_factory=dict, description="Options that only this provider knows."

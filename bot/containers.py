@@ -57,9 +57,11 @@ class Containers:
         admission: Admission,
         *,
         data_dir: Path,
+        environ: Mapping[str, str],
         wake: Signal[str],
         metrics: Metrics,
     ) -> None:
+        """`environ` is the service's own environment."""
         self._db = db
         self._backend = backend
         self._delivery = delivery
@@ -69,6 +71,7 @@ class Containers:
         self._tries = tries
         self._admission = admission
         self._logs = data_dir / "logs"
+        self._environ = environ
         self._instance = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:6]
         self._wake = wake
         self._metrics = metrics
@@ -256,7 +259,8 @@ class Containers:
 
     def _spec(self, session: Session, agent: AgentConfig, name: str) -> Spec:
         limits, mounts = self._config.limits, self._backend.mounts
-        return spec(session, agent, name=name, mounts=mounts, limits=limits, logs=self._logs)
+        logs, environ = self._logs, self._environ
+        return spec(session, agent, name=name, mounts=mounts, limits=limits, logs=logs, environ=environ)
 
     def _name(self, session_id: str) -> str:
         return f"roost-{self._instance}-{session_id}"

@@ -1,16 +1,19 @@
-"""What people do to a conversation: interrupt it, stop its container, make it forget."""
+"""What people do to a conversation: interrupt it, stop its container, make it forget, choose its model."""
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from typing import Final
 
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from agent.protocol.messages import Clear, Interrupt, MessageIn, SystemIn
+from agent.protocol.messages import ChatIn, Clear, Interrupt, MessageIn, Route, SetModel, SystemIn
 from bot import log
 from bot.actions import tell
 from bot.containers import Containers
+from bot.db import backlog, inbox
+from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.lanes import Lanes
 from bot.posting import Posting
@@ -40,8 +43,10 @@ class Operations:
         *,
         stop_grace_seconds: float,
         interrupt_grace_seconds: float,
+        max_backlog: int,
         clock: Clock,
     ) -> None:
+        """With `max_backlog` unanswered messages a conversation takes no more commands."""
         self._db = db
         self._sessions = sessions
         self._containers = containers
@@ -49,6 +54,7 @@ class Operations:
         self._tries = tries
         self._stop_grace_seconds = stop_grace_seconds
         self._grace_seconds = interrupt_grace_seconds
+        self._max_backlog = max_backlog
         self._clock = clock
         self._unheeded: Lanes[str] = Lanes("unheeded interrupts", self._enforce, self._failed)
 
@@ -91,8 +97,45 @@ class Operations:
             await self._tell(session, Clear())
         self._posting.kick(session_id)
 
-    async def _tell(self, session: Session, system: Interrupt | Clear) -> MessageIn:
-        now, event_id = self._clock(), f"roost:{uuid.uuid4().hex}"
+    async def set_model(self, session_id: str, model: str | None) -> None:
+        """Has the agent use this model from its next turn on; None: the one that is configured. Raises
+        UnknownSession, DatabaseError."""
+        session = await self._sessions.get(session_id)
+        await self._tell(session, SetModel(model=model))
+        self._posting.kick(session_id)
+
+    async def pass_on(self, session_id: str, route: Route, command: str, *, by: str) -> bool:
+        """Gives the provider a command of its own, in order with what was said; False when too much waits
+        already. Raises UnknownSession, DatabaseError."""
+        session = await self._sessions.get(session_id)
+        content, now, event_id = ChatIn(sender=by, text=command, native=True), self._clock(), _event_id()
+
+        def accept(db: sqlite3.Connection) -> MessageIn | None:
+            record = rows.get(db, session_id)
+            if record is None:
+                raise UnknownSession(session_id)
+            if backlog.of(db, session_id) >= self._max_backlog:
+                return None
+            return inbox.accept(
+                db,
+                record,
+                message_id=inbox.new_id(),
+                event_id=event_id,
+                kind="chat",
+                content=content,
+                route=route,
+                created_at=now,
+                now=now,
+            )
+
+        row = await self._db.write(accept)
+        if row is not None:
+            session.add(row)
+            self._posting.kick(session_id)
+        return row is not None
+
+    async def _tell(self, session: Session, system: Interrupt | Clear | SetModel) -> MessageIn:
+        now, event_id = self._clock(), _event_id()
         row = await self._db.write(lambda db: tell(db, session.id, system, event_id=event_id, now=now))
         failpoint.hit("order-recorded")
         if row is None:
@@ -127,3 +170,8 @@ class Operations:
     def _failed(self, session_id: str, error: Exception) -> None:
         _log.error("an interrupt could not be enforced", exc_info=error, session=session_id)
         self._unheeded.kick_later(session_id, self._grace_seconds)
+
+
+def _event_id() -> str:
+    """Of something that no platform has an id for."""
+    return f"roost:{uuid.uuid4().hex}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.protocol.schema import VERSION
-from agent.protocol.settings import AgentSettings
+from agent.protocol.settings import SANDBOX_FREE_PROVIDERS, AgentSettings
 from agent.protocol.workspace import Workspace
 from bot.config import AgentConfig
 from bot.session import Session
@@ -16,15 +16,30 @@ from container.base import Limits, Mount, Spec
 
 SESSION_LABEL: Final = "roost.session"
 PROTOCOL_LABEL: Final = "roost.protocol"
+MODEL_KEY: Final = "ANTHROPIC_API_KEY"
+"""The variable in which a runner finds the key for its model; never one of the settings, which get logged."""
 
 
 def spec(
-    session: Session, agent: AgentConfig, *, name: str, mounts: bool, limits: Limits, logs: Path
+    session: Session,
+    agent: AgentConfig,
+    *,
+    name: str,
+    mounts: bool,
+    limits: Limits,
+    logs: Path,
+    environ: Mapping[str, str],
 ) -> Spec:
-    """The runner of `session`. `mounts`: whether it sees its folders at their mount points."""
+    """The runner of `session`. `mounts`: whether it sees its folders at their mount points. `environ` is the
+    service's own environment, of which the runner gets the key for its model and nothing else."""
     there = Workspace.in_container()
     seen = there if mounts else session.workspace
-    env = {**_settings(session, agent, seen).to_env(), "HOME": str(seen.home), "PYTHONUNBUFFERED": "1"}
+    env = {
+        **_settings(session, agent, seen).to_env(),
+        **_key(agent, environ),
+        "HOME": str(seen.home),
+        "PYTHONUNBUFFERED": "1",
+    }
     if not mounts:
         # A child process finds our code where we found it.
         env["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
@@ -52,8 +67,18 @@ def _settings(session: Session, agent: AgentConfig, seen: Workspace) -> AgentSet
         provider=agent.provider,
         provider_options=agent.provider_options,
         model=agent.model,
+        fallback_model=agent.fallback_model,
         effort=agent.effort,
+        model_url=agent.model_url,
         instructions=agent.instructions,
+        max_turns=agent.max_turns,
+        max_budget_usd=agent.max_budget_usd,
+        auto_compact_window=agent.auto_compact_window,
+        allowed_tools=agent.allowed_tools,
+        disallowed_tools=agent.disallowed_tools,
+        mcp_servers=agent.mcp_servers,
+        directories=agent.directories,
+        workspace_settings=agent.workspace_settings,
         inbox=seen.inbox,
         bell_dir=seen.bell_dir,
         outbox=seen.outbox,
@@ -61,6 +86,12 @@ def _settings(session: Session, agent: AgentConfig, seen: Workspace) -> AgentSet
         work=seen.work,
         idle_ms=int(agent.idle_seconds * 1000),
     )
+
+
+def _key(agent: AgentConfig, environ: Mapping[str, str]) -> dict[str, str]:
+    """The key for the model. A provider that is free of a sandbox has no use for one, and so gets none."""
+    key = environ.get(agent.model_key_env)
+    return {MODEL_KEY: key} if key and agent.provider not in SANDBOX_FREE_PROVIDERS else {}
 
 
 def _mounts(here: Workspace, there: Workspace) -> list[Mount]:

@@ -47,7 +47,8 @@ class Spec:
 
     name: str
     command: Sequence[str]
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
+    """May hold a key, so it is shown nowhere."""
     workdir: Path
     log: Path
     mounts: Sequence[Mount] = ()

@@ -23,7 +23,10 @@ EXIT_BROKEN: Final = 76
 """Exit status of a runner whose inbound.db or outbound.db is damaged (EX_PROTOCOL)."""
 EXIT_MISFIT: Final = 78
 """Exit status of a runner whose settings or protocol do not fit the host's (EX_CONFIG)."""
-PROVIDERS: Final[Mapping[str, str]] = {"mock": "agent.providers.mock:MockProvider"}
+PROVIDERS: Final[Mapping[str, str]] = {
+    "mock": "agent.providers.mock:MockProvider",
+    "claude": "agent.providers.claude:ClaudeProvider",
+}
 """The providers that come with Roost, and where a runner finds them; any other is named by its class."""
 SANDBOX_FREE_PROVIDERS: Final = frozenset({"mock"})
 """Providers that touch nothing outside the session, and so may run without a container around them."""
@@ -55,6 +58,15 @@ class AgentSettings(BaseModel):
     home: Path
     work: Path
     directories: list[Path] = []
+    fallback_model: str | None = None
+    max_turns: int | None = Field(default=None, ge=1)
+    max_budget_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    allowed_tools: list[str] = []
+    disallowed_tools: list[str] = []
+    mcp_servers: dict[str, dict[str, Any]] = {}
+    auto_compact_window: int | None = Field(default=None, ge=1)
+    workspace_settings: bool = False
+    model_url: str | None = None
     idle_ms: int = Field(default=20_000, ge=0)
     claim_ms: int = Field(default=50, ge=0)
     poll_idle_ms: int = Field(default=1_000, gt=0)

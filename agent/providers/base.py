@@ -50,6 +50,8 @@ class QueryInput:
     continuation: str | None
     cwd: Path
     system_context: SystemContext = SystemContext()
+    model: str | None = None
+    """What people have chosen for this conversation. None: the model that the provider was made with."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,21 @@ class ProviderOptions:
     limits: Limits = Limits()
     tools: Sequence[Tool] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    fallback_model: str | None = None
+    """Answers while `model` is overloaded."""
+    allowed_tools: Sequence[str] = ()
+    """Of the provider's own, by its names; none named: its own choice."""
+    disallowed_tools: Sequence[str] = ()
+    auto_compact_window: int | None = None
+    """In tokens: a conversation that grows beyond it is compacted. None: the provider's own choice."""
+    workspace_settings: bool = False
+    """Whether settings that lie in the workspace are obeyed; the agent can write them."""
+    model_url: str | None = None
+    """The base URL of a server that speaks the Messages API. None: the provider's own."""
+    home: Path | None = None
+    """Where the provider keeps its state of this session."""
+    archive: Path | None = None
+    """Where a conversation is written down before it is compacted."""
 
 
 class AgentQuery(Protocol):

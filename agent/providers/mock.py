@@ -2,7 +2,8 @@
 
 `extra["script"]` is a list of rules `{"match": regex, "steps": [...]}`: the first one whose `match` is found
 in the plain text of a prompt (or that has none) is played, and where none fits, the prompt is echoed. In the
-texts of a step `{text}` stands for that plain text and `{tool}` for what the last tool answered.
+texts of a step `{text}` stands for that plain text, `{tool}` for what the last tool answered, `{model}` for the
+model and `{instructions}` for what the agent is told about itself.
 
     ProviderError                 (see base) also: the script is malformed
       x UnknownContinuation       the continuation is of another provider
@@ -77,7 +78,11 @@ class MockProvider:
 
     def query(self, query: QueryInput) -> MockQuery:
         """Opens a query; its continuation counts how often it was resumed. Raises UnknownContinuation."""
-        return MockQuery(query.prompt, _resumed(query.continuation), self._script, self._tools, self._model)
+        about = {
+            "model": query.model or self._model,
+            "instructions": query.system_context.instructions or "",
+        }
+        return MockQuery(query.prompt, _resumed(query.continuation), self._script, self._tools, about)
 
     def is_session_invalid(self, error: BaseException | Error) -> bool:
         """Whether it was the continuation; a script can pretend that, too."""
@@ -98,12 +103,12 @@ class MockQuery:
         continuation: str,
         script: Sequence[Rule],
         tools: Mapping[str, Tool],
-        model: str,
+        about: Mapping[str, str],
     ) -> None:
         self._continuation = continuation
         self._script = script
         self._tools = tools
-        self._model = model
+        self._about = about
         self._prompts: asyncio.Queue[Prompt | None] = asyncio.Queue()
         self._prompts.put_nowait(prompt)
         self._open = True
@@ -136,7 +141,7 @@ class MockQuery:
         try:
             yield Init(self._continuation)
             while (prompt := await self._prompts.get()) is not None:
-                scene = _Scene(prompt, self._script, self._model)
+                scene = _Scene(prompt, self._script, self._about)
                 for step in scene.steps():
                     # Only a real await lets whoever wants to abort have a turn.
                     await asyncio.sleep(0)
@@ -211,13 +216,13 @@ class MockQuery:
 class _Scene:
     """One prompt on its way to its answer."""
 
-    def __init__(self, prompt: Prompt, script: Sequence[Rule], model: str) -> None:
+    def __init__(self, prompt: Prompt, script: Sequence[Rule], about: Mapping[str, str]) -> None:
         said = _said(prompt)
         self.written: list[str] = []
         self.answered = False
         self.tool_answer = ""
         self._text = "\n".join(element.text or "" for element in said)
-        self._model = model
+        self._about = about
         fitting = (rule for rule in script if rule.match is None or rule.match.search(self._text))
         rule = next(fitting, None)
         self._scripted = rule is not None
@@ -233,8 +238,8 @@ class _Scene:
         """An echo repeats what it heard to the letter; only a script has placeholders."""
         if not self._scripted:
             return text
-        known = {"text": self._text, "tool": self.tool_answer}
-        return re.sub(r"\{(text|tool)\}", lambda found: known[found[1]], text)
+        known = {**self._about, "text": self._text, "tool": self.tool_answer}
+        return re.sub(r"\{(text|tool|model|instructions)\}", lambda found: known[found[1]], text)
 
     def delta(self, text: str) -> Delta:
         self.written.append(text)
@@ -243,7 +248,9 @@ class _Scene:
     def result(self, text: str | None) -> Result:
         """The first one uses the prompt up; a word counts for a token."""
         answered, self.answered = 0 if self.answered else 1, True
-        usage = Usage(len(self._text.split()), len((text or "").split()), cost_usd=0.0, model=self._model)
+        usage = Usage(
+            len(self._text.split()), len((text or "").split()), cost_usd=0.0, model=self._about["model"]
+        )
         return Result(text, usage, answered)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
@@ -22,6 +23,8 @@ from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.schedules import Schedules
 from bot.sessions import Sessions
+
+NO_PLACE: Final = "This command works in a conversation."
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Context(Records):
     started_at: int
     agent_of: Callable[[Route], str]
     """The agent that serves a place."""
+    models: Mapping[str, str | None]
+    """The model that is configured for each agent; None: its provider's own choice."""
     sessions: Sessions
 
     def now(self) -> int:
@@ -104,6 +109,13 @@ class Context(Records):
     async def found_at(self, route: Route | None) -> SessionRecord | None:
         """The same; None where nothing has been said yet."""
         if route is None:
-            raise CommandFailed("This command works in a conversation.")
+            raise CommandFailed(NO_PLACE)
         agent = self.agent_of(route)
         return await self.db.read(lambda db: rows.find(db, agent, route))
+
+    async def begun_at(self, route: Route | None) -> SessionRecord:
+        """The same; made where nothing has been said yet. Raises CommandFailed."""
+        if route is None:
+            raise CommandFailed(NO_PLACE)
+        agent, now = self.agent_of(route), self.clock()
+        return await self.db.write(lambda db: rows.resolve(db, agent, route, now))

@@ -183,6 +183,16 @@ def place(db: sqlite3.Connection, session_id: str, seq: int) -> int:
     return int(row[0]) + 1
 
 
+def model(db: sqlite3.Connection, session_id: str) -> str | None:
+    """The model that was chosen for a session last; None: the configured one."""
+    row = db.execute(
+        "SELECT json_extract(content, '$.system.model') FROM inbox WHERE session = ? AND kind = 'system'"
+        " AND state != 'failed' AND json_extract(content, '$.system.type') = 'model' ORDER BY seq DESC LIMIT 1",
+        (session_id,),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def event_of(db: sqlite3.Connection, session_id: str, message_id: str | None) -> str | None:
     """The event that became this message of this session."""
     row = db.execute(

@@ -328,6 +328,15 @@ def test_a_bad_script_is_refused_naming_the_rule(extra: dict[str, Any], hint: st
     assert hint in str(caught.value)
 
 
+@pytest.mark.parametrize(("chosen", "used"), [(None, "configured"), ("large", "large")])
+async def test_the_model_of_a_query_goes_before_the_configured_one(chosen: str | None, used: str) -> None:
+    provider = MockProvider(ProviderOptions(model="configured"))
+    query = provider.query(QueryInput(Prompt("hello"), None, Path("/"), model=chosen))
+    query.end()
+    (result,) = results(await read(query))
+    assert result.usage.model == used
+
+
 def test_the_table_opens_the_mock() -> None:
     assert isinstance(providers.create("mock", ProviderOptions()), MockProvider)
 
@@ -342,8 +351,8 @@ def test_a_third_party_is_opened_by_its_address() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("gpt", "There is no provider 'gpt'; known: mock, or package.module:Class."),
-        ("", "There is no provider ''; known: mock"),
+        ("gpt", "There is no provider 'gpt'; known: claude, mock, or package.module:Class."),
+        ("", "There is no provider ''; known: claude, mock"),
         (".relative:Class", "There is no provider"),
         ("no.such.module:Class", "cannot be imported: No module named 'no'"),
         ("tests.fakes.providers:Missing", "tests.fakes.providers has no class Missing"),

@@ -47,3 +47,9 @@ class ThirdPartyProvider(MockProvider):
     def __init__(self, options: ProviderOptions) -> None:
         super().__init__(options)
         self.options = options
+
+
+class NativeProvider(MockProvider):
+    """One that has commands of its own."""
+
+    supports_native_slash_commands = True

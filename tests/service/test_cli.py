@@ -182,6 +182,7 @@ def test_a_pipe_can_give_commands(roost: Roost) -> None:
     *listed, nothing, cleared, last = rest
     assert {line.split()[0] for line in listed} == {
         "/help", "/file", "/stop", "/quit", "/status", "/clear", "/whoami", "/claim", "/session",
+        "/model", "/compact", "/context", "/cost",
         "/backup", "/schedule", "/deadletter", "/trace",
     }  # fmt: skip
     assert nothing == "Nothing is running."

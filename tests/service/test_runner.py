@@ -321,7 +321,7 @@ async def test_what_comes_in_a_long_turn_makes_few_turns(tmp_path: Path) -> None
 
 
 async def test_a_command_of_the_provider_gets_a_query_of_its_own(tmp_path: Path) -> None:
-    async with running(tmp_path, idle_ms=600_000) as runner:
+    async with running(tmp_path, provider="tests.fakes.providers:NativeProvider", idle_ms=600_000) as runner:
         await runner.done(*runner.post("hello"))
         await runner.done(*runner.post(ChatIn(sender="Ada", text="/compact", native=True)))
         assert runner.texts()[-1] == "I received the command /compact"

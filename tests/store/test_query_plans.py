@@ -107,6 +107,7 @@ HOT: dict[str, Query] = {
     "what a reply answers": lambda db: (inbox.event_of(db, "s1", "m1"), inbox.of_event(db, "s1", "e1")),
     "the newest messages of a session": lambda db: inbox.latest(db, "s1", 10),
     "what was delivered": lambda db: deliveries.handled(db, "s1", ["o1"]),
+    "which model was chosen": lambda db: inbox.model(db, "s1"),
     "how far a delivery is": lambda db: deliveries.progress(db, "s1", "o1"),
     "a part is recorded": record,
     "a seq was seen": lambda db: sessions.saw_seq(db, "s1", 7),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.batching import (
     MAX_PROMPT_CHARS,
     Batch,
@@ -20,12 +22,14 @@ from agent.protocol.messages import (
     Interrupt,
     MessageIn,
     Note,
+    SetModel,
     SystemIn,
 )
 from tests.fakes.mailroom import OTHER_THREAD, ROUTE, Rows
 
 COMMAND = ChatIn(sender="Ada", text="/compact", native=True)
 CLEAR = SystemIn(system=Clear())
+MODEL = SystemIn(system=SetModel(model="large"))
 STOP = SystemIn(system=Interrupt())
 NOTE = SystemIn(system=Note(text="note"))
 RESULT = SystemIn(system=ActionResult(message_id="o1", ok=False, text="no"))
@@ -73,9 +77,10 @@ def test_the_oldest_thread_comes_first() -> None:
     assert (batch.route, taken(batch)) == (OTHER_THREAD, ["m2"])
 
 
-def test_a_clear_is_carried_out_in_order() -> None:
+@pytest.mark.parametrize("order", [CLEAR, MODEL])
+def test_an_order_is_carried_out_when_its_turn_comes(order: SystemIn) -> None:
     rows = Rows()
-    messages = [rows.make("before"), rows.make(CLEAR, trigger=False), rows.make("after")]
+    messages = [rows.make("before"), rows.make(order, trigger=False), rows.make("after")]
     assert taken(next_batch(messages)) == ["m2"]
     assert next_batch(messages[1:]) == messages[1]
     assert taken(next_batch(messages[2:])) == ["m6"]
@@ -87,16 +92,33 @@ def test_a_clear_takes_along_the_context_before_it() -> None:
         rows.make("secret", trigger=False),
         rows.make(RESULT, trigger=False),
         rows.make(STOP, trigger=False),
+        rows.make(MODEL, trigger=False),
         rows.make(CLEAR, trigger=False),
         rows.make("later", trigger=False),
     ]
-    assert ids(forgotten_by(messages[3], messages)) == ["m2", "m4"]
+    assert ids(forgotten_by(messages[4], messages)) == ["m2", "m4"]
 
 
 def test_a_command_runs_alone_without_context() -> None:
     rows = Rows()
     messages = [rows.make("aside", trigger=False), rows.make(COMMAND), rows.make("after")]
-    assert taken(next_batch(messages)) == ["m4"]
+    batch = next_batch(messages)
+    assert taken(batch) == ["m4"]
+    assert isinstance(batch, Batch) and batch.command == "/compact"
+    after = next_batch(messages[2:])
+    assert isinstance(after, Batch) and after.command is None
+
+
+def test_a_text_that_looks_like_a_command_is_none() -> None:
+    batch = next_batch([Rows().make("/compact")])
+    assert isinstance(batch, Batch) and batch.command is None
+
+
+def test_nothing_is_pushed_beside_a_command() -> None:
+    rows = Rows()
+    messages = [rows.make(COMMAND), rows.make("after")]
+    assert follow_ups(messages, ROUTE, {"m2"}) == ()
+    assert ids(follow_ups(messages[1:], ROUTE, set())) == ["m4"], "but once it is carried out"
 
 
 def test_one_that_has_failed_before_runs_alone() -> None:
@@ -154,8 +176,8 @@ def test_nothing_is_pushed_beside_one_that_has_failed_before() -> None:
     assert ids(follow_ups(messages[1:], ROUTE, {"m2"})) == ["m4"], "but once it is answered"
 
 
-def test_nothing_is_pushed_past_a_clear_or_a_command() -> None:
-    for bar in (CLEAR, COMMAND):
+def test_nothing_is_pushed_past_an_order_or_a_command() -> None:
+    for bar in (CLEAR, MODEL, COMMAND):
         rows = Rows()
         messages = [rows.make("one"), rows.make(bar), rows.make("two")]
         assert ids(follow_ups(messages, ROUTE, set())) == ["m2"]
@@ -179,11 +201,12 @@ def test_an_interrupt_stops_what_was_asked_before_it() -> None:
         rows.make("one"),
         rows.make("elsewhere", route=OTHER_THREAD),
         rows.make(CLEAR),
+        rows.make(MODEL),
         rows.make(STOP, trigger=False),
         rows.make("after"),
     ]
     (stop,) = interrupts(messages)
-    assert stop.id == "m10"
+    assert stop.id == "m12"
     assert ids(stopped_unbegun(stop, messages)) == ["m4", "m6"]
 
 

@@ -179,6 +179,29 @@ def test_unknown_provider_lists_the_known_ones(tmp_path: Path) -> None:
         assert '"mock"' in line
 
 
+def test_the_address_of_a_model_is_a_plain_url(tmp_path: Path) -> None:
+    for url in ("127.0.0.1:8080", "ftp://x", "http://", "http://[x", "http://host:port", "https://host:0"):
+        (line,) = mistakes(write(tmp_path, f'[agents.bob]\nmodel_url = "{url}"\n'))
+        assert line.startswith("config.toml: [agents.bob] model_url should be a URL that begins with"), url
+    for url in ("http://me:hunter2@host", "https://host/?key=hunter2", "https://host/#hunter2"):
+        (line,) = mistakes(write(tmp_path, f'[agents.bob]\nmodel_url = "{url}"\n'))
+        assert "without a user" in line and "hunter2" not in line, url
+    for url in ("http://127.0.0.1:8080", "https://models.example/v1/"):
+        assert (
+            load(write(tmp_path, f'[agents.bob]\nmodel_url = "{url}"\n'), {}).agents["bob"].model_url == url
+        )
+
+
+def test_a_key_in_the_place_of_its_variable_is_refused(tmp_path: Path) -> None:
+    (line,) = mistakes(write(tmp_path, '[agents.bob]\nmodel_key_env = "sk-hunter2"\n'))
+    assert line.startswith("config.toml: [agents.bob] model_key_env should match") and "hunter2" not in line
+
+
+def test_bounds_of_a_turn_are_positive(tmp_path: Path) -> None:
+    for setting in ("max_turns = 0", "max_budget_usd = 0", "max_budget_usd = inf", "auto_compact_window = 0"):
+        assert mistakes(write(tmp_path, f"[agents.bob]\n{setting}\n")), setting
+
+
 def test_provider_that_is_not_harmless_needs_consent(tmp_path: Path) -> None:
     agent = '[agents.bob]\nprovider = "my.own:Provider"\n'
     assert mistakes(write(tmp_path, agent)) == [

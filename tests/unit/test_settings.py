@@ -24,10 +24,16 @@ PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="\x00"))
     model=st.none() | PLAIN,
     instructions=st.none() | PLAIN,
     idle_ms=st.integers(0, 2**40),
+    budget=st.none() | st.floats(0.01, 1e6),
     options=st.dictionaries(PLAIN, st.recursive(st.none() | st.booleans() | PLAIN, st.lists, max_leaves=5)),
 )
 def test_they_come_back_as_they_went(
-    session: str, model: str | None, instructions: str | None, idle_ms: int, options: dict[str, Any]
+    session: str,
+    model: str | None,
+    instructions: str | None,
+    idle_ms: int,
+    budget: float | None,
+    options: dict[str, Any],
 ) -> None:
     settings = AgentSettings(
         session=session,
@@ -35,6 +41,10 @@ def test_they_come_back_as_they_went(
         instructions=instructions,
         idle_ms=idle_ms,
         provider_options=options,
+        max_budget_usd=budget,
+        mcp_servers={"one": options},
+        workspace_settings=True,
+        allowed_tools=["Bash(git:*)"],
         directories=[Path("/a b"), Path('/"c"')],
         log_level="DEBUG",
         **FOLDERS,
