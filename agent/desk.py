@@ -130,7 +130,8 @@ class Desk:
         try:
             self.tend()
             async with asyncio.timeout((tool.deadline - self.clock()) / 1000):
-                return await future
+                system: _A = await future
+                return system
         except TimeoutError:
             return None
         finally:

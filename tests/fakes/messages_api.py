@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
 import uuid
@@ -87,8 +88,9 @@ class Seen:
 
     @property
     def prompt(self) -> str:
-        """All texts of the last user message that is no tool's result."""
-        return "\n".join(_texts(self._users()[-1])) if self._users() else ""
+        """The last text of the last user message that is no tool's result: the CLI puts what it has to remark, and
+        what was never answered, before it."""
+        return (_texts(self._users()[-1]) or [""])[-1] if self._users() else ""
 
     @property
     def results(self) -> list[str]:
@@ -143,7 +145,7 @@ class MessagesApi:
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/messages/count_tokens", self._count)
         app.router.add_route("*", "/{any:.*}", self._other)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
@@ -162,7 +164,7 @@ class MessagesApi:
         self.seen.append(seen)
         async with self.answered:
             self.answered.notify_all()
-        key = request.headers.get("x-api-key") or request.headers.get("Authorization", "")
+        key = str(request.headers.get("x-api-key") or request.headers.get("Authorization", ""))
         if self.keys is not None and key.removeprefix("Bearer ") not in self.keys:
             return _error(401, "authentication_error", "invalid x-api-key")
         step = self._step(seen)
@@ -317,10 +319,8 @@ async def _serve(port: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fakes.messages_api", description=__doc__)
     parser.add_argument("--port", type=int, default=8123)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(parser.parse_args().port))
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":
