@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,8 @@ from tests.fakes.wire import LINE_LIMIT
 
 BUSY_SECONDS: Final = 0.02
 SLOW_SECONDS: Final = 0.05
+
+_PEER: Final = struct.Struct("3i")
 
 Outcome = Literal["taken", "lost", "refused"]
 """A part that is taken is shown; of one that is lost the sender hears nothing although it is shown."""
@@ -79,6 +83,9 @@ class Platform:
     events: dict[str, Said] = field(default_factory=dict)
     wire: list[Sent] = field(default_factory=list)
     settled: list[tuple[str, bool]] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+    """The pids of services that are dead. What one of them had connected may be accepted late, and whoever took that
+    for the living one would wait for the wrong one."""
     connected: int = 0
     """The life of the service that was connected last."""
     at_work: int = 0
@@ -117,6 +124,9 @@ class Platform:
         return [sent for sent in self.wire if sent.outcome != "refused"]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if _peer(writer) in self.gone:
+            writer.close()
+            return
         life, self.connected, self._writer = self.life, self.life, writer
         for event in list(self.events.values()):
             if event.receipt is None:
@@ -210,6 +220,13 @@ class Platform:
     def _write(self, writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         if writer not in self._over and not writer.is_closing():
             writer.write(json.dumps(message).encode() + b"\n")
+
+
+def _peer(writer: asyncio.StreamWriter) -> int:
+    """The pid at the other end. unix(7): SO_PEERCRED."""
+    sock = writer.get_extra_info("socket")
+    pid, _, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return int(pid)
 
 
 def _fate(moods: Moods, dice: float) -> str:
