@@ -47,6 +47,8 @@ class Desk:
         self.workspace = workspace
         self.clock = clock
         self.destinations: Mapping[str, Route] = {}
+        self.has_sent = False
+        """Whether a tool of the running turn has sent anything."""
         # A runner that died while a tool waited has left its excuse for being silent.
         end.stage(TOOL_KEY, None)
 
@@ -65,6 +67,7 @@ class Desk:
     def open(self, route: Route, *, turn_id: str, reply_to: str) -> None:
         """A turn begins: what the tools send belongs to it."""
         self._origin, self._turn_id, self._reply_to = route, turn_id, reply_to
+        self.has_sent = False
 
     def new_id(self) -> str:
         """An id for a message that is about to be sent, so that its files can be put in place first."""
@@ -81,6 +84,7 @@ class Desk:
             id=message_id or self.new_id(),
         )
         seq = self._end.reply(draft).seq
+        self.has_sent = True
         self._ring()
         return seq
 
