@@ -19,6 +19,7 @@ from typing import Any, Final
 from aiohttp import web
 
 MODEL: Final = "claude-stub"
+REMARK: Final = re.compile(r"\s*(<system-reminder>|\[Image: source: )")
 WORD: Final = re.compile(r"\S+\s*|\s+")
 
 
@@ -88,9 +89,10 @@ class Seen:
 
     @property
     def prompt(self) -> str:
-        """The last text of the last user message that is no tool's result: the CLI puts what it has to remark, and
-        what was never answered, before it."""
-        return (_texts(self._users()[-1]) or [""])[-1] if self._users() else ""
+        """The last text of the last user message that is no tool's result, and none of the CLI's own remarks. What was
+        asked before and never answered stands in the same message."""
+        said = [text for text in _texts(self._users()[-1]) if not REMARK.match(text)] if self._users() else []
+        return said[-1] if said else ""
 
     @property
     def results(self) -> list[str]:

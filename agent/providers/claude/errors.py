@@ -28,6 +28,7 @@ REFUSED: Final = "The model did not take this: {reason}"
 MAX_REASON_CHARS: Final = 300
 
 _GONE: Final = re.compile(r"No conversation found with session ID")
+_UNREACHED: Final = re.compile(r"[Cc]onnect|ECONN|ENOTFOUND|timed out|fetch failed|network|socket")
 _TEXTS: Final[dict[ErrorClass, str]] = {
     "quota": QUOTA,
     "overloaded": OVERLOADED,
@@ -75,10 +76,10 @@ def classify(status: int | None, error: str | None, reason: str) -> ErrorClass:
         return "auth"
     if status == 429 or error in ("rate_limit", "billing_error"):
         return "quota"
+    if status is None and _UNREACHED.search(reason):
+        return "network"
     if (status is not None and status >= 500) or error in ("overloaded", "server_error"):
         return "overloaded"
-    if status is None and re.search(r"Connection error|ECONN|ENOTFOUND|timed out|fetch failed", reason):
-        return "network"
     return "unknown"
 
 

@@ -63,7 +63,8 @@ def sdk_options(
     stderr: Callable[[str], None],
 ) -> ClaudeAgentOptions:
     """What a client is made with."""
-    prompt = SystemPromptPreset(type="preset", preset="claude_code")
+    # What an agent is told may change in the middle of a conversation; a snapshot would keep the old words.
+    prompt = SystemPromptPreset(type="preset", preset="claude_code", snapshot=False)
     if instructions:
         prompt["append"] = instructions
     return ClaudeAgentOptions(
