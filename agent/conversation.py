@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from agent import formatter
+from agent import formatter, knowledge
 from agent.batching import Batch, follow_ups, interrupts, waits_for_its_own_turn
 from agent.desk import Desk
 from agent.protocol import bell, failpoint
@@ -64,6 +64,7 @@ class Surroundings(Protocol):
     leaving: bool
     continuation_key: str
     model_key: str
+    briefed_key: str
 
     def look(self) -> Inbox | None: ...
 
@@ -100,6 +101,8 @@ class Conversation:
             destinations=routes,
             first=Turn(list(batch.messages), self._now(), list(outdated)),
         )
+        self._is_command = batch.command is not None
+        self._briefs = False
         self._stopped = False
         self._ending = False
         self._last_event = self._now()
@@ -123,7 +126,7 @@ class Conversation:
     async def _run_query(self) -> None:
         """One query for everything that is open. Raises Failed, MailboxError, ProviderError."""
         try:
-            query = self._a.provider.query(self._input())
+            query = self._a.provider.query(await self._input())
         except Exception as exc:
             raise self._failed(exc) from exc
         failpoint.hit("agent-asked")
@@ -185,6 +188,8 @@ class Conversation:
             case base.Result(text, _, answered):
                 self._a.desk.ended()
                 failpoint.hit("agent-answering")
+                if self._briefs:
+                    self._a.end.stage(self._a.briefed_key, "yes")
                 self._turns.answer(_clean(text or ""), answered)
                 # Whoever waits on the bell has a new patience now.
                 self._a.changed.set()
@@ -265,14 +270,16 @@ class Conversation:
 
     def _take_follow_ups(self, inbox: Inbox, query: base.AgentQuery) -> None:
         taken = self._turns.taken()
-        room = len(self._turns) < MAX_OPEN_TURNS and not self._a.leaving
+        # What comes after a command gets a query of its own, with all that a command has no room for.
+        room = len(self._turns) < MAX_OPEN_TURNS and not (self._a.leaving or self._is_command)
         fresh = follow_ups(inbox.messages, self._route, taken) if room else ()
         if fresh:
             self._push(fresh, query)
         elif not self._turns:
             waits = waits_for_its_own_turn(inbox.messages, self._route, taken) or interrupts(inbox.system)
+            over = waits or self._is_command or self._a.leaving
             idle = self._now() - self._last_event >= self._a.settings.idle_ms / 1000
-            if waits or self._a.leaving or (idle and not self._a.desk.busy):
+            if over or (idle and not self._a.desk.busy):
                 self._ending = True
                 query.end()
 
@@ -316,17 +323,31 @@ class Conversation:
             if inbox is not None:
                 self._take_system(inbox)
 
-    def _input(self) -> base.QueryInput:
-        settings = self._a.settings
+    async def _input(self) -> base.QueryInput:
+        settings, end = self._a.settings, self._a.end
+        continuation = end.state(self._a.continuation_key)
+        if continuation is None:
+            end.stage(self._a.briefed_key, None)
+        # A command has no room for notes: the first prompt after it has.
+        owed = end.state(self._a.briefed_key) is None
+        known = await knowledge.gather(settings.folder, settings.work, notes=owed)
+        messages = [message for turn in self._turns for message in turn.messages]
+        prompt = formatter.prompt(messages, files=settings.workspace.received, notes=known.notes)
+        self._briefs = owed and not prompt.native
         instructions = formatter.instructions(
-            settings.assistant_name, self._destinations, settings.instructions
+            settings.assistant_name,
+            self._destinations,
+            settings.instructions,
+            notes=settings.work / knowledge.NOTES,
+            skills=known.skills,
+            own=known.instructions,
         )
         return base.QueryInput(
-            prompt=self._prompt([message for turn in self._turns for message in turn.messages]),
-            continuation=self._a.end.state(self._a.continuation_key),
+            prompt=prompt,
+            continuation=continuation,
             cwd=settings.work,
             system_context=base.SystemContext(instructions),
-            model=self._a.end.state(self._a.model_key),
+            model=end.state(self._a.model_key),
         )
 
     def _prompt(self, messages: Sequence[MessageIn]) -> base.Prompt:

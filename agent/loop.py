@@ -43,6 +43,7 @@ class Loop:
         self.leaving = False
         self.continuation_key = f"continuation:{settings.provider}"
         self.model_key = f"model:{settings.provider}"
+        self.briefed_key = f"briefed:{settings.provider}"
         self._now = asyncio.get_running_loop().time
         self._bell = bell.BellAgent(settings.workspace.bell, self._heard)
         self._in_turn = False

@@ -114,6 +114,7 @@ async def running_app(
     metrics, wake = Metrics(), Signal[str]()
     async with AsyncExitStack() as stack:
         stack.enter_context(_sole_user_of(data))
+        _make_agent_folders(config)
         if config.service.metrics_port is not None:
             stack.enter_context(metrics.serve(config.service.metrics_port))
         db = open_database(data / "bot.db")
@@ -299,6 +300,25 @@ def _sole_user_of(data: Path) -> Iterator[None]:
         raise UnusableDataFolder(f"The data folder {data} cannot be used: {exc.strerror}.") from exc
     with taken(data, busy=BUSY):
         yield
+
+
+def _make_agent_folders(config: Config) -> None:
+    """Where instructions go, for whoever looks. The container's user, who is another one, may read them. Raises
+    UnusableDataFolder."""
+    data = config.service.data_dir
+    for name, agent in config.agents.items():
+        folder = agent.folder_in(data, name)
+        if agent.folder is not None:
+            if not folder.is_dir():
+                _log.warning("the folder of agent %s is not there: %s", name, folder)
+            continue
+        try:
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            if not folder.exists():
+                folder.mkdir()
+                folder.chmod(0o755)
+        except OSError as exc:
+            raise UnusableDataFolder(f"The agent folder {folder} cannot be made: {exc.strerror}.") from exc
 
 
 def _person(config: Config) -> Sender:

@@ -26,7 +26,7 @@ from pydantic import (
 from agent.protocol import failpoint
 from agent.protocol.messages import MAX_ATTACHMENTS, MAX_TEXT_CHARS, Destination, Route
 from agent.protocol.settings import PROVIDERS, SANDBOX_FREE_PROVIDERS
-from bot.backup.layout import Bounds
+from bot.backup.layout import AGENTS, Bounds
 from bot.config_errors import explain, unknown_variable
 from bot.errors import ConfigError
 from bot.recurrence import BadTime, zone
@@ -153,6 +153,10 @@ class AgentConfig(ConfigModel):
     assistant_name: Annotated[str, Field(min_length=1, max_length=100)] = Field(
         "Roost", description="What the assistant calls itself."
     )
+    folder: LocalPath | None = Field(
+        None,
+        description="Where its INSTRUCTIONS.md and its skills lie; without it agents/<name> in data_dir.",
+    )
     provider: Annotated[str, AfterValidator(_provider)] = Field(
         "mock",
         description='What answers: "mock", "claude", or "package.module:Class" for a provider of your own.',
@@ -212,6 +216,10 @@ class AgentConfig(ConfigModel):
         20.0, description="A query with nothing going on for this long is ended; its memory is kept."
     )
     turn_limit_seconds: Seconds = Field(3600.0, description="A turn that runs longer than this is stopped.")
+
+    def folder_in(self, data: Path, name: str) -> Path:
+        """The folder of the agent `name` of the data folder `data`."""
+        return self.folder or data / AGENTS / name
 
 
 class BackendConfig(ConfigModel):

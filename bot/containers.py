@@ -70,7 +70,7 @@ class Containers:
         self._config = config
         self._tries = tries
         self._admission = admission
-        self._logs = data_dir / "logs"
+        self._data = data_dir
         self._environ = environ
         self._instance = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:6]
         self._wake = wake
@@ -259,8 +259,16 @@ class Containers:
 
     def _spec(self, session: Session, agent: AgentConfig, name: str) -> Spec:
         limits, mounts = self._config.limits, self._backend.mounts
-        logs, environ = self._logs, self._environ
-        return spec(session, agent, name=name, mounts=mounts, limits=limits, logs=logs, environ=environ)
+        return spec(
+            session,
+            agent,
+            name=name,
+            mounts=mounts,
+            limits=limits,
+            logs=self._data / "logs",
+            folder=agent.folder_in(self._data, session.agent),
+            environ=self._environ,
+        )
 
     def _name(self, session_id: str) -> str:
         return f"roost-{self._instance}-{session_id}"

@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.protocol.schema import VERSION
 from agent.protocol.settings import SANDBOX_FREE_PROVIDERS, AgentSettings
-from agent.protocol.workspace import Workspace
+from agent.protocol.workspace import AGENT_FOLDER, Workspace
 from bot.config import AgentConfig
 from bot.session import Session
 from container.base import Limits, Mount, Spec
@@ -28,14 +28,17 @@ def spec(
     mounts: bool,
     limits: Limits,
     logs: Path,
+    folder: Path,
     environ: Mapping[str, str],
 ) -> Spec:
-    """The runner of `session`. `mounts`: whether it sees its folders at their mount points. `environ` is the
-    service's own environment, of which the runner gets the key for its model and nothing else."""
+    """The runner of `session`. `mounts`: whether it sees its folders at their mount points. `folder`
+    is the agent's. `environ` is the service's own environment, of which the runner gets the key for its model and
+    nothing else."""
     there = Workspace.in_container()
     seen = there if mounts else session.workspace
+    seen_folder = AGENT_FOLDER if mounts else folder
     env = {
-        **_settings(session, agent, seen).to_env(),
+        **_settings(session, agent, seen, seen_folder).to_env(),
         **_key(agent, environ),
         "HOME": str(seen.home),
         "PYTHONUNBUFFERED": "1",
@@ -49,7 +52,7 @@ def spec(
         env=env,
         workdir=seen.work,
         log=logs / f"{session.id}.log",
-        mounts=_mounts(session.workspace, there),
+        mounts=[*_mounts(session.workspace, there), *_mount_of(folder)],
         limits=limits,
         labels={SESSION_LABEL: session.id, PROTOCOL_LABEL: str(VERSION)},
     )
@@ -60,7 +63,7 @@ def is_outdated(labels: Mapping[str, str]) -> bool:
     return labels.get(PROTOCOL_LABEL) != str(VERSION)
 
 
-def _settings(session: Session, agent: AgentConfig, seen: Workspace) -> AgentSettings:
+def _settings(session: Session, agent: AgentConfig, seen: Workspace, folder: Path) -> AgentSettings:
     return AgentSettings(
         session=session.id,
         assistant_name=agent.assistant_name,
@@ -84,6 +87,7 @@ def _settings(session: Session, agent: AgentConfig, seen: Workspace) -> AgentSet
         outbox=seen.outbox,
         home=seen.home,
         work=seen.work,
+        folder=folder,
         idle_ms=int(agent.idle_seconds * 1000),
     )
 
@@ -92,6 +96,11 @@ def _key(agent: AgentConfig, environ: Mapping[str, str]) -> dict[str, str]:
     """The key for the model. A provider that is free of a sandbox has no use for one, and so gets none."""
     key = environ.get(agent.model_key_env)
     return {MODEL_KEY: key} if key and agent.provider not in SANDBOX_FREE_PROVIDERS else {}
+
+
+def _mount_of(folder: Path) -> list[Mount]:
+    """Whoever runs containers refuses to mount what is not there; an agent can do without."""
+    return [Mount(folder, AGENT_FOLDER)] if folder.is_dir() else []
 
 
 def _mounts(here: Workspace, there: Workspace) -> list[Mount]:

@@ -40,7 +40,8 @@ class SettingsError(Exception):
 
 
 class AgentSettings(BaseModel):
-    """Everything that a runner needs to know. Times are milliseconds."""
+    """Everything that a runner needs to know. Times are milliseconds. `folder` is the agent's own, with its
+    instructions and skills."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +58,7 @@ class AgentSettings(BaseModel):
     outbox: Path
     home: Path
     work: Path
+    folder: Path | None = None
     directories: list[Path] = []
     fallback_model: str | None = None
     max_turns: int | None = Field(default=None, ge=1)
@@ -106,7 +108,7 @@ class AgentSettings(BaseModel):
             raise SettingsError(f"{PREFIX}{str(first['loc'][0]).upper()}: {first['msg']}") from exc
 
 
-_PLAIN: Final = (str, str | None, Path, LogLevel)
+_PLAIN: Final = (str, str | None, Path, Path | None, LogLevel)
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ host: sessions/<session>/    container         who writes
          heartbeat, files/
   home/                      $HOME             the container
   work/                      /workspace        the container
+agents/<agent>/              /agent            the operator (mounted read-only)
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+AGENT_FOLDER: Final = Path("/agent")
+"""Where a container finds the folder of its agent, which all sessions of that agent share."""
 MAX_SOCKET_PATH_BYTES: Final = 107
 """sun_path of unix(7) holds 108 bytes, one of them the final NUL."""
 

@@ -3,7 +3,7 @@
 `extra["script"]` is a list of rules `{"match": regex, "steps": [...]}`: the first one whose `match` is found
 in the plain text of a prompt (or that has none) is played, and where none fits, the prompt is echoed. In the
 texts of a step `{text}` stands for that plain text, `{tool}` for what the last tool answered, `{model}` for the
-model and `{instructions}` for what the agent is told about itself.
+model, `{instructions}` for what the agent is told about itself and `{prompt}` for the prompt as it came.
 
     ProviderError                 (see base) also: the script is malformed
       x UnknownContinuation       the continuation is of another provider
@@ -223,6 +223,7 @@ class _Scene:
         self.tool_answer = ""
         self._text = "\n".join(element.text or "" for element in said)
         self._about = about
+        self._prompt = prompt.text
         fitting = (rule for rule in script if rule.match is None or rule.match.search(self._text))
         rule = next(fitting, None)
         self._scripted = rule is not None
@@ -238,8 +239,8 @@ class _Scene:
         """An echo repeats what it heard to the letter; only a script has placeholders."""
         if not self._scripted:
             return text
-        known = {**self._about, "text": self._text, "tool": self.tool_answer}
-        return re.sub(r"\{(text|tool|model|instructions)\}", lambda found: known[found[1]], text)
+        known = {**self._about, "prompt": self._prompt, "text": self._text, "tool": self.tool_answer}
+        return re.sub(r"\{(text|tool|model|instructions|prompt)\}", lambda found: known[found[1]], text)
 
     def delta(self, text: str) -> Delta:
         self.written.append(text)
@@ -282,7 +283,7 @@ def _said(prompt: Prompt) -> list[ET.Element]:
     try:
         root = ET.fromstring(prompt.text)  # noqa: S314  # the formatter's own, or a test's
         if root.tag == "messages":
-            return [element for element in root if element.tag != "context"]
+            return [element for element in root if element.tag not in ("context", "memory")]
     except (ET.ParseError, ValueError):
         pass
     plain = ET.Element("message")

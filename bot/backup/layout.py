@@ -21,6 +21,8 @@ from bot.backup.errors import ArchiveRefused
 
 DATABASE: Final = "bot.db"
 MANIFEST: Final = "manifest.json"
+AGENTS: Final = "agents"
+"""The folder with a folder for each agent. Like the configuration it is the operator's, and in no backup."""
 MAX_MANIFEST_BYTES: Final = 128 * 2**20
 MAX_NAME_BYTES: Final = 3000
 """A path has at most 4096 with the folder that it is restored into."""

@@ -16,7 +16,7 @@ from typing import Final
 from bot.backup import names, settle
 from bot.backup.archive import unpack
 from bot.backup.errors import ArchiveRefused, FolderNotEmpty, RestoreRefused
-from bot.backup.layout import Bounds
+from bot.backup.layout import AGENTS, Bounds
 from bot.backup.manifest import Manifest
 from bot.data_lock import taken
 
@@ -51,7 +51,7 @@ def restore(
     now: int,
 ) -> Restored:
     """Puts the backup in the place of `data`, which is moved aside when it holds anything and `replace` allows
-    that. The folder `keep` of backups goes along when it lies in there.
+    that. The folder `keep` of backups goes along when it lies in there, and so do the agents' own folders.
 
     `stop_runners` ends what an earlier service left running there. Raises ArchiveRefused, RestoreRefused,
     DataFolderBusy, UnusableDataFolder, and what `stop_runners` raises; `data` is then as it was.
@@ -79,8 +79,9 @@ def restore(
             _move(staging, data)
             return Restored(data, None, manifest)
         aside = _swap(staging, data, now=now)
-        if keep.is_relative_to(data):
-            _carry_over(aside / keep.relative_to(data), keep)
+        for kept in (keep, data / AGENTS):
+            if kept.is_relative_to(data):
+                _carry_over(aside / kept.relative_to(data), kept)
         return Restored(data, aside, manifest)
 
 

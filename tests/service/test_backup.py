@@ -342,6 +342,7 @@ async def test_a_broken_bot_db_is_replaced_with_one_command(house: House) -> Non
         await platform.say("lost")
         await settled(house, "p1", 2)
     old_runner = house.runner()
+    (house.data / "agents" / "assistant" / "INSTRUCTIONS.md").write_text("of the operator")
     (house.data / "bot.db").write_bytes(b"garbage" * 5000)
     for suffix in ("-wal", "-shm"):
         (house.data / f"bot.db{suffix}").unlink(missing_ok=True)
@@ -356,6 +357,7 @@ async def test_a_broken_bot_db_is_replaced_with_one_command(house: House) -> Non
     assert (aside / "bot.db").read_bytes().startswith(b"garbage")
     assert aside.name.startswith("data.before-restore-")
     assert not (aside / "backups").exists()
+    assert (house.data / "agents" / "assistant" / "INSTRUCTIONS.md").read_text() == "of the operator"
     assert house.data.stat().st_mode & 0o777 == 0o700
     assert (house.data / "bot.db").stat().st_mode & 0o777 == 0o600
     assert has_ended(old_runner)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import formatter
+from agent.knowledge import Notes, Skill
 from agent.protocol.messages import (
     ActionResult,
     Answer,
@@ -34,6 +35,7 @@ from agent.providers.base import Prompt
 ROUTE = Route(channel="discord", platform_id="PLATFORM-ID", thread_id="THREAD-ID")
 AT_MS = 1_795_365_720_000
 AT = "2026-11-22T16:42:00Z"
+NOTE_ASIDE = ChatIn(sender="Bob", text="aside")
 KINDS: dict[type[ContentIn], InKind] = {
     ChatIn: "chat",
     TaskIn: "task",
@@ -252,3 +254,47 @@ def test_instructions() -> None:
 
 def test_instructions_without_other_places_offer_none() -> None:
     assert "<message to=" not in formatter.instructions("Rook", [], None)
+
+
+# ---------------------------------------------------------------- what an agent has besides messages
+
+
+@pytest.mark.parametrize("text", ["plain", "</memory><message>", "a]]>&amp;\r\x00"])
+def test_notes_stand_first_and_stay_data(text: str) -> None:
+    notes = Notes(text, Path('/work"space/MEMORY.md'), cut=True)
+    told = formatter.prompt(
+        [row(NOTE_ASIDE, seq=2, trigger=False), row(ChatIn(sender="Ada", text="hello"))],
+        files=Path,
+        notes=notes,
+    )
+    memory, context, message = tree(told)
+    assert (memory.tag, context.tag, message.tag) == ("memory", "context", "message")
+    assert memory.attrib == {"path": '/work"space/MEMORY.md', "cut": "true"}
+    assert memory.text == text.replace("\x00", "\ufffd")
+
+
+def test_a_command_stays_untouched_by_notes() -> None:
+    command = ChatIn(sender="Ada", text="/compact", native=True)
+    told = formatter.prompt([row(command)], files=Path, notes=Notes("noted", Path("/MEMORY.md")))
+    assert told == Prompt("/compact", [], native=True)
+
+
+def test_instructions_tell_of_notes_and_skills_and_end_with_the_folders_own() -> None:
+    skills = [
+        Skill("reports", "Writes\nreports.", Path("/agent/skills/reports/SKILL.md")),
+        Skill("bare", "", Path("/agent/skills/bare/SKILL.md")),
+    ]
+    text = formatter.instructions(
+        "R", [], "Configured.", notes=Path("/workspace/MEMORY.md"), skills=skills, own=" Its\x00 own.\n"
+    )
+    *_, notes, listed, configured, own = text.split("\n\n")
+    assert "/workspace/MEMORY.md" in notes and "<memory>" in notes and "64 KiB" in notes
+    assert listed.splitlines()[1:] == [
+        "- reports: Writes reports. (/agent/skills/reports/SKILL.md)",
+        "- bare (/agent/skills/bare/SKILL.md)",
+    ]
+    assert (configured, own) == ("Configured.", "Its\ufffd own.")
+
+
+def test_instructions_without_skills_speak_of_none() -> None:
+    assert "Skills" not in formatter.instructions("R", [], None, own=" ")

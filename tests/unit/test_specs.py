@@ -15,9 +15,10 @@ from bot.config import AgentConfig
 from bot.session import Session
 from bot.specs import MODEL_KEY, spec
 from container.base import Limits as Bounds
-from container.base import Spec
+from container.base import Mount, Spec
 from tests.fakes.rooms import room
 
+FOLDER = Path("/data/agents/assistant")
 KEY = "made-up-key-of-a-test"
 EVERYTHING: dict[str, Any] = {
     "provider": "claude",
@@ -44,7 +45,12 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
 
 
 def asked_for(
-    session: Session, agent: AgentConfig, environ: dict[str, str] | None = None, *, mounts: bool = False
+    session: Session,
+    agent: AgentConfig,
+    environ: dict[str, str] | None = None,
+    *,
+    mounts: bool = False,
+    folder: Path | None = None,
 ) -> Spec:
     return spec(
         session,
@@ -53,6 +59,7 @@ def asked_for(
         mounts=mounts,
         limits=Bounds(),
         logs=Path("/logs"),
+        folder=FOLDER if folder is None else folder,
         environ=environ or {},
     )
 
@@ -81,6 +88,24 @@ def test_without_configuration_the_provider_chooses(session: Session) -> None:
     assert made.limits == Limits()
     assert (made.model, made.fallback_model, made.model_url, made.auto_compact_window) == (None,) * 4
     assert (made.allowed_tools, made.mcp_servers, made.workspace_settings) == ([], {}, False)
+
+
+def test_the_agents_folder_is_mounted_for_reading(session: Session, tmp_path: Path) -> None:
+    found = asked_for(session, AgentConfig(), mounts=True, folder=tmp_path)
+    assert Mount(tmp_path, Path("/agent"), writable=False) in found.mounts
+    assert AgentSettings.from_env(found.env).folder == Path("/agent")
+    bare = asked_for(session, AgentConfig(), folder=tmp_path)
+    assert AgentSettings.from_env(bare.env).folder == tmp_path
+
+
+def test_an_agents_folder_that_is_not_there_is_not_mounted(session: Session, tmp_path: Path) -> None:
+    found = asked_for(session, AgentConfig(), mounts=True, folder=tmp_path / "none")
+    assert not [mount for mount in found.mounts if mount.target == Path("/agent")]
+
+
+def test_the_agents_folder_is_the_configured_one_or_its_own_in_the_data_folder() -> None:
+    assert AgentConfig().folder_in(Path("/data"), "bob") == Path("/data/agents/bob")
+    assert AgentConfig(folder=Path("/srv/bob")).folder_in(Path("/data"), "bob") == Path("/srv/bob")
 
 
 def test_the_key_is_that_of_the_named_variable_and_no_setting(session: Session) -> None:
