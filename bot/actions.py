@@ -301,12 +301,12 @@ def _why_not(target: Own | Theirs | None) -> str | None:
     match target:
         case None:
             return UNKNOWN
-        case Own(is_message=False, state="sent"):
-            return NO_MESSAGE
         case Own(state="waiting"):
             return NOT_YET
         case Own(state="failed"):
             return NOT_DELIVERED
         case Own(route=None):
             return NO_ID
+        case Own(is_message=False):
+            return NO_MESSAGE
     return None
