@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox import AgentEnd, Draft
-from agent.protocol.messages import ActionResult, Answer, ContentOut, OutKind, Route
+from agent.protocol.messages import ActionResult, Answer, ContentOut, OutKind, Route, Schedule
 from agent.protocol.workspace import Workspace
 
 TOOL_KEY: Final = "tool"
@@ -88,6 +88,10 @@ class Desk:
         self._ring()
         return seq
 
+    def schedules(self) -> list[Schedule] | None:
+        """What is to happen in this session, the next first; None when it cannot be told now."""
+        return self._end.schedules()
+
     async def answer(self, question_id: str, deadline_ms: int) -> Answer | None:
         """Waits for a person until `deadline_ms` on the clock; None when nobody answered."""
         tool = _Tool("ask_user_question", 0, deadline_ms)
@@ -129,7 +133,8 @@ class Desk:
         self._ring()
 
     async def _wait(self, waiting: dict[str, asyncio.Future[_A]], key: str, tool: _Tool) -> _A | None:
-        future = waiting[key] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[_A] = asyncio.get_running_loop().create_future()
+        waiting[key] = future
         self._tools[key] = tool
         try:
             self.tend()

@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from adapters.terminal import TerminalAdapter
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock, now_ms, steady_ms
 from bot import commands, log
+from bot.actions import Actions
 from bot.admission import Admission
 from bot.backup.daily import Backups
 from bot.commands.context import Context
@@ -26,7 +27,7 @@ from bot.config import Config
 from bot.containers import Containers
 from bot.control import Control
 from bot.data_lock import taken
-from bot.db import people
+from bot.db import people, problems
 from bot.db.engine import Database, open_database
 from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
@@ -146,11 +147,13 @@ async def running_app(
             metrics=metrics,
             clock=clock,
         )
+        planned = Signal[str]()
         delivery = Delivery(
             db,
             sessions,
             sending,
             presence,
+            Actions(config.schedules, planned=planned, metrics=metrics, clock=clock),
             max_file_bytes=config.limits.attachment_mb * 1024 * 1024,
             wake=wake,
             metrics=metrics,
@@ -188,7 +191,7 @@ async def running_app(
             max_backlog=config.limits.backlog,
             clock=clock,
         )
-        schedules = Schedules(db, sessions, posting, delivery, config.schedules, clock=clock)
+        schedules = Schedules(db, sessions, posting, delivery, config.schedules, changed=planned, clock=clock)
         sweep = Sweep(
             db,
             sessions,
@@ -238,6 +241,7 @@ async def running_app(
             clock=clock,
         )
         control = Control(data / "control.sock", registry, terminal)
+        await _recall_problems(db, config.agents, metrics)
         await _greet_owners(db, channels, terminal.person.id, clock())
         edge = [AdapterService(each, intake) for each in channels.values()]
         inner = (db, presence, delivery, containers, posting, operations, usher, sweep, polling, backups)
@@ -271,6 +275,13 @@ async def _take_over(sessions: Sessions, containers: Containers) -> None:
 
     await asyncio.gather(*(adopt(session_id, labels) for session_id, labels in awake.items()))
     failpoint.hit("taken-over")
+
+
+async def _recall_problems(db: Database, agents: Collection[str], metrics: Metrics) -> None:
+    """What an agent has reported is still so until it works again. Raises DatabaseError."""
+    await db.write(partial(problems.forget, agents=agents))
+    for problem in await db.read(problems.listed):
+        metrics.agent_problem.labels(problem.agent).set(1)
 
 
 async def _greet_owners(db: Database, channels: dict[str, Adapter], terminal_user: str, now: int) -> None:

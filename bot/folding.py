@@ -20,6 +20,11 @@ class Fold:
     done: tuple[tuple[MessageIn, Ack], ...]
     failed: tuple[MessageIn, ...]
 
+    @property
+    def turns(self) -> set[str | None]:
+        """The turns that were completed."""
+        return {ack.turn_id for _, ack in self.done}
+
     def __bool__(self) -> bool:
         return bool(self.done or self.failed)
 

@@ -174,7 +174,7 @@ class Sending:
         if last:
             for seconds in session.marks.acknowledged(part.outgoing, part.index + 1):
                 self._metrics.answer_seconds.observe(seconds)
-        await booking.sent(part.index, last=last, platform_id=platform_id)
+        await booking.sent(part, last=last, platform_id=platform_id)
         failpoint.hit("sent-recorded")
         return platform_id
 

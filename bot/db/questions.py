@@ -37,8 +37,8 @@ class QuestionRecord:
 
 def ask(
     db: sqlite3.Connection, session_id: str, out_id: str, route: Route, asked: AskQuestion, *, now: int
-) -> None:
-    """Keeps the question; asked twice it is the same question."""
+) -> bool:
+    """Keeps the question; asked twice it is the same question. False when the id is another one's."""
     db.execute(
         "INSERT OR IGNORE INTO questions (id, session, out_id, channel, platform_id, thread_id, title, question,"
         " options, state, asked_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?)",
@@ -56,6 +56,8 @@ def ask(
             asked.expires_at,
         ),
     )
+    row = db.execute("SELECT session, out_id FROM questions WHERE id = ?", (asked.question_id,)).fetchone()
+    return (row["session"], row["out_id"]) == (session_id, out_id)
 
 
 def get(db: sqlite3.Connection, question_id: str) -> QuestionRecord | None:

@@ -55,6 +55,7 @@ class Sent:
     life: int
     outcome: Outcome
     answered: bool = False
+    replaces: str | None = None
 
 
 @dataclass
@@ -96,7 +97,8 @@ class Platform:
     _over: set[asyncio.StreamWriter] = field(default_factory=set)
     """Connections on which nobody hears anybody any more."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _taken: dict[tuple[str, int], str] = field(default_factory=dict)
+    ids: dict[tuple[str, int], str] = field(default_factory=dict)
+    """What it has answered for each part of each message."""
 
     async def open(self) -> None:
         self._server = await asyncio.start_unix_server(self._serve, self.socket, limit=LINE_LIMIT)
@@ -186,9 +188,9 @@ class Platform:
     def _shown(self, said: dict[str, Any], life: int, outcome: Outcome) -> Sent:
         key = (said["out_id"], said["part"])
         sent = Sent(**said, life=life, outcome=outcome)
-        if not (self.moods.deduplicates and key in self._taken):
+        if not (self.moods.deduplicates and key in self.ids):
             self.wire.append(sent)
-        self._taken.setdefault(key, f"w{len(self._taken)}")
+        self.ids.setdefault(key, f"w{len(self.ids) + 1}")
         self._press_a_button(sent)
         return sent
 
@@ -206,7 +208,7 @@ class Platform:
     def _answer(self, writer: asyncio.StreamWriter, number: int, sent: Sent) -> None:
         if writer not in self._over:
             sent.answered = True
-            self._write(writer, {"answer": number, "id": self._taken[sent.out_id, sent.part]})
+            self._write(writer, {"answer": number, "id": self.ids[sent.out_id, sent.part]})
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         async def after(wait: Awaitable[None]) -> None:

@@ -22,6 +22,7 @@ from adapters.base import (
     Settled,
     Update,
     Working,
+    replacing,
 )
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import Route
@@ -66,6 +67,8 @@ class FakePlatform:
         if outgoing.text in self.broken_render:
             raise ValueError("this text cannot be rendered")
         texts = [outgoing.text[i : i + PART_CHARS] for i in range(0, len(outgoing.text), PART_CHARS)]
+        if outgoing.edit is not None:
+            return replacing(outgoing, outgoing.edit, texts)
         if not texts and not outgoing.files:
             texts = [""]
         parts = [Part(outgoing, index, text=text) for index, text in enumerate(texts)]
@@ -87,6 +90,8 @@ class FakePlatform:
         self.sent.append(part)
         self.log.append(part)
         await self._tell()
+        if part.replaces is not None:
+            return part.replaces if part.text else None
         return f"{part.outgoing.id}:{part.index}"
 
     async def show(self, update: Update) -> None:
