@@ -32,8 +32,8 @@ from agent.providers.base import (
     ToolEnded,
     Waiting,
 )
-from agent.providers.claude import ClaudeProvider, UnknownConversation
-from agent.providers.claude.errors import BAD_KEY, NO_CLI, NO_KEY
+from agent.providers.claude import ClaudeProvider
+from agent.providers.claude.errors import BAD_KEY, NO_CLI, NO_KEY, UnknownConversation
 from tests.contracts.provider_contract import read, read_until, results, written
 from tests.contracts.test_claude_provider import GONE, KEY, options
 from tests.fakes.messages_api import Break, Call, MessagesApi, Refuse, Rule, Say, Stall
