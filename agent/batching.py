@@ -17,6 +17,7 @@ from agent.protocol.messages import (
     Route,
     SetModel,
     SystemIn,
+    TaskIn,
 )
 
 MAX_PROMPT_CHARS: Final = MAX_TEXT_CHARS
@@ -47,8 +48,9 @@ def next_batch(messages: Sequence[MessageIn]) -> Batch | MessageIn | None:
         return None
     if _is(first, *_ORDERS):
         return first
-    if _native(first) or first.tries:
+    if _native(first) or _scripted(first) or first.tries:
         # One that has failed before runs alone: if it is the one that kills the agent, it takes nobody along.
+        # One with a script may turn out to ask nothing.
         context = [m for m in _context(messages, first.route) if m.seq < first.seq]
         return Batch((*([] if _native(first) else context), first), first.route)
     ours = _up_to_a_bar([m for m in messages if m.seq >= first.seq])
@@ -59,8 +61,8 @@ def next_batch(messages: Sequence[MessageIn]) -> Batch | MessageIn | None:
 
 def follow_ups(messages: Sequence[MessageIn], route: Route, taken: Collection[str]) -> tuple[MessageIn, ...]:
     """What can be pushed into the running query of `route`: nothing that belongs to another thread or came after
-    a message of one, which would wait for ever where this thread is never quiet, and nothing from behind an order
-    or a provider's command. A message that has failed before stays alone, and so does a command."""
+    a message of one, which would wait for ever where this thread is never quiet, and nothing from behind an order,
+    a provider's command or a task with a script. What has failed before stays alone, and so does a command."""
     if any(m.tries or _native(m) for m in messages if m.id in taken):
         return ()
     fresh = _up_to_a_bar([m for m in messages if m.id not in taken])
@@ -103,7 +105,7 @@ def _asks(message: MessageIn) -> bool:
 
 
 def _up_to_a_bar(messages: Sequence[MessageIn]) -> list[MessageIn]:
-    bar = next((m.seq for m in messages if _is(m, *_ORDERS) or _native(m)), None)
+    bar = next((m.seq for m in messages if _is(m, *_ORDERS) or _native(m) or _scripted(m)), None)
     return [m for m in messages if bar is None or m.seq < bar]
 
 
@@ -141,3 +143,7 @@ def _is(message: MessageIn, *kinds: type) -> bool:
 
 def _native(message: MessageIn) -> bool:
     return isinstance(message.content, ChatIn) and message.content.native
+
+
+def _scripted(message: MessageIn) -> bool:
+    return isinstance(message.content, TaskIn) and bool(message.content.script)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from agent import formatter, knowledge
+from agent import formatter, knowledge, scripts
 from agent.batching import Batch, follow_ups, interrupts, waits_for_its_own_turn
 from agent.desk import Desk
 from agent.protocol import bell, failpoint
@@ -40,6 +41,9 @@ WAIT_MARGIN_SECONDS: Final = 60.0
 """How long after its wait a provider may still be silent."""
 WAITING: Final = "waiting"
 MAX_DETAIL_CHARS: Final = 1_000
+SCRIPT: Final = "task script"
+BEAT_SECONDS: Final = 1.0
+"""How often a sign of life goes out while a script runs."""
 BUSY: Final = "The model is busy"
 LONG_WAIT: Final = "{reason}; I will answer as soon as it lets me."
 MAX_OPEN_TURNS: Final = 4
@@ -101,6 +105,7 @@ class Conversation:
             destinations=routes,
             first=Turn(list(batch.messages), self._now(), list(outdated)),
         )
+        self._found: dict[str, scripts.Wake] = {}
         self._is_command = batch.command is not None
         self._briefs = False
         self._stopped = False
@@ -111,6 +116,11 @@ class Conversation:
     async def run(self) -> None:
         """Returns when the query has ended. Raises MailboxError when the mailbox is of no use any more, and
         ProviderError when the provider is not to be stopped."""
+        if brought := scripts.script_of(self._turns.current.messages):
+            await self._run_script(*brought)
+            if not self._turns or self._given_up:
+                self._conclude(NO_ANSWER)
+                return
         for pause in (*RETRY_SECONDS, None):
             try:
                 await self._run_query()
@@ -122,6 +132,42 @@ class Conversation:
             else:
                 self._conclude(NO_ANSWER)
             return
+
+    async def _run_script(self, message_id: str, script: str) -> None:
+        """Answers the turn with nothing where the script finds that there is nothing to do."""
+        a, seconds = self._a, scripts.LIMITS.seconds + WAIT_MARGIN_SECONDS
+        running = asyncio.create_task(scripts.run(script, a.settings.work, env=os.environ), name=SCRIPT)
+        running.add_done_callback(lambda _: a.changed.set())
+        a.desk.begun(SCRIPT, SCRIPT, seconds)
+        try:
+            while not (running.done() or self._given_up):
+                await self._attend(BEAT_SECONDS)
+            if not self._given_up:
+                decided = scripts.verdict(_outcome(running))
+                if isinstance(decided, scripts.Wake):
+                    self._found[message_id] = decided
+                else:
+                    self._turns.answer("", None)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            a.desk.ended(SCRIPT)
+            a.desk.tend()
+            # What came in the meantime was seen and left for the query.
+            a.changed.set()
+
+    async def _attend(self, seconds: float) -> None:
+        """Waits for so long at most, and does what has to be done while no query runs."""
+        claim_seconds = self._a.settings.claim_ms / 1000
+        if not all(turn.held for turn in self._turns):
+            seconds = min(seconds, claim_seconds)
+        await self._rung(min(seconds, self._a.poll_seconds(active=True)))
+        self._a.end.beat()
+        self._turns.hold(begun_before=self._now() - claim_seconds)
+        self._a.desk.tend()
+        inbox = self._a.look()
+        if inbox is not None:
+            self._take_system(inbox)
 
     async def _run_query(self) -> None:
         """One query for everything that is open. Raises Failed, MailboxError, ProviderError."""
@@ -332,7 +378,9 @@ class Conversation:
         owed = end.state(self._a.briefed_key) is None
         known = await knowledge.gather(settings.folder, settings.work, notes=owed)
         messages = [message for turn in self._turns for message in turn.messages]
-        prompt = formatter.prompt(messages, files=settings.workspace.received, notes=known.notes)
+        prompt = formatter.prompt(
+            messages, files=settings.workspace.received, notes=known.notes, found=self._found
+        )
         self._briefs = owed and not prompt.native
         instructions = formatter.instructions(
             settings.assistant_name,
@@ -352,6 +400,15 @@ class Conversation:
 
     def _prompt(self, messages: Sequence[MessageIn]) -> base.Prompt:
         return formatter.prompt(messages, files=self._a.settings.workspace.received)
+
+
+def _outcome(running: asyncio.Task[scripts.Outcome]) -> scripts.Outcome:
+    """Of a script that has ended; a machine that has no room to run one is no reason to end the runner."""
+    error = running.exception()
+    if error is None:
+        return running.result()
+    _log.error("a task's script could not be run", exc_info=error)
+    return scripts.Outcome(failure=f"could not be run ({type(error).__name__}: {error})")
 
 
 async def _finish_off(query: base.AgentQuery, pump: asyncio.Task[None], watch: asyncio.Task[None]) -> None:

@@ -74,9 +74,36 @@ def run(
     headless: Annotated[
         bool, typer.Option("--headless", help="Leave the terminal alone and run until SIGTERM.")
     ] = False,
+    provider: Annotated[
+        str | None, typer.Option("--provider", metavar="NAME", help="What answers this time, say claude.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="The model that it uses this time.")
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        typer.Option(
+            "--model-url", metavar="URL", help="The server of the model, if not the provider's own."
+        ),
+    ] = None,
+    allow_unsandboxed: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unsandboxed", help="Let a provider with access to this machine run unisolated."
+        ),
+    ] = False,
 ) -> None:
-    """Run the service. At a terminal it opens a chat; with other input it answers one message a line."""
-    raise typer.Exit(opened(PARTS["serve"])(settings(config), headless=headless))
+    """Run the service. At a terminal it opens a chat; with other input it answers one message a line.
+
+    --provider, --model and --model-url go before the configuration of the first agent, for this run.
+    """
+    options = {
+        "--provider": provider,
+        "--model": model,
+        "--model-url": model_url,
+        "--allow-unsandboxed": allow_unsandboxed,
+    }
+    raise typer.Exit(opened(PARTS["serve"])(settings(config, options), headless=headless))
 
 
 @app.command()

@@ -34,9 +34,10 @@ def opened(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def settings(config: Path | None) -> Config:
-    """The configuration. Raises ConfigError."""
-    loaded: Config = opened(PARTS["load"])(config, os.environ)
+def settings(config: Path | None, options: Mapping[str, str | bool | None] | None = None) -> Config:
+    """The configuration, with those options before it that were given. Raises ConfigError."""
+    given = {name: value for name, value in (options or {}).items() if value}
+    loaded: Config = opened(PARTS["load"])(config, os.environ, given)
     return loaded
 
 

@@ -1,7 +1,8 @@
 """The configuration: config.toml and the environment, checked and frozen.
 
-A setting comes from the variable ROOST_<TABLE>__<KEY>, else from the file, else from its default. Every mistake
-is reported at once, one line each, by file, table and key or by variable; values are never repeated, because
+A setting comes from an option of the command line, where it has one, else from the variable ROOST_<TABLE>__<KEY>,
+else from the file, else from its default. Every mistake is reported at once, one line each, by file, table and key, by
+variable or by option; values are never repeated, because
 the wrong thing pasted in the wrong place may be a secret.
 """
 
@@ -37,6 +38,17 @@ RESERVED: Final = frozenset({"ROOST_CONFIG", failpoint.VARIABLE})
 """Variables that begin like a setting and are none."""
 NESTING: Final = "__"
 DEFAULT_FILE: Final = Path("config.toml")
+FIRST_AGENT: Final = "assistant"
+"""The agent where none is configured."""
+FIRST: Final = "*"
+OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "--provider": ("agents", FIRST, "provider"),
+    "--model": ("agents", FIRST, "model"),
+    "--model-url": ("agents", FIRST, "model_url"),
+    "--allow-unsandboxed": ("backend", "allow_unsandboxed"),
+}
+"""The setting that each option of the command line stands for; FIRST is the first agent's name."""
+NO_OPTIONS: Final[Mapping[str, Any]] = {}
 
 
 def _from_folder(value: Path, info: ValidationInfo) -> Path:
@@ -340,7 +352,7 @@ class Config(ConfigModel):
     service: ServiceConfig = ServiceConfig()
     terminal: TerminalConfig = TerminalConfig()
     agents: Annotated[dict[Annotated[str, AfterValidator(_agent_name)], AgentConfig], Field(min_length=1)] = {
-        "assistant": AgentConfig()
+        FIRST_AGENT: AgentConfig()
     }
     backend: BackendConfig = BackendConfig()
     delivery: DeliveryConfig = DeliveryConfig()
@@ -355,13 +367,15 @@ class Config(ConfigModel):
             if agent.provider not in SANDBOX_FREE_PROVIDERS and not self.backend.allow_unsandboxed:
                 raise ValueError(
                     f'the process backend isolates nothing, so provider "{agent.provider}" of agent "{name}" '
-                    "is refused; set [backend] allow_unsandboxed = true if you accept that"
+                    "is refused; if you accept that, set [backend] allow_unsandboxed = true, or start it with "
+                    "--allow-unsandboxed"
                 )
         return self
 
 
-def load(path: Path | None, env: Mapping[str, str]) -> Config:
-    """The configuration from `path`, else from ROOST_CONFIG, else from ./config.toml if it is there.
+def load(path: Path | None, env: Mapping[str, str], options: Mapping[str, Any] = NO_OPTIONS) -> Config:
+    """The configuration from `path`, else from ROOST_CONFIG, else from ./config.toml if it is there. `options` are
+    those of OPTIONS that were given on the command line.
 
     Relative paths in it start at the file's folder, or at the current one where there is no file. Raises
     ConfigError.
@@ -372,17 +386,33 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     variables = {name: text for name, text in env.items() if name.startswith(PREFIX) and name not in RESERVED}
     from_env, mistakes = _from_env(variables)
     values = _merged(_from_file(file) if file else {}, from_env)
+    chosen = {option: _place(option, values) for option in options}
+    for option, value in options.items():
+        values = _merged(values, _nested(chosen[option], value))
     folder = (file.parent if file else Path()).absolute()
     try:
         # With a [service] to validate, its default folder is made absolute like any other.
         config = Config.model_validate({"service": {}} | values, context={"folder": folder})
     except ValidationError as exc:
         places = {name: tuple(name.removeprefix(PREFIX).lower().split(NESTING)) for name in variables}
-        mistakes += explain(exc, Config, file=file, variables=places)
+        mistakes += explain(exc, Config, file=file, variables={**chosen, **places})
         raise ConfigError("\n".join(mistakes)) from exc
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return config
+
+
+def _place(option: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The setting that an option stands for: of an agent's it is the first agent's, which serves who names none."""
+    agents = values.get("agents")
+    first = next(iter(agents), FIRST_AGENT) if isinstance(agents, Mapping) else FIRST_AGENT
+    return tuple(first if step == FIRST else step for step in OPTIONS[option])
+
+
+def _nested(place: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for step in reversed(place):
+        value = {step: value}
+    return cast(dict[str, Any], value)
 
 
 def _from_file(file: Path) -> dict[str, Any]:

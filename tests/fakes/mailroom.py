@@ -19,7 +19,17 @@ from typing import Final
 from unittest import mock
 
 from agent.protocol.mailbox import AgentEnd, Draft, HostEnd, agent_end, host_end
-from agent.protocol.messages import AckStatus, ChatIn, ChatOut, ContentIn, InKind, MessageIn, Route, SystemIn
+from agent.protocol.messages import (
+    AckStatus,
+    ChatIn,
+    ChatOut,
+    ContentIn,
+    InKind,
+    MessageIn,
+    Route,
+    SystemIn,
+    TaskIn,
+)
 from agent.protocol.workspace import Workspace
 from tests.fakes.hostile import Child
 
@@ -75,7 +85,7 @@ class Rows:
         )
 
 
-_KINDS: Final[Mapping[type[ContentIn], InKind]] = {ChatIn: "chat", SystemIn: "system"}
+_KINDS: Final[Mapping[type[ContentIn], InKind]] = {ChatIn: "chat", SystemIn: "system", TaskIn: "task"}
 
 
 def said(text: str, *, in_reply_to: str | None = None, message_id: str | None = None) -> Draft:

@@ -590,3 +590,39 @@ def test_a_small_command_loads_little(roost: Roost) -> None:
     assert "typer" in loaded and not loaded & (HEAVY | {"asyncio", "bot.config"})
     loaded = loaded_by(roost, "import bot.config, bot.talk")
     assert "asyncio" in loaded and not loaded & HEAVY
+
+
+# ---------------------------------------------------------------- run --provider
+
+NATIVE = "tests.fakes.providers:NativeProvider"
+
+
+def test_a_provider_with_access_to_the_machine_is_refused_in_one_sentence(roost: Roost) -> None:
+    done = roost("run", "--provider", "claude", "--model-url", "http://127.0.0.1:1", said="hello\n")
+    assert (done.stdout, done.returncode) == ("", 1)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('roost: configuration: the process backend isolates nothing, so provider "claude"')
+    assert line.endswith(
+        "if you accept that, set [backend] allow_unsandboxed = true, or start it with --allow-unsandboxed"
+    )
+    assert not roost.data.exists()
+
+
+@pytest.mark.parametrize("consent", ["--allow-unsandboxed", "file"])
+def test_a_run_can_have_another_provider_and_model(roost: Roost, consent: str) -> None:
+    script = '{ script = [{ steps = [{ do = "result", text = "{model}" }] }] }'
+    allow = "[backend]\nallow_unsandboxed = true\n" if consent == "file" else ""
+    (roost.folder / "config.toml").write_text(f"{allow}[agents.bob]\nprovider_options = {script}\n")
+    options = [] if consent == "file" else [consent]
+    done = roost("run", "--provider", NATIVE, "--model", "large", *options, said="hello\n/model\n")
+    assert done.stdout.splitlines() == ["large", "This conversation uses the configured model large."]
+    assert roost("run", said="hello\n").stdout == "mock\n", "only for that run"
+
+
+def test_a_mistake_in_an_option_is_one_sentence(roost: Roost) -> None:
+    done = roost("run", "--model-url", "127.0.0.1:1", said="hello\n")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "roost: --model-url: [agents.assistant] model_url should be a URL that begins with http:// or https://"
+        " and names a host\n"
+    )

@@ -24,12 +24,14 @@ from agent.protocol.messages import (
     Note,
     SetModel,
     SystemIn,
+    TaskIn,
 )
 from tests.fakes.mailroom import OTHER_THREAD, ROUTE, Rows
 
 COMMAND = ChatIn(sender="Ada", text="/compact", native=True)
 CLEAR = SystemIn(system=Clear())
 MODEL = SystemIn(system=SetModel(model="large"))
+SCRIPTED = TaskIn(prompt="look", script="true")
 STOP = SystemIn(system=Interrupt())
 NOTE = SystemIn(system=Note(text="note"))
 RESULT = SystemIn(system=ActionResult(message_id="o1", ok=False, text="no"))
@@ -121,6 +123,18 @@ def test_nothing_is_pushed_beside_a_command() -> None:
     assert ids(follow_ups(messages[1:], ROUTE, set())) == ["m4"], "but once it is carried out"
 
 
+def test_a_task_with_a_script_runs_alone_with_its_context() -> None:
+    rows = Rows()
+    messages = [rows.make("aside", trigger=False), rows.make(SCRIPTED), rows.make("after")]
+    assert taken(next_batch(messages)) == ["m2", "m4"]
+    rows = Rows()
+    messages = [rows.make("before"), rows.make(SCRIPTED), rows.make(SCRIPTED)]
+    assert taken(next_batch(messages)) == ["m2"]
+    assert taken(next_batch(messages[1:])) == ["m4"]
+    plain = [rows.make(TaskIn(prompt="one", script="")), rows.make(TaskIn(prompt="two"))]
+    assert len(taken(next_batch(plain))) == 2
+
+
 def test_one_that_has_failed_before_runs_alone() -> None:
     rows = Rows()
     messages = [rows.make("aside", trigger=False), rows.make("again", tries=1), rows.make("after")]
@@ -177,7 +191,7 @@ def test_nothing_is_pushed_beside_one_that_has_failed_before() -> None:
 
 
 def test_nothing_is_pushed_past_an_order_or_a_command() -> None:
-    for bar in (CLEAR, MODEL, COMMAND):
+    for bar in (CLEAR, MODEL, COMMAND, SCRIPTED):
         rows = Rows()
         messages = [rows.make("one"), rows.make(bar), rows.make("two")]
         assert ids(follow_ups(messages, ROUTE, set())) == ["m2"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from bot.config import Config, DestinationConfig, load
+from bot.config import FIRST, OPTIONS, Config, DestinationConfig, load
 from bot.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -206,12 +206,56 @@ def test_provider_that_is_not_harmless_needs_consent(tmp_path: Path) -> None:
     agent = '[agents.bob]\nprovider = "my.own:Provider"\n'
     assert mistakes(write(tmp_path, agent)) == [
         'config.toml: the process backend isolates nothing, so provider "my.own:Provider" of agent "bob" is refused;'
-        " set [backend] allow_unsandboxed = true if you accept that"
+        " if you accept that, set [backend] allow_unsandboxed = true, or start it with --allow-unsandboxed"
     ]
     # What is wrong with all of it is no variable's fault.
     assert mistakes(write(tmp_path, agent), {"ROOST_TERMINAL__NAME": "Ada"})[0].startswith("config.toml: the")
     consent = write(tmp_path, agent + "[backend]\nallow_unsandboxed = true\n")
     assert load(consent, {}).agents["bob"].provider == "my.own:Provider"
+
+
+# ---------------------------------------------------------------- options of the command line
+
+
+def test_options_go_before_everything_for_the_first_agent(tmp_path: Path) -> None:
+    file = write(tmp_path, '[agents.bob]\nmodel = "a"\neffort = "low"\n[agents.ann]\nmodel = "c"\n')
+    options = {"--provider": "claude", "--model": "b", "--model-url": "http://x", "--allow-unsandboxed": True}
+    config = load(file, {"ROOST_AGENTS__BOB__MODEL": "z"}, options)
+    bob, ann = config.agents["bob"], config.agents["ann"]
+    assert (bob.provider, bob.model, bob.model_url, bob.effort) == ("claude", "b", "http://x", "low")
+    assert (ann.provider, ann.model, ann.model_url) == ("mock", "c", None)
+    assert config.backend.allow_unsandboxed
+
+
+def test_options_do_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load(None, {}, {"--model": "b"})
+    assert list(config.agents) == ["assistant"] and config.agents["assistant"].model == "b"
+
+
+def test_a_mistake_in_an_option_names_it(tmp_path: Path) -> None:
+    for options, said in (
+        ({"--provider": "magic"}, "--provider: [agents.bob] provider: unknown provider; known are "),
+        ({"--model-url": "ftp://x"}, "--model-url: [agents.bob] model_url should be a URL"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load(write(tmp_path, "[agents.bob]\n"), {}, options)
+        assert str(caught.value).startswith(said)
+
+
+def test_an_option_asks_for_consent_like_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"allow_unsandboxed = true, or start it with --allow-unsandboxed$"):
+        load(write(tmp_path, ""), {}, {"--provider": "claude"})
+    for consent in ({"--allow-unsandboxed": True}, {}):
+        file = write(tmp_path, "" if consent else "[backend]\nallow_unsandboxed = true\n")
+        assert load(file, {}, {"--provider": "claude", **consent}).agents["assistant"].provider == "claude"
+
+
+def test_every_option_names_a_setting() -> None:
+    for place in OPTIONS.values():
+        found: Any = Config()
+        for step in place:
+            found = found["assistant"] if step == FIRST else getattr(found, step)
 
 
 # ---------------------------------------------------------------- the models

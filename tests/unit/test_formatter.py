@@ -31,6 +31,7 @@ from agent.protocol.messages import (
     WebhookIn,
 )
 from agent.providers.base import Prompt
+from agent.scripts import Wake
 
 ROUTE = Route(channel="discord", platform_id="PLATFORM-ID", thread_id="THREAD-ID")
 AT_MS = 1_795_365_720_000
@@ -298,3 +299,15 @@ def test_instructions_tell_of_notes_and_skills_and_end_with_the_folders_own() ->
 
 def test_instructions_without_skills_speak_of_none() -> None:
     assert "Skills" not in formatter.instructions("R", [], None, own=" ")
+
+
+@given(st.text(), st.text())
+def test_what_a_script_has_found_stays_inside_its_task(data: str, problem: str) -> None:
+    tasks = [row(TaskIn(prompt="look", script="x"), seq=seq) for seq in (2, 4, 6)]
+    found = {"m2": Wake(data=data), "m4": Wake(problem=problem)}
+    first, second, third = tree(formatter.prompt(tasks, files=Path, found=found))
+    assert [(each.tag, each.text) for each in (first, second, third)] == [("task", "look")] * 3
+    ((told,), (failed,), nothing) = list(first), list(second), list(third)
+    assert (told.tag, told.text or "") == ("data", formatter._NOT_XML.sub("\ufffd", data))
+    assert (failed.tag, failed.text or "") == ("script-error", formatter._NOT_XML.sub("\ufffd", problem))
+    assert nothing == []
