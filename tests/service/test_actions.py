@@ -221,6 +221,30 @@ async def test_secrets_are_taken_out_of_everything(house: House) -> None:
         assert house.query("SELECT prompt FROM series")[0]["prompt"] == "[redacted api key]"
 
 
+async def test_a_place_that_was_taken_away_is_out_of_reach(house: House) -> None:
+    ops = {"name": "ops", "channel": "fake", "platform_id": "ops"}
+    house.agent["destinations"] = [ops]
+    house.script(
+        rule("send", use("send_message", text="to ops", to="ops"), "sent"),
+        rule("edit", use("edit_message", message=3, text="again"), "{tool}"),
+    )
+    async with house.open() as p:
+        await p.say("send")
+        await p.replies(1, place="ops")
+        await p.ends(1)
+        await p.say("edit")
+        assert await p.replies(2, place="ops") == ["to ops", "again"]
+        await house.until_quiet()
+        await house.app.containers.stop_idle()
+    house.agent["destinations"] = []
+    async with house.open() as p:
+        before = len(p.texts())
+        await p.say("edit")
+        await p.replies(before + 1)
+        assert p.texts()[-1] == f"edit_message was not done. {actions.NOT_THERE.format(number=3)}"
+        assert len(p.texts("ops")) == 2
+
+
 async def test_a_session_cannot_reach_into_another(house: House) -> None:
     async with house.open() as p:
         await p.say("one", place="p1")
@@ -521,7 +545,9 @@ async def test_what_the_disk_refuses_is_done_once_when_it_does_not(
         def ended(db: sqlite3.Connection, session_id: str, out_id: str) -> bool:
             if len(failed) < 2:
                 failed.append(out_id)
-                raise sqlite3.OperationalError("disk I/O error")
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+                raise error
             return real(db, session_id, out_id)
 
         monkeypatch.setattr(rows, "ended", ended)
