@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from adapters.base import Open
 from agent.protocol.clock import now_ms
 from bot import actions, control_client, delivery
 from bot.db import deliveries as rows
@@ -496,6 +497,31 @@ async def test_a_question_that_the_runner_died_over_can_still_be_answered(house:
         assert (await p.answer(again.id, "red")).state == "accepted"
         assert (await p.replies(4))[2:] == ["Ada answered: red", "I take note: blue"]
         await house.until_quiet()
+
+
+async def test_a_channel_is_reminded_of_what_is_still_open(house: House) -> None:
+    house.script(rule("^ask", use("ask_user_question", title=SECRET, question="Which?"), "{tool}"))
+
+    def reminders(p: FakePlatform) -> list[Open]:
+        return [update for update in p.updates if isinstance(update, Open)]
+
+    async with house.open() as p:
+        await p.say("ask")
+        await p.until(lambda: bool(p.sent))
+        question = p.sent[0].outgoing.question
+        assert question is not None and reminders(p) == []
+    async with house.open() as p:
+        await p.until(lambda: bool(reminders(p)))
+        (reminder,) = reminders(p)
+        assert (reminder.question, reminder.turn_id) == (question, p.sent[0].outgoing.turn_id)
+        await p.answer(question.id, "blue")
+        await p.replies(2)
+        await house.until_quiet()
+    p.updates.clear()
+    async with house.open() as p:
+        await p.say("hello")
+        await p.ends(1)
+        assert reminders(p) == []
 
 
 async def test_a_question_that_has_expired_says_so(house: House) -> None:
