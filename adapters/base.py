@@ -210,7 +210,17 @@ class Settled:
     ok: bool
 
 
-Update = Live | Working | Settled
+@dataclass(frozen=True)
+class Open:
+    """The question was shown before the service was started anew, and still waits for its answer: for a channel that
+    has to remember what it has asked."""
+
+    route: Route
+    question: Question
+    turn_id: str | None
+
+
+Update = Live | Working | Settled | Open
 
 
 class Adapter(Protocol):

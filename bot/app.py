@@ -17,7 +17,7 @@ from adapters.base import Adapter, Sender
 from adapters.terminal import TerminalAdapter
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock, now_ms, steady_ms
-from bot import commands, log
+from bot import commands, log, outgoing
 from bot.actions import Actions
 from bot.admission import Admission
 from bot.backup.daily import Backups
@@ -27,7 +27,7 @@ from bot.config import Config
 from bot.containers import Containers
 from bot.control import Control
 from bot.data_lock import taken
-from bot.db import people, problems
+from bot.db import people, problems, questions
 from bot.db.engine import Database, open_database
 from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
@@ -251,6 +251,7 @@ async def running_app(
             await _take_over(sessions, containers)
             async with running(leftovers, orphans, received, schedules, control, *edge):
                 await control.listening()
+                await _remind_of_questions(db, presence, clock())
                 try:
                     yield App(terminal, intake, containers, context, db, sessions, sweep)
                 finally:
@@ -275,6 +276,13 @@ async def _take_over(sessions: Sessions, containers: Containers) -> None:
 
     await asyncio.gather(*(adopt(session_id, labels) for session_id, labels in awake.items()))
     failpoint.hit("taken-over")
+
+
+async def _remind_of_questions(db: Database, presence: Presence, now: int) -> None:
+    """What an earlier service has asked can still be answered, also where the channel has forgotten. Raises
+    DatabaseError."""
+    for asked, turn_id in await db.read(partial(questions.waiting, now=now)):
+        presence.still_open(asked.session, outgoing.still_open(asked, turn_id))
 
 
 async def _recall_problems(db: Database, agents: Collection[str], metrics: Metrics) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from adapters.base import Outgoing, Settled
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from agent.protocol.messages import ActionOut, ActionResult, ChatOut, MessageIn, MessageOut, Receipt, Report
+from agent.protocol.messages import ActionOut, ActionResult, ChatOut, MessageIn, MessageOut, Receipt
 from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
 from bot import backlog, destinations, folding, log, outgoing
 from bot.actions import MAX_UNREAD, Actions, tell
@@ -167,7 +167,7 @@ class Delivery:
         session.marks.acks(snapshot.acks)
         folded = folding.fold(session, snapshot.acks, now)
         if folded:
-            worked = folded.turns - _reporting(snapshot)
+            worked = folded.turns - folding.reporting(snapshot.messages)
             cured: list[bool] = []
 
             def record(db: sqlite3.Connection) -> None:
@@ -313,15 +313,6 @@ class Delivery:
         elif self._seldom(f"{session_id} {error!r}"):
             _log.error("delivery failed; trying again", exc_info=error, session=session_id)
         self._lanes.kick_later(session_id, RETRY_SECONDS)
-
-
-def _reporting(snapshot: Snapshot) -> set[str | None]:
-    """The turns in which the agent says that it cannot work: that they end proves nothing."""
-    return {
-        message.turn_id
-        for message in snapshot.messages
-        if isinstance(message.content, ActionOut) and isinstance(message.content.do, Report)
-    }
 
 
 def _pause(in_vain: int) -> float:

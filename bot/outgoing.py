@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.base import Edit, Outgoing, OutgoingFile, Question, Reaction
+from adapters.base import Edit, Open, Outgoing, OutgoingFile, Question, Reaction
 from agent.protocol.messages import (
     MAX_CARD_NAME_CHARS,
     MAX_CARD_TEXT_CHARS,
@@ -18,6 +18,7 @@ from agent.protocol.messages import (
 from agent.protocol.snapshot import SnapshotError
 from bot import log
 from bot.db.deliveries import Notice
+from bot.db.questions import QuestionRecord
 from bot.redaction import redact
 from bot.session import Session
 
@@ -53,6 +54,14 @@ def question(session: Session, message: MessageOut, asked: AskQuestion, *, answe
         options=[_screened(session, option) for option in asked.options],
     )
     return Outgoing(message.id, message.route, "", question=shown, answers=answers, turn_id=message.turn_id)
+
+
+def still_open(asked: QuestionRecord, turn_id: str) -> Open:
+    """A question that was shown by an earlier service."""
+    shown = Question(
+        asked.id, redact(asked.title), redact(asked.question), [redact(each) for each in asked.options]
+    )
+    return Open(asked.route, shown, turn_id)
 
 
 def edit(

@@ -173,6 +173,9 @@ class TerminalAdapter:
                     seat.offer(room.working)
             case base.Settled():
                 self._settle(room, update)
+            case base.Open(question=asked, turn_id=turn_id):
+                room.questions[asked.id] = (turn_id, asked)
+                self._remind(room, wire.Shown(turn_id=turn_id, question=_question(asked)))
 
     # ---------------------------------------------------------------- out
 
@@ -190,8 +193,8 @@ class TerminalAdapter:
             about = wire.About(quote=room.quote(reaction.message or reaction.event), reaction=reaction.emoji)
         elif part.replaces is not None:
             about = wire.About(quote=room.quote(part.replaces))
-        if (asked := out.question) is not None:
-            question = wire.Question(title=asked.title, question=asked.question, options=list(asked.options))
+        if out.question is not None:
+            question = _question(out.question)
         return wire.Shown(
             text=part.text,
             turn_id=out.turn_id,
@@ -212,6 +215,13 @@ class TerminalAdapter:
             room.missed.append(shown)
         if any(seat.once for seat in room.seats):
             room.recent.append(_Reply(shown, set(takers)))
+
+    @staticmethod
+    def _remind(room: _Room, shown: wire.Shown) -> None:
+        for seat in room.watching():
+            seat.offer(shown)
+        if not room.watching():
+            room.missed.append(shown)
 
     def _settle(self, room: _Room, update: base.Settled) -> None:
         if update.turn_id is not None:
@@ -324,6 +334,10 @@ class TerminalAdapter:
             route = Route(channel=self.name, platform_id=conversation)
             self._rooms[conversation] = _Room(route)
         return self._rooms[conversation]
+
+
+def _question(asked: base.Question) -> wire.Question:
+    return wire.Question(title=asked.title, question=asked.question, options=list(asked.options))
 
 
 def _of_a_stop(receipt: base.Receipt) -> base.Receipt:

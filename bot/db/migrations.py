@@ -187,6 +187,7 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
         "CREATE INDEX deliveries_edits ON deliveries (session, edits) WHERE edits IS NOT NULL",
     ),
     ("ALTER TABLE series ADD COLUMN script TEXT",),
+    ("CREATE INDEX questions_open ON questions (expires_at) WHERE state = 'open'",),
     (
         """CREATE TABLE problems (
     agent TEXT PRIMARY KEY,

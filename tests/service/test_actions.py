@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from adapters.base import Open
 from agent.protocol.clock import now_ms
 from bot import actions, control_client, delivery
 from bot.db import deliveries as rows
@@ -219,6 +220,30 @@ async def test_secrets_are_taken_out_of_everything(house: House) -> None:
         (shown,) = [part.outgoing.card for part in p.sent if part.outgoing.card]
         assert shown.title == "t [redacted api key]" and shown.fields[0].value == "[redacted api key]"
         assert house.query("SELECT prompt FROM series")[0]["prompt"] == "[redacted api key]"
+
+
+async def test_a_place_that_was_taken_away_is_out_of_reach(house: House) -> None:
+    ops = {"name": "ops", "channel": "fake", "platform_id": "ops"}
+    house.agent["destinations"] = [ops]
+    house.script(
+        rule("send", use("send_message", text="to ops", to="ops"), "sent"),
+        rule("edit", use("edit_message", message=3, text="again"), "{tool}"),
+    )
+    async with house.open() as p:
+        await p.say("send")
+        await p.replies(1, place="ops")
+        await p.ends(1)
+        await p.say("edit")
+        assert await p.replies(2, place="ops") == ["to ops", "again"]
+        await house.until_quiet()
+        await house.app.containers.stop_idle()
+    house.agent["destinations"] = []
+    async with house.open() as p:
+        before = len(p.texts())
+        await p.say("edit")
+        await p.replies(before + 1)
+        assert p.texts()[-1] == f"edit_message was not done. {actions.NOT_THERE.format(number=3)}"
+        assert len(p.texts("ops")) == 2
 
 
 async def test_a_session_cannot_reach_into_another(house: House) -> None:
@@ -474,6 +499,31 @@ async def test_a_question_that_the_runner_died_over_can_still_be_answered(house:
         await house.until_quiet()
 
 
+async def test_a_channel_is_reminded_of_what_is_still_open(house: House) -> None:
+    house.script(rule("^ask", use("ask_user_question", title=SECRET, question="Which?"), "{tool}"))
+
+    def reminders(p: FakePlatform) -> list[Open]:
+        return [update for update in p.updates if isinstance(update, Open)]
+
+    async with house.open() as p:
+        await p.say("ask")
+        await p.until(lambda: bool(p.sent))
+        question = p.sent[0].outgoing.question
+        assert question is not None and reminders(p) == []
+    async with house.open() as p:
+        await p.until(lambda: bool(reminders(p)))
+        (reminder,) = reminders(p)
+        assert (reminder.question, reminder.turn_id) == (question, p.sent[0].outgoing.turn_id)
+        await p.answer(question.id, "blue")
+        await p.replies(2)
+        await house.until_quiet()
+    p.updates.clear()
+    async with house.open() as p:
+        await p.say("hello")
+        await p.ends(1)
+        assert reminders(p) == []
+
+
 async def test_a_question_that_has_expired_says_so(house: House) -> None:
     house.script(
         rule("^ask", use("ask_user_question", title="t", question="Which?", timeout_seconds=1), "{tool}")
@@ -521,7 +571,9 @@ async def test_what_the_disk_refuses_is_done_once_when_it_does_not(
         def ended(db: sqlite3.Connection, session_id: str, out_id: str) -> bool:
             if len(failed) < 2:
                 failed.append(out_id)
-                raise sqlite3.OperationalError("disk I/O error")
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+                raise error
             return real(db, session_id, out_id)
 
         monkeypatch.setattr(rows, "ended", ended)

@@ -143,6 +143,7 @@ START: dict[str, Query] = {
     "which files are wanted": inbox.unfinished_ids,
     "who waits for a turn": inbox.sessions_with_work,
     "what waits for another try": deliveries.waiting,
+    "what was asked and not answered": lambda db: questions.waiting(db, 1),
     "what is still to be said": deliveries.sessions_with_notices,
     "inbound.db is made anew": lambda db: deliveries.receipts(db, "s1", 500),
     "inbound.db was made anew": lambda db: sessions.set_boot(db, "s1", "b1"),

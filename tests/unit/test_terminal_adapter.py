@@ -14,6 +14,7 @@ from adapters.base import (
     Absent,
     Edit,
     Live,
+    Open,
     Outgoing,
     OutgoingFile,
     Question,
@@ -409,3 +410,17 @@ async def test_what_was_said_is_remembered_for_a_while(adapter: TerminalAdapter)
             await put(adapter, reply("", reaction=Reaction("ok", 3, message=f"o{number}:0")))
         quotes = [f.about.quote for f in waiting(seat) if isinstance(f, wire.Shown) and f.about]
         assert quotes == ["", "text 1", f"text {QUOTES}"]
+
+
+async def test_a_question_of_an_earlier_service_is_shown_again_and_answered(adapter: TerminalAdapter) -> None:
+    async with running(adapter) as host:
+        await adapter.show(Open(ROUTE, QUESTION, "t"))
+        seat = adapter.sit()
+        asked = wire.Question(title="Colour", question="Which?", options=["Red", "Green"])
+        assert await take(seat) == wire.Shown(turn_id="t", question=asked)
+        await seat.handle(wire.Say(id="1", text="red"))
+        assert [(e.kind, e.text, e.question_id) for e in host.events] == [("answer", "Red", "q1")]
+        await adapter.show(Open(ROUTE, QUESTION, "t"))
+        await adapter.show(Settled(ROUTE, "e", "t", ok=True))
+        await seat.handle(wire.Say(id="2", text="red"))
+        assert host.events[-1].kind == "message", "its turn is over"
