@@ -12,14 +12,14 @@ import contextlib
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
 
 MODEL: Final = "claude-stub"
-REMARK: Final = re.compile(r"\s*(<system-reminder>|\[Image: source: )")
+REMARK: Final = re.compile(r"\s*(<system-reminder>|\[Image:? source: )")
 WORD: Final = re.compile(r"\S+\s*|\s+")
 
 
@@ -68,6 +68,8 @@ class Stall:
 
 
 Step = Say | Call | Refuse | Break | Stall
+Chosen = Callable[["Seen"], Step]
+"""A step that depends on what was asked, or on what the tools answered."""
 
 
 @dataclass
@@ -76,8 +78,7 @@ class Rule:
     after a Call is for the answer to the tool's result. "{text}" is the prompt and "{result}" that result."""
 
     match: str
-    steps: Sequence[Step]
-    failed: int = 0
+    steps: Sequence[Step | Chosen]
 
 
 @dataclass(frozen=True)
@@ -180,12 +181,14 @@ class MessagesApi:
         rule = next((rule for rule in self.rules if re.search(rule.match, seen.prompt)), None)
         if rule is None:
             return Say(f"You said: {said(seen.prompt)}")
-        step = rule.steps[min(len(seen.results) + rule.failed, len(rule.steps) - 1)]
+        place = min(len(seen.results), len(rule.steps) - 1)
+        chosen = rule.steps[place]
+        step = chosen if isinstance(chosen, Step) else chosen(seen)
         if isinstance(step, Refuse | Break):
             times = sum(each.body["messages"] == seen.body["messages"] for each in self.seen)
-            if times > step.times:
-                following = rule.steps.index(step) + 1
-                step = rule.steps[following] if following < len(rule.steps) else Say("{text}")
+            following = rule.steps[place + 1 :]
+            if times > step.times and following:
+                step = following[0] if isinstance(following[0], Step) else following[0](seen)
         return _filled(step, seen)
 
     async def _stream(self, request: web.Request, seen: Seen, step: Step) -> web.StreamResponse:
