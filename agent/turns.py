@@ -19,6 +19,8 @@ from agent.protocol.messages import MAX_TEXT_CHARS, AckStatus, ChatOut, MessageI
 
 STOPPED: Final = "(Stopped.)"
 EMPTY: Final = "(The agent had nothing to say.)"
+FIRST_CHARS: Final = 40
+"""The host shows a word when the next one begins, and the first is what somebody waits for: so far nothing rests."""
 LIVE_SECONDS: Final = 0.02
 """How often live text goes out: words come faster than anybody reads, and a frame costs more than its words."""
 
@@ -114,11 +116,11 @@ class Turns:
         text = self._live.feed(delta)
         self._unanswered += text
         self._unsent += text
-        if self._resting is None:
+        if self._resting is None or self._sent < FIRST_CHARS:
             self._send_live()
 
     def _send_live(self) -> None:
-        self._resting = None
+        self._rest()
         text, self._unsent = self._unsent, ""
         if not text or not self._open:
             return
@@ -164,6 +166,7 @@ class Turns:
         self._desk.open(self._origin, turn_id=self.current.id, reply_to=self.current.asked_by)
 
     def _rest(self) -> None:
+        """What waits to be sent is sent now, or never."""
         if self._resting is not None:
             self._resting.cancel()
             self._resting = None

@@ -20,7 +20,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import crowd, memory, restart, service, stalls, syncs, throughput
+from tests.bench import claude, crowd, memory, restart, service, stalls, syncs, throughput
 from tests.bench.figures import ROOT, Figures, Spread, Target, environment, targets
 from tests.bench.service import Plan
 
@@ -28,8 +28,26 @@ OUTPUT: Final = ROOT / "bench"
 """On the disk of the repository; what TMPDIR names is often no disk at all."""
 EXIT_GATE: Final = 1
 EXIT_NOT_COUNTED: Final = 3
-FULL: Final = Plan(warm=400, each_session=15, phase_seconds=12, accepts=4000, ingests=1500, flood=2000)
-QUICK: Final = Plan(warm=50, each_session=3, phase_seconds=6, accepts=1000, ingests=400, flood=500)
+FULL: Final = Plan(
+    warm=400,
+    each_session=15,
+    phase_seconds=12,
+    accepts=4000,
+    ingests=1500,
+    flood=2000,
+    claude_sessions=8,
+    claude_warm=60,
+)
+QUICK: Final = Plan(
+    warm=50,
+    each_session=3,
+    phase_seconds=6,
+    accepts=1000,
+    ingests=400,
+    flood=500,
+    claude_sessions=3,
+    claude_warm=15,
+)
 HOST_MESSAGES: Final = 20
 HOST_SESSIONS: Final = 100
 TALK_AT_ONCE: Final = 4
@@ -68,6 +86,14 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
     ingested = asyncio.run(throughput.ingest_per_second(_folder(data, "ingest"), plan.ingests))
     swept = asyncio.run(crowd.sweep(_folder(data, "crowd")))
     flooded = asyncio.run(stalls.flood(_folder(data, "flood"), plan.flood))
+    claude_found = asyncio.run(
+        claude.measure(
+            _folder(data, "claude"),
+            sessions=plan.claude_sessions,
+            warm=plan.claude_warm,
+            seconds=plan.phase_seconds,
+        )
+    )
     restarted = asyncio.run(restart.restart_adopt_ms(_folder(data, "restart")))
     each, by_file, reason = None, None, None
     try:
@@ -96,6 +122,10 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
         host_rss_mb_100_sessions=crowded_mb,
         runner_rss_mb=timed.runner_rss_mb,
         runner_pss_mb=timed.runner_pss_mb,
+        claude_warm_first_delta_ms=Spread.of(claude_found.warm),
+        claude_new_session_first_delta_ms=Spread.of(claude_found.new_session),
+        claude_runner_rss_mb=claude_found.runner_rss_mb,
+        claude_cli_rss_mb=claude_found.cli_rss_mb,
     )
 
 

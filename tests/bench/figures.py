@@ -26,6 +26,8 @@ MAX_SWEEP_STALL_MS: Final = 5.0
 MAX_FLOOD_STALL_MS: Final = 20.0
 MAX_RESTART_MS: Final = 1_000.0
 MAX_HOST_MB: Final = 110.0
+MAX_CLAUDE_WARM_MS: Final = 120.0
+MAX_CLAUDE_NEW_MS: Final = 2_500.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class Figures:
     host_rss_mb_100_sessions: float
     runner_rss_mb: float
     runner_pss_mb: float
+    claude_warm_first_delta_ms: Spread
+    claude_new_session_first_delta_ms: Spread
+    claude_runner_rss_mb: float
+    claude_cli_rss_mb: float
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,15 @@ def targets(figures: Figures) -> list[Target]:
         Target("restart_adopt_ms.p50", figures.restart_adopt_ms.p50, MAX_RESTART_MS, "ms"),
         Target("host_rss_mb_100_sessions", figures.host_rss_mb_100_sessions, MAX_HOST_MB, "MiB"),
         Target("runner_rss_mb", figures.runner_rss_mb, MAX_RUNNER_MB, "MiB"),
+        Target(
+            "claude_warm_first_delta_ms.p50", figures.claude_warm_first_delta_ms.p50, MAX_CLAUDE_WARM_MS, "ms"
+        ),
+        Target(
+            "claude_new_session_first_delta_ms.p50",
+            figures.claude_new_session_first_delta_ms.p50,
+            MAX_CLAUDE_NEW_MS,
+            "ms",
+        ),
     ]
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from agent.protocol.clock import now_ms
 from bot import log
 from bot.app import App, running_app
-from bot.config import BackendConfig, Config, LimitsConfig, ServiceConfig, TerminalConfig
+from bot.config import AgentConfig, BackendConfig, Config, LimitsConfig, ServiceConfig, TerminalConfig
 from bot.db import people
 from container.base import Backend
 from container.process import ProcessBackend
@@ -27,6 +27,8 @@ from tests.bench.person import PERSON, Room
 
 SESSIONS: Final = 20
 MAX_AWAKE: Final = 50
+RUNNERS: Final = BackendConfig(max_awake=MAX_AWAKE)
+ECHO: Final = AgentConfig()
 BACKLOG: Final = 100_000
 """Nothing is refused, so that everything that was said is measured."""
 THINK_SECONDS: Final = (0.25, 0.75)
@@ -46,6 +48,8 @@ class Plan:
     accepts: int
     ingests: int
     flood: int
+    claude_sessions: int
+    claude_warm: int
 
 
 @dataclass
@@ -63,17 +67,24 @@ class Found:
 
 @asynccontextmanager
 async def open_service(
-    data: Path, backend: Backend, *, leave: bool = False, max_awake: int = MAX_AWAKE
+    data: Path,
+    backend: Backend,
+    *,
+    leave: bool = False,
+    runners: BackendConfig = RUNNERS,
+    agent: AgentConfig = ECHO,
+    room: Room | None = None,
 ) -> AsyncIterator[tuple[App, Room]]:
     """A service that keeps its data in `data`, and a room in front of it. At the end its runners are stopped,
     unless they are to be left for the next service."""
     config = Config(
         service=ServiceConfig(data_dir=data),
         terminal=TerminalConfig(name=PERSON.name),
-        backend=BackendConfig(max_awake=max_awake),
+        agents={"assistant": agent},
+        backend=runners,
         limits=LimitsConfig(backlog=BACKLOG, backlog_total=BACKLOG),
     )
-    room = Room()
+    room = room or Room()
     log.setup("INFO", file=data / "logs" / "roost.log")
     try:
         async with running_app(config, adapters=[room], backend=backend) as app:

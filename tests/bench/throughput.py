@@ -16,6 +16,7 @@ from typing import Final
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import ChatIn, Route
 from agent.protocol.workspace import Workspace
+from bot.config import BackendConfig
 from bot.db import inbox
 from bot.db import sessions as rows
 from bot.db.engine import open_database
@@ -55,7 +56,10 @@ async def accept_per_second(data: Path, messages: int) -> float:
 async def ingest_per_second(data: Path, messages: int) -> float:
     """From the platform's event until inbound.db holds it, the median of a few rounds. The service is whole,
     but what it starts runs nothing. Raises NotPosted, RoostError."""
-    async with open_service(data, FakeBackend(default=listen), max_awake=SESSIONS) as (_, room):
+    async with open_service(data, FakeBackend(default=listen), runners=BackendConfig(max_awake=SESSIONS)) as (
+        _,
+        room,
+    ):
 
         async def say(number: int) -> None:
             await room.say(f"place-{number % SESSIONS}", f"message {number}")

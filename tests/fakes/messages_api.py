@@ -314,9 +314,9 @@ def _tool_results(message: Mapping[str, Any]) -> list[str]:
     ]
 
 
-async def _serve(port: int) -> None:
-    api = MessagesApi()
-    await api.start(port=port)
+async def _serve(given: argparse.Namespace) -> None:
+    api = MessagesApi([Rule("", [Say("You said: {text}", given.pause)])])
+    await api.start(port=given.port)
     print(f"A stand-in for the Messages API answers at {api.url}; Ctrl-C ends it.", flush=True)
     await asyncio.get_running_loop().create_future()
 
@@ -324,8 +324,9 @@ async def _serve(port: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fakes.messages_api", description=__doc__)
     parser.add_argument("--port", type=int, default=8123)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds between the words of an answer")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(parser.parse_args().port))
+        asyncio.run(_serve(parser.parse_args()))
 
 
 if __name__ == "__main__":
