@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from agent.protocol.messages import Route
+from agent.protocol.messages import Card, Route
 
 EventKind = Literal["message", "command", "answer"]
 ReceiptState = Literal["accepted", "duplicate", "dropped", "refused"]
@@ -129,9 +129,33 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """The message whose text is to be replaced: the platform's `ids` of the parts that hold it now, in their
+    order, and the `number` by which its agent knows it."""
+
+    ids: Sequence[str]
+    number: int
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """An emoji to put on a message: on one of ours by the platform's id of its first part (`message`), or on a
+    person's by the id of its `event`."""
+
+    emoji: str
+    number: int
+    message: str | None = None
+    event: str | None = None
+
+
+@dataclass(frozen=True)
 class Outgoing:
     """A reply on its way out. `answers` is the id of the event that it answers, where there is one;
-    `turn_id` ties it to live text; a notice is the service speaking, not the agent."""
+    `turn_id` ties it to live text; a notice is the service speaking, not the agent.
+
+    With an `edit`, `text` takes the place of what stands there; a `card` is shown in the place of `text` where
+    the channel has cards; a `reaction` is all that there is to it.
+    """
 
     id: str
     route: Route
@@ -141,16 +165,21 @@ class Outgoing:
     answers: str | None = None
     turn_id: str | None = None
     notice: bool = False
+    edit: Edit | None = None
+    reaction: Reaction | None = None
+    card: Card | None = None
 
 
 @dataclass(frozen=True)
 class Part:
-    """The piece of a reply that one call to the platform can carry."""
+    """The piece of a reply that one call to the platform can carry. One that `replaces` a part of an earlier
+    message takes its place, or takes it away where it has no text."""
 
     outgoing: Outgoing
     index: int
     text: str = ""
     file: OutgoingFile | None = None
+    replaces: str | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +210,17 @@ class Settled:
     ok: bool
 
 
-Update = Live | Working | Settled
+@dataclass(frozen=True)
+class Open:
+    """The question was shown before the service was started anew, and still waits for its answer: for a channel that
+    has to remember what it has asked."""
+
+    route: Route
+    question: Question
+    turn_id: str | None
+
+
+Update = Live | Working | Settled | Open
 
 
 class Adapter(Protocol):
@@ -196,10 +235,25 @@ class Adapter(Protocol):
         """Cuts a reply into parts, at least one, the same ones every time. Pure."""
 
     async def send(self, part: Part) -> str | None:
-        """Sends one part and returns the platform's id of it. Raises SendFailed."""
+        """Sends one part and returns the platform's id of it, None for what was taken away. Raises SendFailed."""
 
     async def show(self, update: Update) -> None:
         """Best effort: shows what is going on. Must not raise and may do nothing."""
+
+
+def replacing(outgoing: Outgoing, edit: Edit, texts: Sequence[str]) -> list[Part]:
+    """The parts of an edit whose text was cut into `texts`: one for each that stands there, to be replaced or
+    taken away, and new ones for what has no room in them."""
+    count = max(len(texts), len(edit.ids))
+    return [
+        Part(
+            outgoing,
+            index,
+            text=texts[index] if index < len(texts) else "",
+            replaces=edit.ids[index] if index < len(edit.ids) else None,
+        )
+        for index in range(count)
+    ]
 
 
 def clean(text: str) -> str:

@@ -18,7 +18,16 @@ from agent.desk import Desk
 from agent.protocol import bell, failpoint
 from agent.protocol.mailbox import AgentEnd, MailboxError
 from agent.protocol.mailbox.inbound_reader import Inbox
-from agent.protocol.messages import ActionResult, Answer, ChatOut, Interrupt, MessageIn, SystemIn
+from agent.protocol.messages import (
+    ActionOut,
+    ActionResult,
+    Answer,
+    ChatOut,
+    Interrupt,
+    MessageIn,
+    Report,
+    SystemIn,
+)
 from agent.protocol.settings import AgentSettings
 from agent.providers import base
 from agent.turns import Turn, Turns
@@ -31,6 +40,7 @@ LONG_WAIT_SECONDS: Final = 10.0
 WAIT_MARGIN_SECONDS: Final = 60.0
 """How long after its wait a provider may still be silent."""
 WAITING: Final = "waiting"
+MAX_DETAIL_CHARS: Final = 1_000
 SCRIPT: Final = "task script"
 BEAT_SECONDS: Final = 1.0
 """How often a sign of life goes out while a script runs."""
@@ -117,6 +127,7 @@ class Conversation:
             except Failed as failure:
                 if pause is not None and await self._worth_another_try(failure, pause):
                     continue
+                self._report(failure.error)
                 self._conclude(_clean(failure.error.message).strip() or NO_ANSWER)
             else:
                 self._conclude(NO_ANSWER)
@@ -174,6 +185,12 @@ class Conversation:
         for task in (watch, pump):
             if not task.cancelled():
                 task.result()
+
+    def _report(self, error: base.Error) -> None:
+        """What only an admin can mend is said to the host, once for each turn that fails of it."""
+        if error.report and self._turns and not self._given_up:
+            report = Report(problem=error.report, detail=_clean(error.message)[:MAX_DETAIL_CHARS])
+            self._a.desk.send(ActionOut(do=report), kind="action", route=self._route)
 
     def _conclude(self, why: str) -> None:
         """A runner that leaves leaves what is unanswered pending; else nothing stays unsaid."""

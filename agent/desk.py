@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox import AgentEnd, Draft
-from agent.protocol.messages import ActionResult, Answer, ContentOut, OutKind, Route
+from agent.protocol.messages import ActionResult, Answer, ContentOut, OutKind, Route, Schedule
 from agent.protocol.workspace import Workspace
 
 TOOL_KEY: Final = "tool"
@@ -47,6 +47,8 @@ class Desk:
         self.workspace = workspace
         self.clock = clock
         self.destinations: Mapping[str, Route] = {}
+        self.has_sent = False
+        """Whether a tool of the running turn has sent anything."""
         # A runner that died while a tool waited has left its excuse for being silent.
         end.stage(TOOL_KEY, None)
 
@@ -65,6 +67,7 @@ class Desk:
     def open(self, route: Route, *, turn_id: str, reply_to: str) -> None:
         """A turn begins: what the tools send belongs to it."""
         self._origin, self._turn_id, self._reply_to = route, turn_id, reply_to
+        self.has_sent = False
 
     def new_id(self) -> str:
         """An id for a message that is about to be sent, so that its files can be put in place first."""
@@ -81,8 +84,13 @@ class Desk:
             id=message_id or self.new_id(),
         )
         seq = self._end.reply(draft).seq
+        self.has_sent = True
         self._ring()
         return seq
+
+    def schedules(self) -> list[Schedule] | None:
+        """What is to happen in this session, the next first; None when it cannot be told now."""
+        return self._end.schedules()
 
     async def answer(self, question_id: str, deadline_ms: int) -> Answer | None:
         """Waits for a person until `deadline_ms` on the clock; None when nobody answered."""
@@ -125,12 +133,14 @@ class Desk:
         self._ring()
 
     async def _wait(self, waiting: dict[str, asyncio.Future[_A]], key: str, tool: _Tool) -> _A | None:
-        future = waiting[key] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[_A] = asyncio.get_running_loop().create_future()
+        waiting[key] = future
         self._tools[key] = tool
         try:
             self.tend()
             async with asyncio.timeout((tool.deadline - self.clock()) / 1000):
-                return await future
+                system: _A = await future
+                return system
         except TimeoutError:
             return None
         finally:

@@ -18,6 +18,7 @@ from agent.protocol.mailbox import AgentEnd, Draft
 from agent.protocol.messages import MAX_TEXT_CHARS, AckStatus, ChatOut, MessageIn, Route
 
 STOPPED: Final = "(Stopped.)"
+EMPTY: Final = "(The agent had nothing to say.)"
 LIVE_SECONDS: Final = 0.02
 """How often live text goes out: words come faster than anybody reads, and a frame costs more than its words."""
 
@@ -130,6 +131,9 @@ class Turns:
     def answer(self, text: str, count: int | None) -> None:
         """Answers the oldest `count` turns, None being all of them; with 0 it says more without ending any.
         What comes after the last was answered belongs to that one. Raises MailboxError."""
+        if count != 0 and not text.strip() and not self._desk.has_sent:
+            # Silence that is meant is written as <internal>; this looks like a lost message to whoever asked.
+            text = EMPTY
         replies = routing.address(self.foreword + text, self._origin, self._destinations)
         self.foreword = ""
         drafts = [draft for reply in replies for draft in self._drafts(reply.text, reply.route)]

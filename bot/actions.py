@@ -1,30 +1,271 @@
-"""What an agent asks of the host, and how it is told what became of it."""
+"""What an agent asks of the host, and how it is told what became of it.
+
+An action is either something to be sent, which takes the road of every reply, or it is done here: its effect, its
+books and the word to the agent are one transaction, so that it is done once, whenever the service is killed.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import Final
 
+from adapters.base import Edit, Outgoing, Reaction
+from adapters.terminal.text import printable
+from agent.protocol import failpoint
+from agent.protocol.clock import Clock
 from agent.protocol.messages import (
     ActionOut,
     ActionResult,
+    AddReaction,
     Answer,
+    AskQuestion,
+    ChangeTask,
     Clear,
+    EditMessage,
     Interrupt,
     MessageIn,
     MessageOut,
     Note,
+    Receipt,
+    Report,
     Route,
+    ScheduleTask,
     SetModel,
     SystemIn,
+    UpdateTask,
 )
-from bot.db import inbox, questions
+from bot import destinations, log, outgoing, tasks
+from bot.config import SchedulesConfig
+from bot.db import deliveries, inbox, problems, questions, targets
 from bot.db import sessions as rows
+from bot.db.targets import Own, Theirs
+from bot.errors import CommandFailed
+from bot.metrics import Metrics
+from bot.redaction import redact
+from bot.session import Session
+from bot.signals import Signal
+
+MAX_UNREAD: Final = 1_000
+"""An agent that leaves so much unread is not told any more what became of its actions and messages."""
+MAX_QUESTION_MS: Final = 24 * 3_600_000
+"""No question stays open for longer, whatever its agent says."""
+MAX_ERROR_CHARS: Final = 500
+UNKNOWN: Final = "There is no message #{number} in this conversation that this could be done to."
+NOT_YET: Final = "Message #{number} is not delivered yet."
+NOT_DELIVERED: Final = "Message #{number} was not delivered."
+NOT_OWN: Final = "Message #{number} is somebody else's: you can only edit your own messages."
+NO_TEXT: Final = "Message #{number} has no text that could be replaced."
+NO_MESSAGE: Final = "#{number} is the number of an action, not of a message."
+NO_ID: Final = "Message #{number} cannot be found again on its platform."
+NOT_THERE: Final = "This conversation may not write any more where message #{number} is."
+NO_EMOJI: Final = "This is no emoji."
+TAKEN: Final = "There is a question of this id already."
+TOO_MANY: Final = "This conversation has asked for too much in the last hour."
+
+_log = log.get("roost.actions")
+
+Effect = Callable[[sqlite3.Connection, int], str]
+"""What is to be done at a time on the clock; returns what the agent is told. Raises CommandFailed before it has
+changed anything."""
 
 
-def begin(db: sqlite3.Connection, session_id: str, message: MessageOut, *, now: int) -> None:
-    """What an action has to have in bot.db before people see anything of it."""
-    if isinstance(message.content, ActionOut):
-        questions.ask(db, session_id, message.id, message.route, message.content.do, now=now)
+class Actions:
+    """Carries out what can be done at once, and makes of the rest what is to be sent."""
+
+    def __init__(
+        self, schedules: SchedulesConfig, *, planned: Signal[str], metrics: Metrics, clock: Clock
+    ) -> None:
+        """`planned` is told the session whose schedules were changed."""
+        self._schedules = schedules
+        self._planned = planned
+        self._metrics = metrics
+        self._clock = clock
+        self._seldom = log.Seldom()
+
+    async def perform(
+        self, session: Session, message: MessageOut, asked: ActionOut, *, answers: str | None
+    ) -> Outgoing | Receipt:
+        """What is to be sent, or the receipt of what is done. Raises DatabaseError."""
+        match asked.do:
+            case AskQuestion() as question:
+                return await self._ask(session, message, question, answers)
+            case EditMessage() as edit:
+                return await self._edit(session, message, edit, answers)
+            case AddReaction() as reaction:
+                return await self._react(session, message, reaction, answers)
+            case ScheduleTask() | UpdateTask() | ChangeTask() as task:
+                return await self._plan(session, message, task)
+            case Report() as report:
+                return await self._report(session, message, report)
+
+    # ---------------------------------------------------------------- to be sent
+
+    async def _ask(
+        self, session: Session, message: MessageOut, asked: AskQuestion, answers: str | None
+    ) -> Outgoing | Receipt:
+        now, ours = self._clock(), [True]
+        expires_at = min(asked.expires_at, now + MAX_QUESTION_MS)
+        kept = asked.model_copy(update={"expires_at": expires_at})
+
+        def keep(db: sqlite3.Connection) -> None:
+            ours[:] = [questions.ask(db, session.id, message.id, message.route, kept, now=now)]
+
+        session.books.add(keep)
+        await session.books.commit()
+        failpoint.hit("action-begun")
+        if not ours[0]:
+            return await self._refuse(session, message, TAKEN)
+        return outgoing.question(session, message, asked, answers=answers)
+
+    async def _edit(
+        self, session: Session, message: MessageOut, asked: EditMessage, answers: str | None
+    ) -> Outgoing | Receipt:
+        found = await self._find(session, message, asked.message)
+        if isinstance(found, str):
+            return await self._refuse(session, message, found)
+        target, route = found
+        if isinstance(target, Theirs):
+            return await self._refuse(session, message, NOT_OWN.format(number=asked.message))
+        if not target.ids:
+            return await self._refuse(session, message, NO_TEXT.format(number=asked.message))
+        edit = Edit(target.ids, asked.message)
+        return outgoing.edit(session, message, asked.text, edit, route=route, answers=answers)
+
+    async def _react(
+        self, session: Session, message: MessageOut, asked: AddReaction, answers: str | None
+    ) -> Outgoing | Receipt:
+        emoji = printable(asked.emoji).strip()
+        if not emoji or len(emoji.split()) != 1 or redact(emoji) != emoji:
+            return await self._refuse(session, message, NO_EMOJI)
+        found = await self._find(session, message, asked.message)
+        if isinstance(found, str):
+            return await self._refuse(session, message, found)
+        target, route = found
+        if isinstance(target, Theirs):
+            reaction = Reaction(emoji, asked.message, event=target.event_id)
+        elif target.first is None:
+            return await self._refuse(session, message, NO_ID.format(number=asked.message))
+        else:
+            reaction = Reaction(emoji, asked.message, message=target.first)
+        return outgoing.reaction(message, reaction, route=route, answers=answers)
+
+    async def _find(
+        self, session: Session, message: MessageOut, number: int
+    ) -> tuple[Own | Theirs, Route] | str:
+        """What the number means and where that is, or why nothing can be done to it. Raises DatabaseError."""
+
+        def look(db: sqlite3.Connection) -> tuple[Own | Theirs | None, bool]:
+            target = targets.find(db, session.id, number, by=message.id)
+            if target is None or target.route is None:
+                return target, False
+            # A place that was taken from the session since is out of its reach, with all that stands there.
+            known = [target.route] if targets.came_from(db, session.id, target.route) else []
+            return target, destinations.allowed(session.home, session.destinations, known, target.route)
+
+        target, allowed = await session.books.db.read(look)
+        why = _why_not(target)
+        if why is None and not allowed:
+            why = NOT_THERE
+        if target is None or target.route is None or why is not None:
+            return (why or UNKNOWN).format(number=number)
+        return target, target.route
+
+    # ---------------------------------------------------------------- done here
+
+    async def _plan(
+        self, session: Session, message: MessageOut, asked: ScheduleTask | UpdateTask | ChangeTask
+    ) -> Receipt:
+        if not session.may_act():
+            return await self._refuse(session, message, TOO_MANY)
+
+        def effect(db: sqlite3.Connection, now: int) -> str:
+            return tasks.carry_out(db, session.id, asked, self._schedules, now=now)
+
+        return await self._carry_out(session, message, effect, lambda: self._planned(session.id))
+
+    async def _report(self, session: Session, message: MessageOut, asked: Report) -> Receipt:
+        if not session.may_act():
+            return await self._refuse(session, message, TOO_MANY)
+        problem, detail = redact(asked.problem), redact(asked.detail)
+
+        def effect(db: sqlite3.Connection, now: int) -> str:
+            problems.report(db, session.agent, session.id, problem, detail, turn_id=message.turn_id, now=now)
+            return "An admin can see it."
+
+        def tell() -> None:
+            self._metrics.reports.labels(session.agent).inc()
+            self._metrics.agent_problem.labels(session.agent).set(1)
+            if self._seldom(f"{session.agent} {problem}"):
+                _log.error(
+                    "an agent has a problem: %s", f"{problem} {detail}".strip(), session=session.id,
+                    agent=session.agent,
+                )  # fmt: skip
+
+        return await self._carry_out(session, message, effect, tell)
+
+    async def _refuse(self, session: Session, message: MessageOut, why: str) -> Receipt:
+        def effect(db: sqlite3.Connection, now: int) -> str:
+            raise CommandFailed(why)
+
+        return await self._carry_out(session, message, effect, lambda: None)
+
+    async def _carry_out(
+        self, session: Session, message: MessageOut, effect: Effect, then: Callable[[], None]
+    ) -> Receipt:
+        """Raises DatabaseError; then it is carried out with the next commit, and once all the same."""
+        now = self._clock()
+        failed: list[str] = []
+        told: list[MessageIn | None] = []
+
+        def write(db: sqlite3.Connection) -> None:
+            failed.clear()
+            told.clear()
+            if deliveries.ended(db, session.id, message.id):
+                return
+            try:
+                text = effect(db, now)
+            except CommandFailed as exc:
+                text = str(exc)
+                failed.append(text[:MAX_ERROR_CHARS])
+            failpoint.hit("action-mid-commit")
+            deliveries.record(
+                db, session.id, message.id, part=0, seq=message.seq, state="failed" if failed else "sent",
+                last=True, now=now, error=failed[0] if failed else None, kind="action",
+                # What is refused to an agent is no failure of what it was asked: its answer says more.
+                turn_id=None if failed else message.turn_id,
+            )  # fmt: skip
+            rows.saw_seq(db, session.id, message.seq)
+            told.append(tell_outcome(db, session, message.id, message.seq, ok=not failed, text=text, now=now))
+
+        def remember() -> None:
+            session.saw_out_seq(message.seq)
+            for row in told:
+                if row is not None:
+                    session.add(row)
+            if told and not failed:
+                then()
+
+        session.books.add(write, remember)
+        await session.books.commit()
+        failpoint.hit("action-performed")
+        return Receipt(
+            message_out_id=message.id,
+            seq=message.seq,
+            status="failed" if failed else "sent",
+            error=failed[0] if failed else None,
+            at=now,
+        )
+
+
+def tell_outcome(
+    db: sqlite3.Connection, session: Session, out_id: str, seq: int, *, ok: bool, text: str, now: int
+) -> MessageIn | None:
+    """Tells the agent what became of an action, once; None when it was told before, or reads nothing any more."""
+    if len(session.unfinished) >= MAX_UNREAD:
+        return None
+    result = ActionResult(message_id=out_id, ok=ok, text=text)
+    return tell(db, session.id, result, event_id=f"action:{session.id}:{seq}", now=now)
 
 
 def tell(
@@ -54,3 +295,19 @@ def tell(
         now=now,
         trigger=trigger,
     )
+
+
+def _why_not(target: Own | Theirs | None) -> str | None:
+    """Why nothing can be done to it; None when something can."""
+    match target:
+        case None:
+            return UNKNOWN
+        case Own(state="waiting"):
+            return NOT_YET
+        case Own(state="failed"):
+            return NOT_DELIVERED
+        case Own(route=None):
+            return NO_ID
+        case Own(is_message=False):
+            return NO_MESSAGE
+    return None

@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,8 @@ from adapters.base import Adapter, Sender
 from adapters.terminal import TerminalAdapter
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock, now_ms, steady_ms
-from bot import commands, log
+from bot import commands, log, outgoing
+from bot.actions import Actions
 from bot.admission import Admission
 from bot.backup.daily import Backups
 from bot.commands.context import Context
@@ -26,7 +27,7 @@ from bot.config import Config
 from bot.containers import Containers
 from bot.control import Control
 from bot.data_lock import taken
-from bot.db import people
+from bot.db import people, problems, questions
 from bot.db.engine import Database, open_database
 from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
@@ -107,8 +108,8 @@ async def running_app(
     clock: Clock = now_ms,
 ) -> AsyncIterator[App]:
     """The service for the length of the block. `adapters` come beside the terminal; `backend` takes the
-    place of the configured one. Leaving stops the platforms first, then what they feed, then the
-    database; the containers go on, and the next service adopts them. Raises RoostError."""
+    place of the configured one. Leaving lets what is being sent arrive, then stops the platforms, then
+    what they feed, then the database; the containers go on, and the next service adopts them. Raises RoostError."""
     data = config.service.data_dir
     sys.setswitchinterval(SWITCH_SECONDS)
     metrics, wake = Metrics(), Signal[str]()
@@ -146,11 +147,13 @@ async def running_app(
             metrics=metrics,
             clock=clock,
         )
+        planned = Signal[str]()
         delivery = Delivery(
             db,
             sessions,
             sending,
             presence,
+            Actions(config.schedules, planned=planned, metrics=metrics, clock=clock),
             max_file_bytes=config.limits.attachment_mb * 1024 * 1024,
             wake=wake,
             metrics=metrics,
@@ -188,7 +191,7 @@ async def running_app(
             max_backlog=config.limits.backlog,
             clock=clock,
         )
-        schedules = Schedules(db, sessions, posting, delivery, config.schedules, clock=clock)
+        schedules = Schedules(db, sessions, posting, delivery, config.schedules, changed=planned, clock=clock)
         sweep = Sweep(
             db,
             sessions,
@@ -238,6 +241,7 @@ async def running_app(
             clock=clock,
         )
         control = Control(data / "control.sock", registry, terminal)
+        await _recall_problems(db, config.agents, metrics)
         await _greet_owners(db, channels, terminal.person.id, clock())
         edge = [AdapterService(each, intake) for each in channels.values()]
         inner = (db, presence, delivery, containers, posting, operations, usher, sweep, polling, backups)
@@ -247,7 +251,11 @@ async def running_app(
             await _take_over(sessions, containers)
             async with running(leftovers, orphans, received, schedules, control, *edge):
                 await control.listening()
-                yield App(terminal, intake, containers, context, db, sessions, sweep)
+                await _remind_of_questions(db, presence, clock())
+                try:
+                    yield App(terminal, intake, containers, context, db, sessions, sweep)
+                finally:
+                    await sending.finish()
 
 
 async def _take_over(sessions: Sessions, containers: Containers) -> None:
@@ -268,6 +276,20 @@ async def _take_over(sessions: Sessions, containers: Containers) -> None:
 
     await asyncio.gather(*(adopt(session_id, labels) for session_id, labels in awake.items()))
     failpoint.hit("taken-over")
+
+
+async def _remind_of_questions(db: Database, presence: Presence, now: int) -> None:
+    """What an earlier service has asked can still be answered, also where the channel has forgotten. Raises
+    DatabaseError."""
+    for asked, turn_id in await db.read(partial(questions.waiting, now=now)):
+        presence.still_open(asked.session, outgoing.still_open(asked, turn_id))
+
+
+async def _recall_problems(db: Database, agents: Collection[str], metrics: Metrics) -> None:
+    """What an agent has reported is still so until it works again. Raises DatabaseError."""
+    await db.write(partial(problems.forget, agents=agents))
+    for problem in await db.read(problems.listed):
+        metrics.agent_problem.labels(problem.agent).set(1)
 
 
 async def _greet_owners(db: Database, channels: dict[str, Adapter], terminal_user: str, now: int) -> None:

@@ -7,13 +7,15 @@ import sqlite3
 from dataclasses import replace
 from typing import Final, Protocol
 
-from adapters.base import Outgoing
+from adapters.base import Outgoing, Part
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from bot import log
+from agent.protocol.messages import MessageIn
+from bot import actions, log
 from bot.db import dead_letters, deliveries
 from bot.db import sessions as rows
 from bot.db.dead_letters import Letter, LetterFile
+from bot.db.deliveries import PartKind
 from bot.ledger import Write
 from bot.letter_files import LetterFiles
 from bot.metrics import Metrics
@@ -24,10 +26,38 @@ NOT_DELIVERED: Final = "A reply could not be delivered here ({reason})."
 _log = log.get("roost.booking")
 
 
+def kind(part: Part) -> PartKind:
+    """What the part is, for whoever wants to edit it."""
+    said = part.outgoing
+    if said.reaction is not None:
+        return "reaction"
+    if said.edit is not None:
+        return "edit"
+    if part.file is not None:
+        return "file"
+    if said.question is not None:
+        return "question"
+    return "text" if said.card is None else "card"
+
+
+def done_in_words(said: Outgoing) -> str | None:
+    """What the agent is told when it is out; None for what is no action, or has another answer."""
+    if said.edit is not None:
+        return f"Message #{said.edit.number} is edited."
+    if said.reaction is not None:
+        return f"{said.reaction.emoji} is on message #{said.reaction.number}."
+    return None
+
+
+def is_action(said: Outgoing) -> bool:
+    """Whether the agent is to be told when it cannot be done."""
+    return said.question is not None or done_in_words(said) is not None
+
+
 class Booking(Protocol):
     """The books of one reply. Each raises DatabaseError."""
 
-    async def sent(self, part: int, *, last: bool, platform_id: str | None) -> None:
+    async def sent(self, part: Part, *, last: bool, platform_id: str | None) -> None:
         """The platform has taken a part."""
 
     async def waits(self, part: int, *, attempts: int, next_at: int, reason: str) -> None:
@@ -50,9 +80,12 @@ class ReplyBooking:
         self._metrics = metrics
         self._clock = clock
 
-    async def sent(self, part: int, *, last: bool, platform_id: str | None) -> None:
-        """See Booking."""
-        self._add(part, "sent", last=last, platform_id=platform_id)
+    async def sent(self, part: Part, *, last: bool, platform_id: str | None) -> None:
+        """See Booking. The agent is told of an action in the same transaction."""
+        self._add(part.index, "sent", last=last, platform_id=platform_id, part_kind=kind(part))
+        done = done_in_words(self._reply)
+        if last and done is not None:
+            self._tell(done, ok=True)
         await self._session.books.commit()
 
     async def waits(self, part: int, *, attempts: int, next_at: int, reason: str) -> None:
@@ -76,7 +109,7 @@ class ReplyBooking:
 
         def keep(db: sqlite3.Connection) -> None:
             beyond[:] = dead_letters.keep(db, letter, replace(reply, files=()))
-            if tell and not reply.notice:
+            if tell and not reply.notice and done_in_words(reply) is None:
                 deliveries.add_notice(
                     db, session.id, reply.route, NOT_DELIVERED.format(reason=reason), now=now,
                     answers=reply.answers, notice_id=dead_letters.notice_id(letter.id),
@@ -84,6 +117,8 @@ class ReplyBooking:
 
         self._add(part, "failed", last=True, attempts=attempts, error=reason)
         session.books.add(keep, session.notice_waits)
+        if is_action(reply):
+            self._tell(f"The channel did not take it: {reason}.", ok=False)
         await session.books.commit()
         _log.error("a dead letter is kept: %s", reason, session=session.id, letter=letter.id)
         self._metrics.dead_letters.labels("kept").inc()
@@ -110,6 +145,7 @@ class ReplyBooking:
         next_at: int | None = None,
         platform_id: str | None = None,
         error: str | None = None,
+        part_kind: PartKind | None = None,
         seen: bool = True,
     ) -> None:
         session, reply, seq, now = self._session, self._reply, self._seq, self._clock()
@@ -117,12 +153,27 @@ class ReplyBooking:
         def write(db: sqlite3.Connection) -> None:
             deliveries.record(
                 db, session.id, reply.id, part=part, seq=seq, state=state, last=last, now=now, attempts=attempts,
-                next_at=next_at, platform_id=platform_id, error=error, turn_id=reply.turn_id,
+                next_at=next_at, platform_id=platform_id, error=error, turn_id=reply.turn_id, route=reply.route,
+                kind=part_kind, edits=None if reply.edit is None else reply.edit.number,
             )  # fmt: skip
             if seen:
                 rows.saw_seq(db, session.id, seq)
 
         session.books.add(write, (lambda: session.saw_out_seq(seq)) if seen else None)
+
+    def _tell(self, text: str, *, ok: bool) -> None:
+        session, out_id, seq, now = self._session, self._reply.id, self._seq, self._clock()
+        told: list[MessageIn | None] = []
+
+        def write(db: sqlite3.Connection) -> None:
+            told[:] = [actions.tell_outcome(db, session, out_id, seq, ok=ok, text=text, now=now)]
+
+        def remember() -> None:
+            for row in told:
+                if row is not None:
+                    session.add(row)
+
+        session.books.add(write, remember)
 
     def _letter(self, part: int, attempts: int, reason: str, now: int) -> Letter:
         reply = self._reply
@@ -156,22 +207,23 @@ class ReplayBooking:
         self._metrics = metrics
         self._clock = clock
 
-    async def sent(self, part: int, *, last: bool, platform_id: str | None) -> None:
+    async def sent(self, part: Part, *, last: bool, platform_id: str | None) -> None:
         """See Booking."""
-        letter, now = self._letter, self._clock()
+        letter, reply, now = self._letter, part.outgoing, self._clock()
 
         def write(db: sqlite3.Connection) -> None:
             deliveries.record(
-                db, letter.session, letter.out_id, part=part, seq=letter.seq, state="sent", last=last, now=now,
-                platform_id=platform_id, turn_id=letter.turn_id,
+                db, letter.session, letter.out_id, part=part.index, seq=letter.seq, state="sent", last=last, now=now,
+                platform_id=platform_id, turn_id=letter.turn_id, route=letter.route, kind=kind(part),
+                edits=None if reply.edit is None else reply.edit.number,
             )  # fmt: skip
             if not last:
                 # The reply has ended long ago: a service that met it without an end would send it as a new one.
                 deliveries.record(
-                    db, letter.session, letter.out_id, part=part + 1, seq=letter.seq, state="failed", last=True,
+                    db, letter.session, letter.out_id, part=part.index + 1, seq=letter.seq, state="failed", last=True,
                     now=now, error=letter.reason, turn_id=letter.turn_id,
                 )  # fmt: skip
-            dead_letters.went_on(db, letter.id, part + 1)
+            dead_letters.went_on(db, letter.id, part.index + 1)
 
         await self._commit(write)
 

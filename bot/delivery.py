@@ -8,16 +8,18 @@ folded on the way: they ride with the first record and need no sync of their own
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from adapters.base import Settled
+from adapters.base import Outgoing, Settled
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from agent.protocol.messages import ActionOut, ActionResult, MessageIn, MessageOut, Receipt
+from agent.protocol.messages import ActionOut, ActionResult, ChatOut, MessageIn, MessageOut, Receipt
 from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
-from bot import actions, backlog, destinations, folding, log, outgoing
-from bot.db import deliveries, inbox
+from bot import backlog, destinations, folding, log, outgoing
+from bot.actions import MAX_UNREAD, Actions, tell
+from bot.db import deliveries, inbox, problems
 from bot.db.engine import Database
 from bot.errors import DatabaseError
 from bot.lanes import Lanes
@@ -31,8 +33,6 @@ from bot.signals import Signal
 MAX_SEQ_JUMP: Final = 10_000
 MAX_RECOVERIES: Final = 3
 """How often an agent is started to recover outbound.db before it counts as damaged."""
-MAX_UNREAD: Final = 1_000
-"""An agent that leaves so much unread is not told any more which of its messages were refused."""
 BUSY_SECONDS: Final = 0.05
 VAIN_LOOKS: Final = 20
 FIRST_PAUSE_SECONDS: Final = 0.002
@@ -56,6 +56,7 @@ class Delivery:
         sessions: Sessions,
         sending: Sending,
         presence: Presence,
+        actions: Actions,
         *,
         max_file_bytes: int,
         wake: Signal[str],
@@ -66,6 +67,7 @@ class Delivery:
         self._sessions = sessions
         self._sending = sending
         self._presence = presence
+        self._actions = actions
         self._max_file_bytes = max_file_bytes
         self._wake = wake
         self._metrics = metrics
@@ -165,18 +167,31 @@ class Delivery:
         session.marks.acks(snapshot.acks)
         folded = folding.fold(session, snapshot.acks, now)
         if folded:
-            session.books.add(
-                lambda db: folding.record(db, session.id, folded, now),
-                lambda: folding.remember(session, folded),
-            )
+            worked = folded.turns - folding.reporting(snapshot.messages)
+            cured: list[bool] = []
+
+            def record(db: sqlite3.Connection) -> None:
+                folding.record(db, session.id, folded, now)
+                cured[:] = [problems.works_again(db, session.agent, worked)]
+
+            def remember() -> None:
+                folding.remember(session, folded)
+                if any(cured):
+                    self._works_again(session)
+
+            session.books.add(record, remember)
             failpoint.hit("acks-folded")
             for message, ack in folded.done:
                 session.end(message, turn_id=ack.turn_id, ok=True)
             for message in folded.failed:
                 session.end(message, turn_id=None, ok=False)
                 session.notice_waits()
-            self._metrics.turns.labels("done").inc(len({ack.turn_id for _, ack in folded.done}))
+            self._metrics.turns.labels("done").inc(len(folded.turns))
         session.waits_for_tool(snapshot.tool_deadline, now=now)
+
+    def _works_again(self, session: Session) -> None:
+        self._metrics.agent_problem.labels(session.agent).set(0)
+        _log.info("an agent works again", session=session.id, agent=session.agent)
 
     async def _send_replies(
         self, session: Session, snapshot: Snapshot, asked: Mapping[str, MessageIn]
@@ -219,20 +234,26 @@ class Delivery:
         if refusal is not None:
             await self._refuse(session, message, refusal)
             return True
-        if isinstance(message.content, ActionOut):
-            now = self._clock()
-            session.books.add(lambda db: actions.begin(db, session.id, message, now=now))
-            await session.books.commit()
-            failpoint.hit("action-begun")
         answers = await self._event_of(session, message.in_reply_to, asked)
-        prepared = await outgoing.prepare(
-            session, message, answers=answers, max_file_bytes=self._max_file_bytes
-        )
-        outcome = await self._sending.send(session, prepared, seq=message.seq)
+        outcome: Receipt | int
+        match message.content:
+            case ChatOut() as said:
+                prepared: Outgoing | Receipt = await outgoing.prepare(
+                    session, message, said, answers=answers, max_file_bytes=self._max_file_bytes
+                )
+            case ActionOut() as action:
+                prepared = await self._actions.perform(session, message, action, answers=answers)
+        if isinstance(prepared, Outgoing):
+            outcome = await self._sending.send(session, prepared, seq=message.seq)
+        else:
+            outcome = prepared
         if isinstance(outcome, int):
             self.kick_at(session.id, outcome)
             return False
         self._done(session, outcome)
+        if message.kind == "action":
+            # Somebody waits to hear what became of it.
+            self._wake(session.id)
         return True
 
     async def _event_of(
@@ -255,17 +276,15 @@ class Delivery:
     async def _refuse(self, session: Session, message: MessageOut, why: str) -> None:
         """The agent is told; nobody else has to know."""
         self._metrics.violations.labels("route").inc()
-        tell = session.may_be_told()
-        if tell:
+        to_tell = session.may_be_told()
+        if to_tell:
             _log.error("a reply was refused: %s", why, session=session.id, message_out=message.id)
         now, event_id = self._clock(), f"refused:{session.id}:{message.seq}"
         told = ActionResult(message_id=message.id, ok=False, text=f"Your message was not delivered: {why}.")
         receipt = self._sending.refused(session, message, why, in_line=in_line(session, message))
         rows: list[MessageIn | None] = []
-        if tell and len(session.unfinished) < MAX_UNREAD:
-            session.books.add(
-                lambda db: rows.append(actions.tell(db, session.id, told, event_id=event_id, now=now))
-            )
+        if to_tell and len(session.unfinished) < MAX_UNREAD:
+            session.books.add(lambda db: rows.append(tell(db, session.id, told, event_id=event_id, now=now)))
         await session.books.commit()
         for row in rows:
             if row is not None:

@@ -92,7 +92,7 @@ def _begin(
         message_id=message_id,
         event_id=event_id,
         kind="task",
-        content=TaskIn(prompt=found.prompt, series=found.id),
+        content=TaskIn(prompt=found.prompt, series=found.id, script=found.script),
         route=record.route,
         created_at=due_at,
         now=now,

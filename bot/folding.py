@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.protocol.mailbox import StatusChange
-from agent.protocol.messages import Ack, MessageIn
+from agent.protocol.messages import Ack, ActionOut, MessageIn, MessageOut, Report
 from bot.db import deliveries, inbox
 from bot.session import Session
 from bot.turns import UNREADABLE
@@ -19,6 +19,11 @@ class Fold:
 
     done: tuple[tuple[MessageIn, Ack], ...]
     failed: tuple[MessageIn, ...]
+
+    @property
+    def turns(self) -> set[str | None]:
+        """The turns that were completed."""
+        return {ack.turn_id for _, ack in self.done}
 
     def __bool__(self) -> bool:
         return bool(self.done or self.failed)
@@ -38,6 +43,15 @@ def fold(session: Session, acks: Sequence[Ack], now: int) -> Fold:
         else:
             failed.append(message)
     return Fold(tuple(done), tuple(failed))
+
+
+def reporting(messages: Iterable[MessageOut]) -> set[str | None]:
+    """The turns in which the agent says that it cannot work: that they end proves nothing."""
+    return {
+        message.turn_id
+        for message in messages
+        if isinstance(message.content, ActionOut) and isinstance(message.content.do, Report)
+    }
 
 
 def record(db: sqlite3.Connection, session_id: str, folded: Fold, now: int) -> None:

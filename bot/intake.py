@@ -47,6 +47,8 @@ TOO_MUCH_EVERYWHERE: Final = (
 )
 CROWDED: Final = "Too many messages come in here at once; please wait a moment and send it again."
 NOT_OPEN: Final = "This question is not open any more."
+EXPIRED: Final = "This question has expired: nobody waits for the answer any more."
+ANSWERED: Final = "This question is answered already."
 NOT_SAVED: Final = "Roost could not save this message; please send it again in a moment."
 IN_THE_WAY: Final = "Roost could not do this: {reason}."
 
@@ -270,10 +272,12 @@ class Intake:
 
     def _accept_answer(self, db: sqlite3.Connection, event: Event) -> _Accepted | Receipt:
         asked, now = questions.get(db, event.question_id), self._clock()
-        if asked is None or asked.route != event.route or asked.expires_at <= now:
+        if asked is None or asked.route != event.route:
             return Receipt("refused", NOT_OPEN)
+        if asked.state == "open" and asked.expires_at <= now:
+            return Receipt("refused", EXPIRED)
         if not questions.answer(db, asked.id, event.text, by=event.sender.id):
-            return Receipt("refused", NOT_OPEN)
+            return Receipt("refused", ANSWERED)
         answer = Answer(
             question_id=asked.id, question=asked.question, answer=event.text, answered_by=event.sender.name
         )

@@ -26,6 +26,14 @@ class Metrics:
             "violations_total", "Things a container did that it must not do.", "kind"
         )
         self.dead_letters = self._counter("dead_letter_steps_total", "What became of dead letters.", "state")
+        self.reports = self._counter("reports_total", "Problems that agents have reported.", "agent")
+        self.agent_problem = Gauge(
+            "agent_problem",
+            "1 while an agent cannot work as it is configured, by its own report.",
+            ["agent"],
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
         self.backups = self._counter("backups_total", "Daily backups.", "state")
         self.wakes = self._counter("wakes_total", "Sessions woken.", "how")
         self.awake_sessions = Gauge(

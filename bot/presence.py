@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from adapters.base import Adapter, Live, Settled, Working
+from adapters.base import Adapter, Live, Open, Settled, Working
 from agent.protocol.bell import Activity, LiveText
 from agent.protocol.messages import Route
 from bot import log
@@ -43,7 +43,7 @@ class _News:
     """What is still to be shown for one session; newer live text replaces older."""
 
     live: Live | None = None
-    updates: list[Working | Settled] = field(default_factory=list)
+    updates: list[Working | Settled | Open] = field(default_factory=list)
 
 
 class Presence:
@@ -91,6 +91,11 @@ class Presence:
     def working(self, session: Session, route: Route, *, on: bool, progress: str | None = None) -> None:
         """A turn begins or goes on at `route`, or nothing does any more."""
         self._add(session, Working(route, on, progress and redact(progress)))
+
+    def still_open(self, session_id: str, update: Open) -> None:
+        """A question of an earlier service waits for its answer."""
+        self._news.setdefault(session_id, _News()).updates.append(update)
+        self._lanes.kick(session_id)
 
     def settled(self, session: Session, update: Settled) -> None:
         """An event came to its end; everything that answers it is out."""

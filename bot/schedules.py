@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from bot import firing, log
+from bot import firing, log, planning
 from bot.config import SchedulesConfig
 from bot.db import series
 from bot.db.engine import Database
@@ -20,6 +20,7 @@ from bot.errors import CommandFailed, DatabaseError
 from bot.firing import Fired
 from bot.posting import Posting
 from bot.sessions import Sessions
+from bot.signals import Signal
 
 LOOK_SECONDS: Final = 30.0
 """A wall clock can be set, and a machine can sleep: no wait for a due time is longer than this."""
@@ -48,8 +49,10 @@ class Schedules:
         delivery: Delivery,
         config: SchedulesConfig,
         *,
+        changed: Signal[str] | None = None,
         clock: Clock,
     ) -> None:
+        """Whoever changes series elsewhere says so by `changed`, with the session's id."""
         self._db = db
         self._sessions = sessions
         self._posting = posting
@@ -58,6 +61,8 @@ class Schedules:
         self._clock = clock
         self._seldom = log.Seldom()
         self._changed = asyncio.Event()
+        if changed is not None:
+            changed.connect(self.have_changed)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -77,23 +82,22 @@ class Schedules:
         """Keeps a series. Raises DatabaseError."""
         now = self._clock()
         made = await self._db.write(lambda db: series.create(db, session_id, draft, now=now))
-        self._has_changed(session_id)
+        self.have_changed(session_id)
         return made
 
     async def pause(self, series_id: str) -> None:
         """It is not run until it is resumed. Raises CommandFailed, DatabaseError."""
-        if not await self._change(series_id, series.pause):
-            raise CommandFailed(f"Schedule {series_id} is not active.")
+        await self._change(series_id, planning.pause)
 
     async def resume(self, series_id: str) -> int:
         """It goes on; returns when. What it missed meanwhile is not run. Raises CommandFailed, DatabaseError."""
         now = self._clock()
-        return await self._change(series_id, lambda db, _: _resume(db, series_id, now))
+        resumed = await self._change(series_id, lambda db, _: planning.resume(db, series_id, now=now))
+        return resumed.next_at or now
 
     async def cancel(self, series_id: str) -> None:
         """It never runs again; a run under way is finished. Raises CommandFailed, DatabaseError."""
-        if not await self._change(series_id, series.cancel):
-            raise CommandFailed(f"Schedule {series_id} has ended already.")
+        await self._change(series_id, planning.cancel)
 
     async def run_now(self, series_id: str) -> None:
         """Runs it once more, now. Raises CommandFailed, DatabaseError."""
@@ -108,10 +112,11 @@ class Schedules:
             lambda db: (work(db, series_id), series.session_of(db, series_id))
         )
         if session_id is not None:
-            self._has_changed(session_id)
+            self.have_changed(session_id)
         return changed
 
-    def _has_changed(self, session_id: str) -> None:
+    def have_changed(self, session_id: str) -> None:
+        """The series of a session are others now: its agent is to know, and the next one due may be one of them."""
         self._sessions.schedules_changed(session_id)
         self._changed.set()
 
@@ -157,19 +162,6 @@ class Schedules:
         self._sessions.schedules_changed(fired.record.id)
         if fired.messages:
             self._posting.kick(fired.record.id)
-
-
-def _resume(db: sqlite3.Connection, series_id: str, now: int) -> int:
-    found = series.get(db, series_id)
-    if found is None or found.status != "paused":
-        raise CommandFailed(f"Schedule {series_id} is not paused.")
-    next_at = found.when.after(now)
-    if next_at is None or (found.ends_at is not None and next_at > found.ends_at):
-        raise CommandFailed(
-            f"The time of schedule {series_id} has passed: `schedule run {series_id}` runs it now."
-        )
-    series.resume(db, series_id, next_at=next_at)
-    return next_at
 
 
 def _set_aside(db: sqlite3.Connection, series_id: str, now: int) -> str | None:

@@ -65,6 +65,15 @@ class Sending:
         self._metrics = metrics
         self._clock = clock
         self._gates = Gates()
+        self._on_their_way: set[asyncio.Task[Any]] = set()
+        self._finishing = False
+
+    async def finish(self) -> None:
+        """Begins to send nothing more, and returns when what is on its way has arrived, or after a while: an
+        adapter that is gone does not hear any more that its platform has taken a part."""
+        self._finishing = True
+        if self._on_their_way:
+            await asyncio.wait(self._on_their_way, timeout=LAST_SEND_SECONDS)
 
     async def send(self, session: Session, reply: Outgoing, *, seq: int) -> Receipt | int:
         """Sends what is still to be sent of a reply. Returns its receipt, or the time on the clock at which
@@ -131,13 +140,15 @@ class Sending:
             return await self._give_up(session, reply, booking, at, type(exc).__name__)
         platform_id: str | None = None
         for part in parts[at.next_part :]:
+            if self._finishing:
+                return self._clock() + int(LAST_SEND_SECONDS * 1000)
             if left := self._gates.left(reply.route):
                 session.marks.held_back(reply, "the channel asked for a pause")
                 return self._clock() + left
             at = replace(at, next_part=part.index)
             try:
                 last = part.index == len(parts) - 1
-                platform_id = await _to_its_end(self._send(session, adapter, part, booking, last=last))
+                platform_id = await self._to_its_end(self._send(session, adapter, part, booking, last=last))
             except Absent as exc:
                 session.marks.held_back(reply, "nobody is there")
                 return self._clock() + int((exc.retry_after or 60.0) * 1000)
@@ -163,7 +174,7 @@ class Sending:
         if last:
             for seconds in session.marks.acknowledged(part.outgoing, part.index + 1):
                 self._metrics.answer_seconds.observe(seconds)
-        await booking.sent(part.index, last=last, platform_id=platform_id)
+        await booking.sent(part, last=last, platform_id=platform_id)
         failpoint.hit("sent-recorded")
         return platform_id
 
@@ -217,15 +228,16 @@ class Sending:
             at=self._clock(),
         )
 
-
-async def _to_its_end(sending: Coroutine[Any, Any, T]) -> T:
-    """Awaits what must not be cut in two: a part that the platform has taken and nobody has booked is sent
-    again. Whoever is cancelled meanwhile is so afterwards."""
-    task = asyncio.create_task(sending, name="send")
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task], timeout=LAST_SEND_SECONDS)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        raise
+    async def _to_its_end(self, sending: Coroutine[Any, Any, T]) -> T:
+        """Awaits what must not be cut in two: a part that the platform has taken and nobody has booked is sent
+        again. Whoever is cancelled meanwhile is so afterwards."""
+        task = asyncio.create_task(sending, name="send")
+        self._on_their_way.add(task)
+        task.add_done_callback(self._on_their_way.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task], timeout=LAST_SEND_SECONDS)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise

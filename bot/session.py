@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -23,6 +24,9 @@ from bot.marks import Marks
 REFUSALS_TOLD: Final = 10
 REFUSALS_MS: Final = 3_600_000
 """So many refused messages are told to the agent in so long; the rest is only counted."""
+ACTIONS_DONE: Final = 600
+ACTIONS_MS: Final = 3_600_000
+"""So many actions that no platform slows down are done in so long: each is a row at least, and some are many."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -98,6 +102,8 @@ class Session:
         self.in_vain = 0
         """How often in a row a look at outbound.db has shown nothing new."""
         self._shown: object = None
+        self.actions: deque[int] = deque(maxlen=ACTIONS_DONE)
+        """When the latest actions were done, on the steady clock."""
         self.refusals: list[int] = []
         """When the agent was told of the latest refused messages, on the steady clock."""
         self.read_after = 0.0
@@ -210,6 +216,14 @@ class Session:
         if len(self.refusals) >= REFUSALS_TOLD:
             return False
         self.refusals.append(now)
+        return True
+
+    def may_act(self) -> bool:
+        """Whether one more action is to be done that costs its agent nothing."""
+        now = steady_ms()
+        if len(self.actions) == ACTIONS_DONE and now - self.actions[0] < ACTIONS_MS:
+            return False
+        self.actions.append(now)
         return True
 
     def saw_out_seq(self, seq: int) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import uuid
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,14 +28,17 @@ from adapters.base import (
     Sender,
     SendFailed,
     clean,
+    replacing,
 )
 from adapters.terminal import files, wire
 from adapters.terminal.seat import Seat
+from adapters.terminal.text import quoted
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 
 RECENT_REPLIES: Final = 32
 MISSED_REPLIES: Final = 256
+QUOTES: Final = 256
 SAVE_RETRY_SECONDS: Final = 60.0
 
 
@@ -59,6 +62,19 @@ class _Room:
     missed: deque[wire.Shown] = field(default_factory=lambda: deque(maxlen=MISSED_REPLIES))
     working: wire.Working = field(default_factory=lambda: wire.Working(on=False))
     live: tuple[str, str] = ("", "")
+    quotes: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    """How the latest messages begin, by the ids of their parts and events."""
+
+    def remember(self, message_id: str, text: str) -> None:
+        """The message may be edited, or get a reaction."""
+        self.quotes[message_id] = quoted(text)
+        self.quotes.move_to_end(message_id)
+        if len(self.quotes) > QUOTES:
+            self.quotes.popitem(last=False)
+
+    def quote(self, message_id: str | None) -> str:
+        """How a message begins; empty when nobody knows any more."""
+        return self.quotes.get(message_id or "", "")
 
     def watching(self) -> list[Seat]:
         """The seats that see everything."""
@@ -118,7 +134,9 @@ class TerminalAdapter:
                     seat.finish()
 
     def render(self, outgoing: Outgoing) -> list[Part]:
-        """The text and the question in one part, then each file in its own."""
+        """The text, the card or the question in one part, then each file in its own."""
+        if outgoing.edit is not None:
+            return replacing(outgoing, outgoing.edit, [outgoing.text])
         texts = [outgoing.text] if outgoing.text or outgoing.question or not outgoing.files else []
         parts = [Part(outgoing, index, text=text) for index, text in enumerate(texts)]
         return parts + [Part(outgoing, len(parts) + n, file=file) for n, file in enumerate(outgoing.files)]
@@ -129,8 +147,14 @@ class TerminalAdapter:
         room = self._room(part.outgoing.route.platform_id)
         if not room.seats:
             raise Absent("Nobody sits at a terminal in this conversation.")
-        self._show(room, part.outgoing, await self._shown(part))
-        return f"{part.outgoing.id}:{part.index}"
+        if part.replaces is not None and not part.text:
+            return None  # What it takes away scrolled by long ago.
+        shown = await self._shown(room, part)
+        self._show(room, part.outgoing, shown)
+        platform_id = part.replaces or f"{part.outgoing.id}:{part.index}"
+        if part.outgoing.reaction is None and part.file is None:
+            room.remember(platform_id, shown.text)
+        return platform_id
 
     async def show(self, update: base.Update) -> None:
         """Passes on live text, progress and ends."""
@@ -149,10 +173,13 @@ class TerminalAdapter:
                     seat.offer(room.working)
             case base.Settled():
                 self._settle(room, update)
+            case base.Open(question=asked, turn_id=turn_id):
+                room.questions[asked.id] = (turn_id, asked)
+                self._remind(room, wire.Shown(turn_id=turn_id, question=_question(asked)))
 
     # ---------------------------------------------------------------- out
 
-    async def _shown(self, part: Part) -> wire.Shown:
+    async def _shown(self, room: _Room, part: Part) -> wire.Shown:
         out = part.outgoing
         if part.file is not None:
             try:
@@ -161,10 +188,21 @@ class TerminalAdapter:
                 message = f"A file could not be saved in {self._downloads}: {exc.strerror}."
                 raise SendFailed(message, retry_after=SAVE_RETRY_SECONDS) from exc
             return wire.Shown(files=[str(path)], turn_id=out.turn_id, notice=out.notice)
-        question = None
-        if (asked := out.question) is not None:
-            question = wire.Question(title=asked.title, question=asked.question, options=list(asked.options))
-        return wire.Shown(text=part.text, turn_id=out.turn_id, notice=out.notice, question=question)
+        about = question = None
+        if (reaction := out.reaction) is not None:
+            about = wire.About(quote=room.quote(reaction.message or reaction.event), reaction=reaction.emoji)
+        elif part.replaces is not None:
+            about = wire.About(quote=room.quote(part.replaces))
+        if out.question is not None:
+            question = _question(out.question)
+        return wire.Shown(
+            text=part.text,
+            turn_id=out.turn_id,
+            notice=out.notice,
+            question=question,
+            card=out.card,
+            about=about,
+        )
 
     def _show(self, room: _Room, out: Outgoing, shown: wire.Shown) -> None:
         if out.question is not None:
@@ -177,6 +215,13 @@ class TerminalAdapter:
             room.missed.append(shown)
         if any(seat.once for seat in room.seats):
             room.recent.append(_Reply(shown, set(takers)))
+
+    @staticmethod
+    def _remind(room: _Room, shown: wire.Shown) -> None:
+        for seat in room.watching():
+            seat.offer(shown)
+        if not room.watching():
+            room.missed.append(shown)
 
     def _settle(self, room: _Room, update: base.Settled) -> None:
         if update.turn_id is not None:
@@ -232,14 +277,15 @@ class TerminalAdapter:
             self._receipt(seat, frame.id, base.Receipt("refused", text))
         else:
             event = replace(self._event(room, "message"), text=clean(frame.text), files=staged)
-            await self._hand_in(host, seat, frame, replace(event, direct=True, mentions_bot=True))
+            await self._hand_in(host, room, seat, frame, replace(event, direct=True, mentions_bot=True))
         finally:
             if frame.files:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def _hand_in(self, host: Host, seat: Seat, frame: wire.Say, event: Event) -> None:
+    async def _hand_in(self, host: Host, room: _Room, seat: Seat, frame: wire.Say, event: Event) -> None:
         # Before the event is handed in: its end may come sooner than its receipt.
         self._said[event.id] = (seat, frame.id)
+        room.remember(event.id, event.text)
         if seat.once:
             seat.events.add(event.id)
         receipt = await host.receive(event)
@@ -288,6 +334,10 @@ class TerminalAdapter:
             route = Route(channel=self.name, platform_id=conversation)
             self._rooms[conversation] = _Room(route)
         return self._rooms[conversation]
+
+
+def _question(asked: base.Question) -> wire.Question:
+    return wire.Question(title=asked.title, question=asked.question, options=list(asked.options))
 
 
 def _of_a_stop(receipt: base.Receipt) -> base.Receipt:

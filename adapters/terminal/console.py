@@ -164,11 +164,12 @@ class Console:
     def _reply(self, shown: wire.Shown) -> None:
         stream = self._stream
         missing = None
-        if stream is not None and stream.turn_id == shown.turn_id and shown.text.strip():
+        is_text = shown.card is None and shown.about is None
+        if stream is not None and stream.turn_id == shown.turn_id and shown.text.strip() and is_text:
             missing = stream.finish(shown.text)
         if missing is None:
             self._give_up()
-            missing = shown.text.strip("\n")
+            missing = wire.in_words(shown).strip("\n")
         if missing:
             self._print(printable(missing), style=_DIM if shown.notice else "")
         if (asked := shown.question) is not None:

@@ -46,8 +46,8 @@ class Printer:
     def show(self, frame: wire.SeatFrame) -> None:
         """Writes what a frame has to say."""
         match frame:
-            case wire.Shown(text=text, files=files, question=question):
-                if text:
+            case wire.Shown(files=files, question=question):
+                if text := wire.in_words(frame):
                     self.tell(text)
                 if question:
                     self.tell(

@@ -12,6 +12,7 @@ _SEQUENCE: Final = re.compile(
     r"|\x1b[ -/]{0,4}[0-~]"
 )
 """Escape sequences of ECMA-48: CSI, then the strings (OSC, DCS, SOS, PM, APC), then the short ones."""
+QUOTED_CHARS: Final = 40
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -21,6 +22,37 @@ def printable(text: str) -> str:
     Letters of every script and direction stay as they are, as do emoji and what joins them.
     """
     return _CONTROL.sub("", _SEQUENCE.sub("", text))
+
+
+def card_lines(*, title: str, text: str, fields: Sequence[tuple[str, str]]) -> str:
+    """A card with a line on its left, printable. No right edge: how wide a letter is, only the terminal knows."""
+    body = printable(text).splitlines()
+    for name, value in fields:
+        first, *more = printable(value).splitlines() or [""]
+        body += [f"{_one_line(name)}: {first}".rstrip(), *(f"  {line}" for line in more)]
+    return "\n".join([f"┌ {_one_line(title)}", *(f"│ {line}".rstrip() for line in body), "└"])
+
+
+def quoted(text: str) -> str:
+    """The beginning of a message, by which a person knows it again."""
+    line = _one_line(text)
+    return line if len(line) <= QUOTED_CHARS else line[: QUOTED_CHARS - 1].rstrip() + "…"
+
+
+def edited(text: str, quote: str) -> str:
+    """A text that has taken another one's place, printable."""
+    which = f'"{_one_line(quote)}"' if quote else "an earlier message"
+    return f"(edited {which}) {printable(text)}"
+
+
+def reacted(emoji: str, quote: str) -> str:
+    """A reaction, printable."""
+    which = f'"{_one_line(quote)}"' if quote else "an earlier message"
+    return f"({_one_line(emoji)} on {which})"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(printable(text).split())
 
 
 def question_lines(*, title: str, question: str, options: Sequence[str]) -> str:

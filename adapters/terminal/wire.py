@@ -13,7 +13,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from adapters import base
-from agent.protocol.messages import MAX_ATTACHMENTS, Frozen, Id, Label, Text
+from adapters.terminal.text import card_lines, edited, printable, reacted
+from agent.protocol.messages import MAX_ATTACHMENTS, Card, Frozen, Id, Label, Text
 
 MAX_LINE: Final = 64 * 1024 * 1024
 """Bytes of one line: the limit for the StreamReader at either end of a socket."""
@@ -80,8 +81,17 @@ class Question(_Frame):
     options: list[str] = Field(default_factory=list)
 
 
+class About(_Frame):
+    """What happened to an earlier message, of which the beginning is quoted where it is known: it has another text
+    now, or it got a reaction."""
+
+    quote: str = ""
+    reaction: str | None = None
+
+
 class Shown(_Frame):
-    """A reply. `files` are the paths at which its files were saved; a notice is the service speaking."""
+    """A reply. `files` are the paths at which its files were saved; a notice is the service speaking; a card
+    stands in the place of the text."""
 
     frame: Literal["shown"] = "shown"
     text: str = ""
@@ -89,6 +99,8 @@ class Shown(_Frame):
     turn_id: str | None = None
     notice: bool = False
     question: Question | None = None
+    card: Card | None = None
+    about: About | None = None
 
 
 class Live(_Frame):
@@ -121,6 +133,19 @@ ClientFrame = Say | Command | Stop
 SeatFrame = Receipt | Shown | Live | Working | Settled
 _CLIENT: Final[TypeAdapter[ClientFrame]] = TypeAdapter(Annotated[ClientFrame, Field(discriminator="frame")])
 _SEAT: Final[TypeAdapter[SeatFrame]] = TypeAdapter(Annotated[SeatFrame, Field(discriminator="frame")])
+
+
+def in_words(shown: Shown) -> str:
+    """What a terminal prints of a reply besides its question and its files, printable."""
+    match shown:
+        case Shown(about=About(reaction=str(emoji), quote=quote)):
+            return reacted(emoji, quote)
+        case Shown(about=About(quote=quote)):
+            return edited(shown.text.strip("\n"), quote)
+        case Shown(card=Card() as card):
+            fields = [(each.name, each.value) for each in card.fields]
+            return card_lines(title=card.title, text=card.text, fields=fields)
+    return printable(shown.text)
 
 
 def encode(frame: ClientFrame | SeatFrame) -> bytes:

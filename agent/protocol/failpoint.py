@@ -42,6 +42,8 @@ HOST: Final = frozenset(
         "outbound-read",
         "acks-folded",
         "action-begun",
+        "action-mid-commit",
+        "action-performed",
         "before-send",
         "after-send",
         "sent-recorded",

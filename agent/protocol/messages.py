@@ -21,6 +21,10 @@ MAX_SCHEDULE_CHARS: Final = 2_000
 """Of a schedule's prompt and of its recurrence, as an agent is shown them."""
 MAX_SCRIPT_CHARS: Final = 64 * 1024
 MAX_CARD_FIELDS: Final = 25
+MAX_CARD_NAME_CHARS: Final = 256
+"""Of its title and of each field's name."""
+MAX_CARD_VALUE_CHARS: Final = 1_024
+MAX_CARD_TEXT_CHARS: Final = 4_000
 MAX_SEQ: Final = 2**53
 """Beyond this a sum of two numbers stops being exact once SQLite has turned it into a REAL."""
 
@@ -157,15 +161,15 @@ InStatus = Literal["pending", "completed", "failed"]
 class CardField(Frozen):
     """A named value on a card."""
 
-    name: Annotated[str, Field(min_length=1, max_length=256)]
-    value: Annotated[str, Field(max_length=1024)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_CARD_NAME_CHARS)]
+    value: Annotated[str, Field(max_length=MAX_CARD_VALUE_CHARS)]
 
 
 class Card(Frozen):
     """Something that is looked at rather than read: a title, a text, named values."""
 
-    title: Annotated[str, Field(min_length=1, max_length=256)]
-    text: Annotated[str, Field(max_length=4000)] = ""
+    title: Annotated[str, Field(min_length=1, max_length=MAX_CARD_NAME_CHARS)]
+    text: Annotated[str, Field(max_length=MAX_CARD_TEXT_CHARS)] = ""
     fields: Annotated[list[CardField], Field(max_length=MAX_CARD_FIELDS)] = []
 
 

@@ -94,12 +94,14 @@ class Result:
 @dataclass(frozen=True)
 class Error:
     """The prompts given so far will not be answered. The query may be used on only if it is not over.
-    `retry_after`: seconds before which asking again is pointless, where that is known."""
+    `retry_after`: seconds before which asking again is pointless, where that is known. `report`: what an admin
+    has to see to, where it is for one."""
 
     message: str
     retryable: bool = False
     classification: ErrorClass = "unknown"
     retry_after: float | None = None
+    report: str | None = None
 
 
 @dataclass(frozen=True)

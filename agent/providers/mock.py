@@ -2,7 +2,8 @@
 
 `extra["script"]` is a list of rules `{"match": regex, "steps": [...]}`: the first one whose `match` is found
 in the plain text of a prompt (or that has none) is played, and where none fits, the prompt is echoed. In the
-texts of a step `{text}` stands for that plain text, `{tool}` for what the last tool answered, `{model}` for the
+texts of a step `{text}` stands for that plain text, `{tool}` for what the last tool answered, `{sent}` for the
+number of the last message that a tool has sent, `{id}` for that of the prompt's last message, `{model}` for the
 model, `{instructions}` for what the agent is told about itself and `{prompt}` for the prompt as it came.
 
     ProviderError                 (see base) also: the script is malformed
@@ -195,6 +196,8 @@ class MockQuery:
             return
         arguments = {key: scene.fill(v) if isinstance(v, str) else v for key, v in step.arguments.items()}
         scene.tool_answer = await self._unless_aborted(tool(arguments)) or ""
+        if (sent := re.search(r"as message #([0-9]+)", scene.tool_answer)) is not None:
+            scene.sent = sent[1]
 
     async def _unless_aborted(self, work: Coroutine[Any, Any, _T]) -> _T | None:
         doing, aborted = asyncio.create_task(work), asyncio.create_task(self._aborted.wait())
@@ -220,7 +223,8 @@ class _Scene:
         said = _said(prompt)
         self.written: list[str] = []
         self.answered = False
-        self.tool_answer = ""
+        self.tool_answer = self.sent = ""
+        self._id = said[-1].get("id", "") if said else ""
         self._text = "\n".join(element.text or "" for element in said)
         self._about = about
         self._prompt = prompt.text
@@ -239,8 +243,15 @@ class _Scene:
         """An echo repeats what it heard to the letter; only a script has placeholders."""
         if not self._scripted:
             return text
-        known = {**self._about, "prompt": self._prompt, "text": self._text, "tool": self.tool_answer}
-        return re.sub(r"\{(text|tool|model|instructions|prompt)\}", lambda found: known[found[1]], text)
+        known = {
+            **self._about,
+            "prompt": self._prompt,
+            "text": self._text,
+            "tool": self.tool_answer,
+            "sent": self.sent,
+            "id": self._id,
+        }
+        return re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], found[0]), text)
 
     def delta(self, text: str) -> Delta:
         self.written.append(text)

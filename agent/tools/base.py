@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.protocol.clock import Clock
-from agent.protocol.messages import Answer, ContentOut, OutKind, Route
+from agent.protocol.messages import ActionResult, Answer, ContentOut, OutKind, Route, Schedule
 from agent.protocol.workspace import Workspace
 
 
@@ -36,6 +36,12 @@ class Desk(Protocol):
     def send(self, content: ContentOut, *, kind: OutKind, route: Route, message_id: str | None = None) -> int:
         """Writes the row at once and returns its seq. What it raises ends the turn."""
 
+    def schedules(self) -> Sequence[Schedule] | None:
+        """What is to happen in this session, the next first; None when it cannot be told now."""
+
+    async def result(self, message_id: str, deadline_ms: int) -> ActionResult | None:
+        """Waits until `deadline_ms` for what the host has to say about an action; None when it said nothing."""
+
     async def answer(self, question_id: str, deadline_ms: int) -> Answer | None:
         """Waits for the answer until `deadline_ms`, in epoch milliseconds; None when there was none."""
 
@@ -45,6 +51,8 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+To = Annotated[str | None, Field(description="The name of a destination; leave it out for whoever asked")]
 
 P = TypeVar("P", bound=Parameters)
 

@@ -17,13 +17,11 @@ from pydantic import Field
 
 from agent.protocol import failpoint
 from agent.protocol.messages import Attachment, ChatOut, Text
-from agent.tools.base import Desk, Parameters, Refused, Tool, destination
+from agent.tools.base import Desk, Parameters, Refused, To, Tool, destination
 
 MAX_FILE_BYTES: Final = 25 * 1024 * 1024
 MAX_NAME_BYTES: Final = 200
 _CHUNK_BYTES: Final = 1024 * 1024
-
-To = Annotated[str | None, Field(description="The name of a destination; leave it out for whoever asked")]
 
 
 class SendMessage(Parameters):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from adapters.base import Outgoing
 from adapters.terminal.text import printable
 from agent.protocol.messages import ChatIn, TaskIn
 from bot.commands.context import Context, Records
@@ -15,6 +16,7 @@ from bot.db import dead_letters, inbox
 from bot.db.dead_letters import Letter
 from bot.db.inbox import Entry
 from bot.errors import CommandFailed
+from bot.outgoing import in_words
 
 LISTED: Final = 50
 MAX_LISTED: Final = 1000
@@ -86,10 +88,18 @@ async def show(context: Records, _: Invocation, given: LetterId) -> Reply:
         lines.append("Its content is no longer kept.")
     else:
         data["content"] = dead_letters.as_data(content)
-        asked = content.question
-        said = [content.text] if asked is None else [asked.title, asked.question, *asked.options]
-        lines += ["", *(printable(text) for text in said if text)]
+        lines += ["", *(printable(text) for text in _content(content) if text)]
     return Reply("\n".join(lines), data)
+
+
+def _content(said: Outgoing) -> list[str]:
+    if (asked := said.question) is not None:
+        return [asked.title, asked.question, *asked.options]
+    if (reaction := said.reaction) is not None:
+        return [f"{reaction.emoji} on message #{reaction.number}"]
+    edits = [] if said.edit is None else [f"in the place of message #{said.edit.number}:"]
+    card = [] if said.card is None or said.text else [in_words(said.card)]
+    return [*edits, said.text, *card]
 
 
 async def replay(context: Context, invocation: Invocation, given: LetterIdOrAll) -> Reply:

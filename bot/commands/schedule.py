@@ -11,6 +11,7 @@ from pydantic import Field
 
 from adapters.terminal.text import printable
 from agent.protocol.messages import MAX_TEXT_CHARS
+from bot import planning
 from bot.access import may
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, Parameters, Reply
@@ -18,8 +19,8 @@ from bot.db import series
 from bot.db import sessions as rows
 from bot.db.series import CatchUp, Draft, SeriesRecord
 from bot.errors import CommandFailed
-from bot.recurrence import next_times, written
-from bot.spoken_time import parse, parse_end
+from bot.planning import Wish
+from bot.recurrence import written
 
 LISTED: Final = 200
 SHOWN_TIMES: Final = 3
@@ -63,10 +64,8 @@ async def create(context: Context, invocation: Invocation, given: Create) -> Rep
     """Shows what would be kept, and keeps it when that is confirmed."""
     when, prompt, confirmed = _order(given)
     draft = _draft(context, invocation, given, when, prompt)
-    times = next_times(draft.when, context.clock(), SHOWN_TIMES)
-    shown = [at for at in times if draft.ends_at is None or at <= draft.ends_at][: draft.count]
-    coming = ", ".join(written(at, draft.when.timezone) for at in shown)
-    said = f"{draft.when.describe()}: {_line(prompt)}\nNext: {coming}."
+    shown = planning.coming(draft.when, draft.next_at, SHOWN_TIMES, ends_at=draft.ends_at, count=draft.count)
+    said = f"{draft.when.describe()}: {_line(prompt)}\nNext: {planning.in_words(draft.when, shown)}."
     data = {
         "when": draft.when.describe(),
         "prompt": prompt,
@@ -99,7 +98,8 @@ async def show(context: Context, invocation: Invocation, given: SeriesId) -> Rep
     ends = [] if found.ends_at is None else [f"ends: {written(found.ends_at, found.when.timezone)}"]
     left = [] if found.remaining is None else [f"runs left: {found.remaining}"]
     coming = _coming(found)
-    following = [f"next: {', '.join(written(at, found.when.timezone) for at in coming)}"] if coming else []
+    following = [f"next: {planning.in_words(found.when, coming)}"] if coming else []
+    script = [f"script: {len(found.script):,} characters, run before the prompt"] if found.script else []
     lines = [
         f"{found.id}: {_state(found)}",
         f"when: {found.when.describe()}",
@@ -109,6 +109,8 @@ async def show(context: Context, invocation: Invocation, given: SeriesId) -> Rep
         f"after downtime: {found.catch_up}",
         f"failed in a row: {found.failures}",
         f"session: {found.session}",
+        f"made by: {printable(found.created_by)}",
+        *script,
         f"prompt: {printable(found.prompt)}",
     ]
     return Reply("\n".join(lines), {**data, "next": [_iso(at, found.when.timezone) for at in coming]})
@@ -179,28 +181,10 @@ def _order(given: Create) -> tuple[str, str, bool]:
 
 
 def _draft(context: Context, invocation: Invocation, given: Create, when: str, prompt: str) -> Draft:
-    """Raises BadTime."""
-    config, now = context.schedules.config, context.clock()
-    parsed = parse(
-        when,
-        now=now,
-        timezone=given.timezone or config.timezone,
-        minimum_seconds=config.min_interval_seconds,
-    )
-    ends_at = parse_end(given.until, now=now, timezone=parsed.timezone) if given.until else None
-    first = next_times(parsed, now, 1)[0]
-    if ends_at is not None and first > ends_at:
-        raise CommandFailed("This ends before it has run once.")
-    return Draft(
-        prompt=prompt,
-        when=parsed,
-        next_at=first,
-        created_by=f"{invocation.channel}:{invocation.actor.id}",
-        catch_up=given.catch_up,
-        count=given.count,
-        ends_at=ends_at,
-        max_failures=config.max_failures,
-    )
+    """Raises CommandFailed."""
+    wish = Wish(prompt, when, given.timezone, given.catch_up, given.count, given.until)
+    by = f"{invocation.channel}:{invocation.actor.id}"
+    return planning.draft(wish, context.schedules.config, created_by=by, now=context.clock())
 
 
 async def _session_for(context: Context, invocation: Invocation, prefix: str) -> str:
@@ -242,8 +226,9 @@ async def _find(context: Context, invocation: Invocation, prefix: str) -> Series
 def _coming(found: SeriesRecord) -> list[int]:
     if found.next_at is None:
         return []
-    times = [found.next_at, *next_times(found.when, found.next_at, SHOWN_TIMES - 1)]
-    return [at for at in times if found.ends_at is None or at <= found.ends_at][: found.remaining]
+    return planning.coming(
+        found.when, found.next_at, SHOWN_TIMES, ends_at=found.ends_at, count=found.remaining
+    )
 
 
 def _state(found: SeriesRecord) -> str:
@@ -268,6 +253,7 @@ def _data(found: SeriesRecord) -> dict[str, Any]:
         "ends_at": None if found.ends_at is None else _iso(found.ends_at, zone),
         "failures": found.failures,
         "created_by": found.created_by,
+        "script": found.script,
     }
 
 

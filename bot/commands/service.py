@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
+from adapters.terminal.text import printable
 from agent.protocol.clock import steady_ms
 from bot import version
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, NoParameters, Reply
-from bot.db import dead_letters, deliveries, inbox
+from bot.db import dead_letters, deliveries, inbox, problems
 from bot.db.accounts import accounts
+from bot.db.problems import Problem
+
+SHOWN_CHARS: Final = 300
 
 
 async def status(context: Context, _: Invocation, __: NoParameters) -> Reply:
@@ -28,8 +33,12 @@ async def status(context: Context, _: Invocation, __: NoParameters) -> Reply:
         f"Messages: {messages['done']} answered, {unfinished} under way, {messages['failed']} failed. "
         f"Replies: {replies['sent']} sent, {replies['waiting']} waiting, {replies['failed']} failed."
     )
+    troubles: list[dict[str, Any]] = []
     if dead:
         text += f" Dead letters: {dead} (roost deadletter list)."
+    for each in await context.db.read(problems.listed):
+        text += f"\nThe agent {each.agent} has a problem since {_time(each.since)}: {_line(each)}"
+        troubles.append({**asdict(each), "since": _iso(each.since), "reported_at": _iso(each.reported_at)})
     data = {
         "version": version.VERSION,
         "uptime_seconds": uptime_seconds,
@@ -41,9 +50,24 @@ async def status(context: Context, _: Invocation, __: NoParameters) -> Reply:
         "replies": replies,
         "accounts": asdict(books),
         "dead_letters": dead,
+        "problems": troubles,
         "metrics": context.metrics.snapshot(),
     }
     return Reply(text, data)
+
+
+def _line(problem: Problem) -> str:
+    said = f"{problem.problem}. {problem.detail}" if problem.detail else problem.problem
+    line = " ".join(printable(said).split())
+    return line if len(line) <= SHOWN_CHARS else line[: SHOWN_CHARS - 1] + "…"
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _iso(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _duration(seconds: int) -> str:

@@ -31,7 +31,7 @@ _COLUMNS: Final = (
     "id, session, out_id, seq, kind, channel, platform_id, thread_id, answers, turn_id, files, part, reason,"
     " attempts, next_at, state, created_at, changed_at, changed_by,"
     " substr(coalesce(nullif(json_extract(content, '$.text'), ''), json_extract(content, '$.question.question'),"
-    f" ''), 1, {PREVIEW_CHARS}) AS preview"
+    f" json_extract(content, '$.reaction.emoji'), ''), 1, {PREVIEW_CHARS}) AS preview"
 )
 
 

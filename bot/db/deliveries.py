@@ -7,8 +7,11 @@ import sqlite3
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from agent.protocol.messages import Receipt, Route
+
+PartKind = Literal["text", "file", "question", "card", "edit", "reaction", "action"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,15 @@ def handled(db: sqlite3.Connection, session_id: str, out_ids: Sequence[str]) -> 
         (session_id, json.dumps(out_ids)),
     )
     return {row["out_id"]: receipt_of(row) for row in rows}
+
+
+def ended(db: sqlite3.Connection, session_id: str, out_id: str) -> bool:
+    """Whether a message has come to its end."""
+    found = db.execute(
+        "SELECT 1 FROM deliveries WHERE session = ? AND out_id = ? AND last = 1 AND state != 'waiting'",
+        (session_id, out_id),
+    )
+    return found.fetchone() is not None
 
 
 def receipts(db: sqlite3.Connection, session_id: str, limit: int) -> list[Receipt]:
@@ -104,13 +116,21 @@ def record(
     platform_id: str | None = None,
     error: str | None = None,
     turn_id: str | None = None,
+    route: Route | None = None,
+    kind: PartKind | None = None,
+    edits: int | None = None,
 ) -> None:
-    """What became of one part. `last` marks the part with which the message is over."""
+    """What became of one part. `last` marks the part with which the message is over; `edits` is the number of the
+    message that this part of an edit belongs to now."""
+    place = None if route is None else route.model_dump_json()
     db.execute(
         "INSERT OR REPLACE INTO deliveries (session, out_id, part, seq, state, last, attempts, next_at, platform_id,"
-        " error, at, turn_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (session_id, out_id, part, seq, state, last, attempts, next_at, platform_id, error, now, turn_id),
-    )
+        " error, at, turn_id, route, kind, edits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            session_id, out_id, part, seq, state, last, attempts, next_at, platform_id, error, now, turn_id, place,
+            kind, edits,
+        ),
+    )  # fmt: skip
     if last and state != "waiting":
         db.execute("DELETE FROM notices WHERE id = ?", (out_id,))
 
@@ -168,11 +188,12 @@ def sessions_with_notices(db: sqlite3.Connection) -> list[str]:
 
 
 def counts(db: sqlite3.Connection, session_id: str | None = None) -> dict[str, int]:
-    """How many messages were sent, failed, or wait for another try."""
+    """How many messages were sent, failed, or wait for another try; what the host has done itself was not sent."""
     where, values = ("", ()) if session_id is None else ("AND session = ?", (session_id,))
     found = dict(
         db.execute(
-            f"SELECT state, count(*) FROM deliveries WHERE (last = 1 OR state = 'waiting') {where} GROUP BY state",
+            "SELECT state, count(*) FROM deliveries WHERE (last = 1 OR state = 'waiting') AND kind IS NOT 'action'"
+            f" {where} GROUP BY state",
             values,
         ).fetchall()
     )

@@ -178,4 +178,25 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
 )""",
     ),
     ("CREATE INDEX sessions_by_place ON sessions (channel, platform_id)",),
+    (
+        # What an agent needs to edit a message or to react to it. `edits` is the seq of the message that was edited.
+        "ALTER TABLE deliveries ADD COLUMN route TEXT",
+        "ALTER TABLE deliveries ADD COLUMN kind TEXT",
+        "ALTER TABLE deliveries ADD COLUMN edits INTEGER",
+        "CREATE INDEX deliveries_numbered ON deliveries (session, seq)",
+        "CREATE INDEX deliveries_edits ON deliveries (session, edits) WHERE edits IS NOT NULL",
+    ),
+    ("ALTER TABLE series ADD COLUMN script TEXT",),
+    ("CREATE INDEX questions_open ON questions (expires_at) WHERE state = 'open'",),
+    (
+        """CREATE TABLE problems (
+    agent TEXT PRIMARY KEY,
+    session TEXT NOT NULL REFERENCES sessions (id),
+    turn_id TEXT,
+    problem TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    reported_at INTEGER NOT NULL
+)""",
+    ),
 )

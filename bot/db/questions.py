@@ -17,6 +17,7 @@ class QuestionRecord:
     id: str
     session: str
     route: Route
+    title: str
     question: str
     options: tuple[str, ...]
     state: Literal["open", "answered"]
@@ -28,6 +29,7 @@ class QuestionRecord:
             id=row["id"],
             session=row["session"],
             route=Route(channel=row["channel"], platform_id=row["platform_id"], thread_id=row["thread_id"]),
+            title=row["title"],
             question=row["question"],
             options=tuple(json.loads(row["options"])),
             state=row["state"],
@@ -37,8 +39,8 @@ class QuestionRecord:
 
 def ask(
     db: sqlite3.Connection, session_id: str, out_id: str, route: Route, asked: AskQuestion, *, now: int
-) -> None:
-    """Keeps the question; asked twice it is the same question."""
+) -> bool:
+    """Keeps the question; asked twice it is the same question. False when the id is another one's."""
     db.execute(
         "INSERT OR IGNORE INTO questions (id, session, out_id, channel, platform_id, thread_id, title, question,"
         " options, state, asked_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?)",
@@ -56,6 +58,8 @@ def ask(
             asked.expires_at,
         ),
     )
+    row = db.execute("SELECT session, out_id FROM questions WHERE id = ?", (asked.question_id,)).fetchone()
+    return (row["session"], row["out_id"]) == (session_id, out_id)
 
 
 def get(db: sqlite3.Connection, question_id: str) -> QuestionRecord | None:
@@ -71,3 +75,15 @@ def answer(db: sqlite3.Connection, question_id: str, text: str, *, by: str) -> b
         (text, by, question_id),
     )
     return changed.rowcount == 1
+
+
+def waiting(db: sqlite3.Connection, now: int) -> list[tuple[QuestionRecord, str]]:
+    """The questions that were shown and are open, of turns that are not over, each with its turn."""
+    rows = db.execute(
+        "SELECT questions.*, deliveries.turn_id FROM questions"
+        " JOIN deliveries USING (session, out_id) JOIN inbox ON inbox.id = deliveries.turn_id"
+        " WHERE questions.state = 'open' AND questions.expires_at > ? AND deliveries.last = 1"
+        " AND deliveries.state = 'sent' AND inbox.state IN ('accepted', 'posted') ORDER BY questions.asked_at",
+        (now,),
+    )
+    return [(QuestionRecord.from_row(row), row["turn_id"]) for row in rows]

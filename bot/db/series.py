@@ -42,6 +42,18 @@ class Draft:
     count: int | None = None
     ends_at: int | None = None
     max_failures: int = 3
+    script: str | None = None
+    """Runs before each prompt, where the agent is, and may find that there is nothing to do."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What may be changed of a series, as it is to be from now on."""
+
+    prompt: str
+    when: When
+    next_at: int | None
+    script: str | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,7 @@ class SeriesRecord:
     max_failures: int
     created_by: str
     created_at: int
+    script: str | None
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> SeriesRecord:
@@ -90,7 +103,8 @@ def create(db: sqlite3.Connection, session_id: str, draft: Draft, *, now: int) -
     series_id = secrets.token_hex(4)
     db.execute(
         "INSERT INTO series (id, session, prompt, recurrence, catch_up, status, next_at, remaining, ends_at,"
-        " failures, max_failures, created_by, created_at) VALUES (?, ?, ?, ?, ?, 'active', ?, ?, ?, 0, ?, ?, ?)",
+        " failures, max_failures, created_by, created_at, script)"
+        " VALUES (?, ?, ?, ?, ?, 'active', ?, ?, ?, 0, ?, ?, ?, ?)",
         (
             series_id,
             session_id,
@@ -103,17 +117,31 @@ def create(db: sqlite3.Connection, session_id: str, draft: Draft, *, now: int) -
             draft.max_failures,
             draft.created_by,
             now,
+            draft.script,
         ),
     )
-    made = get(db, series_id)
-    assert made is not None  # noqa: S101 - it was inserted in this transaction
-    return made
+    return _there(db, series_id)
 
 
 def get(db: sqlite3.Connection, series_id: str) -> SeriesRecord | None:
     """The series of this id, if there is one."""
     row = db.execute("SELECT * FROM series WHERE id = ?", (series_id,)).fetchone()
     return None if row is None else SeriesRecord.from_row(row)
+
+
+def _there(db: sqlite3.Connection, series_id: str) -> SeriesRecord:
+    found = get(db, series_id)
+    assert found is not None  # noqa: S101 - it was written in this transaction
+    return found
+
+
+def held(db: sqlite3.Connection, session_id: str, created_by: str) -> int:
+    """How many series of a session that this one has made may still run."""
+    found = db.execute(
+        "SELECT count(*) FROM series WHERE session = ? AND created_by = ? AND status IN ('active', 'paused')",
+        (session_id, created_by),
+    )
+    return int(found.fetchone()[0])
 
 
 def by_prefix(db: sqlite3.Connection, prefix: str) -> list[SeriesRecord]:
@@ -213,6 +241,16 @@ def resume(db: sqlite3.Connection, series_id: str, *, next_at: int) -> bool:
         (next_at, series_id),
     )
     return changed.rowcount == 1
+
+
+def change(db: sqlite3.Connection, found: SeriesRecord, to: Change) -> SeriesRecord:
+    """It is another one from now on, under the same id; an active one stays active, a paused one paused."""
+    db.execute(
+        "UPDATE series SET prompt = ?, recurrence = ?, next_at = ?, script = ?"
+        " WHERE id = ? AND status IN ('active', 'paused')",
+        (to.prompt, to.when.model_dump_json(), to.next_at, to.script, found.id),
+    )
+    return _there(db, found.id)
 
 
 def cancel(db: sqlite3.Connection, series_id: str) -> bool:

@@ -78,7 +78,7 @@ class ProviderContract:
     @pytest.fixture(autouse=True)
     async def no_task_is_left(self) -> AsyncIterator[None]:
         yield
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert asyncio.all_tasks() == {asyncio.current_task()}, asyncio.all_tasks()
 
     @pytest.fixture
     def opening(self, tmp_path: Path) -> Callable[..., QueryInput]:

@@ -21,6 +21,11 @@ _WAITING: Final = (
 _GIVEN_UP: Final = (
     "SELECT out_id FROM deliveries WHERE state = 'failed' UNION SELECT out_id FROM dead_letters"
 )
+_ACTIONS: Final = (
+    "SELECT 'action:' || session || ':' || seq FROM deliveries WHERE last = 1 AND state != 'waiting'"
+    " AND (kind IN ('edit', 'reaction', 'action') OR edits IS NOT NULL)"
+)
+_SENT: Final = "SELECT out_id, part FROM deliveries WHERE state = 'sent' AND kind IS NOT 'action'"
 _ENDED: Final = "SELECT out_id FROM deliveries WHERE last = 1 AND state != 'waiting'"
 
 
@@ -55,6 +60,8 @@ class Books:
     """The message_outs that were sent, or could not be."""
     runs: Sequence[tuple[str, int, str]]
     series: Sequence[tuple[str, str]]
+    actions: set[str]
+    """The events by which the agents are told what became of the actions that were done."""
 
     @property
     def unfinished(self) -> list[Row]:
@@ -71,10 +78,11 @@ def books(data: Path) -> Books:
             waiting=db.execute(_WAITING).fetchone()[0],
             given_up={row[0] for row in db.execute(_GIVEN_UP)},
             letters=[row[0] for row in db.execute("SELECT id FROM dead_letters WHERE state = 'kept'")],
-            sent=set(db.execute("SELECT out_id, part FROM deliveries WHERE state = 'sent'")),
+            sent=set(db.execute(_SENT)),
             ended={row[0] for row in db.execute(_ENDED)},
             runs=db.execute("SELECT series_id, due_at, state FROM runs").fetchall(),
             series=db.execute("SELECT id, status FROM series").fetchall(),
+            actions={row[0] for row in db.execute(_ACTIONS)},
         )
 
 

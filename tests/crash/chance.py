@@ -12,7 +12,22 @@ from tests.crash.platform import Moods
 
 MAX_TRIES: Final = 12
 """No message meets its death so often by chance, so none of them may fail."""
-KINDS: Final = ("", "", "", "", "slow", "slow", "tool", "tool", "file", "ask", "error", "long")
+KINDS: Final = (
+    "",
+    "",
+    "",
+    "",
+    "slow",
+    "slow",
+    "tool",
+    "tool",
+    "file",
+    "ask",
+    "error",
+    "long",
+    "edit",
+    "plan",
+)
 
 
 def round_of(seed: int) -> Round:

@@ -64,6 +64,7 @@ def missing(platform: Platform, data: Path, said: Books, series: int) -> list[st
             if not said.given_up and row.place not in _stopped(platform)
         ),
         *(f"{out_id} is not delivered" for out_id in sorted(written(data) - said.ended)),
+        *(f"schedule {series_id} is still to run" for series_id, status in said.series if status == "active"),
         *([f"{len(said.runs)} runs of {series}"] if len(said.runs) < series else []),
     ]
 
@@ -81,6 +82,7 @@ def violations(
     yield from _order(said, shown)
     yield from _records(platform, said)
     yield from _wire(platform, killed)
+    yield from _actions(platform, said)
     yield from _schedules(said)
     yield from _files(data, said)
 
@@ -189,6 +191,16 @@ def _wire(platform: Platform, killed: Collection[int]) -> Iterator[str]:
             yield f"{count} parts in {place} were in doubt when life {life} was killed"
 
 
+def _actions(platform: Platform, said: Books) -> Iterator[str]:
+    """Each has been answered, and none that was never done; an edit finds what it edits."""
+    told = {row.event_id for row in said.rows if row.event_id.startswith("action:")}
+    yield from (f"nobody was told of {event_id}" for event_id in sorted(said.actions - told))
+    yield from (f"{event_id} was told and never done" for event_id in sorted(told - said.actions))
+    for sent in platform.taken():
+        if sent.replaces is not None and sent.replaces not in platform.ids.values():
+            yield f"part {sent.part} of {sent.out_id} replaces {sent.replaces}, which is nothing"
+
+
 def _schedules(said: Books) -> Iterator[str]:
     runs = Counter(series for series, _, _ in said.runs)
     for series, status in said.series:
@@ -197,7 +209,7 @@ def _schedules(said: Books) -> Iterator[str]:
     for series, _, state in said.runs:
         if state == "running":
             yield f"a run of {series} goes on for ever"
-    tokens = Counter(row.token for row in said.rows if row.kind == "task")
+    tokens = Counter(row.token for row in said.rows if row.kind == "task" and row.token)
     yield from (f"{token} is due {count} times" for token, count in tokens.items() if count != 1)
 
 

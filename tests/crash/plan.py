@@ -43,6 +43,26 @@ SCRIPT: Final[Sequence[Mapping[str, Any]]] = (
             {"do": "result", "text": "answer: {text} {tool}"},
         ],
     },
+    {
+        "match": "edit",
+        "steps": [
+            {"do": "tool", "name": "send_message", "arguments": {"text": "note {text}"}},
+            {
+                "do": "tool",
+                "name": "edit_message",
+                "arguments": {"message": "{sent}", "text": "note {text} again"},
+            },
+            {"do": "tool", "name": "add_reaction", "arguments": {"message": "{id}", "emoji": "ok"}},
+            {"do": "result", "text": "answer: {text}"},
+        ],
+    },
+    {
+        "match": "plan",
+        "steps": [
+            {"do": "tool", "name": "schedule_task", "arguments": {"prompt": "later", "when": "in 1 seconds"}},
+            {"do": "result", "text": "answer: {text}"},
+        ],
+    },
     {"match": "error", "steps": [{"do": "error", "message": "answer: {text}"}]},
     {"match": "long", "steps": [{"do": "result", "text": "answer: {text} " + "x" * 5_000}]},
     {"match": "big", "steps": [{"do": "result", "text": "answer:" + " {text}" * 8}]},

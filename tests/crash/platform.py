@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,8 @@ from tests.fakes.wire import LINE_LIMIT
 
 BUSY_SECONDS: Final = 0.02
 SLOW_SECONDS: Final = 0.05
+
+_PEER: Final = struct.Struct("3i")
 
 Outcome = Literal["taken", "lost", "refused"]
 """A part that is taken is shown; of one that is lost the sender hears nothing although it is shown."""
@@ -51,6 +55,7 @@ class Sent:
     life: int
     outcome: Outcome
     answered: bool = False
+    replaces: str | None = None
 
 
 @dataclass
@@ -79,6 +84,9 @@ class Platform:
     events: dict[str, Said] = field(default_factory=dict)
     wire: list[Sent] = field(default_factory=list)
     settled: list[tuple[str, bool]] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+    """The pids of services that are dead. What one of them had connected may be accepted late, and whoever took that
+    for the living one would wait for the wrong one."""
     connected: int = 0
     """The life of the service that was connected last."""
     at_work: int = 0
@@ -89,7 +97,8 @@ class Platform:
     _over: set[asyncio.StreamWriter] = field(default_factory=set)
     """Connections on which nobody hears anybody any more."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _taken: dict[tuple[str, int], str] = field(default_factory=dict)
+    ids: dict[tuple[str, int], str] = field(default_factory=dict)
+    """What it has answered for each part of each message."""
 
     async def open(self) -> None:
         self._server = await asyncio.start_unix_server(self._serve, self.socket, limit=LINE_LIMIT)
@@ -117,6 +126,9 @@ class Platform:
         return [sent for sent in self.wire if sent.outcome != "refused"]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if _peer(writer) in self.gone:
+            writer.close()
+            return
         life, self.connected, self._writer = self.life, self.life, writer
         for event in list(self.events.values()):
             if event.receipt is None:
@@ -176,9 +188,9 @@ class Platform:
     def _shown(self, said: dict[str, Any], life: int, outcome: Outcome) -> Sent:
         key = (said["out_id"], said["part"])
         sent = Sent(**said, life=life, outcome=outcome)
-        if not (self.moods.deduplicates and key in self._taken):
+        if not (self.moods.deduplicates and key in self.ids):
             self.wire.append(sent)
-        self._taken.setdefault(key, f"w{len(self._taken)}")
+        self.ids.setdefault(key, f"w{len(self.ids) + 1}")
         self._press_a_button(sent)
         return sent
 
@@ -196,7 +208,7 @@ class Platform:
     def _answer(self, writer: asyncio.StreamWriter, number: int, sent: Sent) -> None:
         if writer not in self._over:
             sent.answered = True
-            self._write(writer, {"answer": number, "id": self._taken[sent.out_id, sent.part]})
+            self._write(writer, {"answer": number, "id": self.ids[sent.out_id, sent.part]})
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         async def after(wait: Awaitable[None]) -> None:
@@ -210,6 +222,13 @@ class Platform:
     def _write(self, writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         if writer not in self._over and not writer.is_closing():
             writer.write(json.dumps(message).encode() + b"\n")
+
+
+def _peer(writer: asyncio.StreamWriter) -> int:
+    """The pid at the other end. unix(7): SO_PEERCRED."""
+    sock = writer.get_extra_info("socket")
+    pid, _, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return int(pid)
 
 
 def _fate(moods: Moods, dice: float) -> str:

@@ -16,6 +16,8 @@ MIGRATIONS: Final = 2
 ANSWERED: Final = Wait("answered")
 STORY: Final[Sequence[Act]] = (Say("hello", file=True), ANSWERED, Say("tool"), Say("long"), Say("hello"))
 """What most points lie on the way of. At first one message is alone: nothing that comes after it helps it on."""
+EDIT: Final[Sequence[Act]] = (Say("edit"), Say("hello"))
+"""A message goes out, then its edit, then a reaction, then the answer."""
 HELLOS: Final[Sequence[Act]] = (Say("hello"), ANSWERED) * 6
 TWO_TALK: Final = Life((Say("hello"), Say("hello", "p2"), ANSWERED), end="kill")
 AT_WORK: Final = Life((Say("slow"), Wait("working")), end="kill")
@@ -57,6 +59,8 @@ SPECIAL: Final[Mapping[str, Round]] = {
         _letter("letter-replayed", Relent(), Command("deadletter replay all")),
         _host("reply-given-up", moods=Moods(forbidden="long"), may_fail=frozenset({"p1"})),
         _host("action-begun", Say("ask"), Say("hello")),
+        _host("action-mid-commit", Say("plan"), Say("hello")),
+        _host("action-performed", Say("plan"), Say("hello")),
         # Only a turn that still runs can be stopped, and this one does, however long the command takes.
         _host("order-recorded", Say("endless"), Wait("working"), Command("stop"), may_fail=frozenset({"p1"})),
         _host("turn-given-up", Say("crash"), Say("hello"), max_tries=2, may_fail=frozenset({"p1"})),
@@ -116,6 +120,10 @@ def rounds() -> Iterator[Round]:
         yield replace(
             _host(f"commit-done:{number}", Wait("answered"), series=1), name=f"commit-done:{number}+schedule"
         )
+    for point in ("before-send:2", "after-send:2", "sent-recorded:2", "after-send:3"):
+        yield replace(_host(point, *EDIT), name=f"{point}+edit")
+    for point in ("agent-reply-mid-commit:2", "agent-replied:2"):
+        yield replace(_runner(point, *EDIT), name=f"{point}+edit")
     forgetful = _host("order-recorded", Say("slow"), Wait("working"), Command("clear"), Say("hello"))
     yield replace(forgetful, name="order-recorded+clear")
     behind = _runner("agent-asked", Say("hello"), Say("tool"))

@@ -15,7 +15,7 @@ import pytest
 
 from tests.crash import chance, judge, points
 from tests.crash.nursery import Nursery
-from tests.crash.plan import Life, Round, Say
+from tests.crash.plan import Life, Round, Say, Wait
 from tests.crash.world import World
 
 POINTS = (
@@ -77,6 +77,12 @@ def _other_order(world: World) -> None:
     world.platform.wire.reverse()
 
 
+def _edit_of_nothing(world: World) -> None:
+    wire = world.platform.wire
+    number = next(number for number, sent in enumerate(wire) if sent.replaces is not None)
+    wire[number] = replace(wire[number], replaces="w0")
+
+
 def _silence(world: World) -> None:
     del world.platform.wire[-1]
 
@@ -104,6 +110,15 @@ TAMPERINGS: dict[str, tuple[Callable[[World], None], str]] = {
         "was sent and not recorded",
     ),
     "another order": (_other_order, "answered in the order"),
+    "never told": (
+        _in_bot_db("DELETE FROM inbox WHERE event_id LIKE 'action:%'"),
+        "nobody was told of action:",
+    ),
+    "told and never done": (
+        _in_bot_db("UPDATE deliveries SET kind = 'text', edits = NULL WHERE kind = 'edit'"),
+        "was told and never done",
+    ),
+    "edited into nothing": (_edit_of_nothing, "replaces w0, which is nothing"),
     "left over": (_litter, "x.tmp is left over"),
     "an orphan": (_orphan, "is nobody's"),
 }
@@ -115,7 +130,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> World:
 
     async def play() -> World:
         async with Nursery() as nursery:
-            plan = Round("plain", [Life((Say("hello"), Say("tool"), Say("hello")), end="go on")])
+            plan = Round(
+                "plain",
+                [Life((Say("edit"), Wait("answered"), Say("hello"), Say("tool"), Say("hello")), end="go on")],
+            )
             world = World(plan, tmp_path_factory.mktemp("plain"), nursery)
             assert await world.run() == []
         return world
@@ -129,6 +147,7 @@ def test_the_judge_sees_what_was_tampered_with(played: World, tmp_path: Path, na
     shutil.copytree(played.data, world.data, ignore=shutil.ignore_patterns("*.sock"))
     world.platform.events = dict(played.platform.events)
     world.platform.wire = list(played.platform.wire)
+    world.platform.ids = dict(played.platform.ids)
     assert world.verdict() == []
     tamper, said = TAMPERINGS[name]
     tamper(world)

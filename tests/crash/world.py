@@ -94,6 +94,8 @@ class World:
         """A new service."""
         life = life or Life()
         self.platform.life += 1
+        if self.process is not None:
+            self.platform.gone.add(self.process.pid)
         self._at_work = self.platform.at_work
         self.process = Process(await self._nursery.born(self.root, life.point, life.runner_points))
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from adapters.base import (
     Adapter,
     CommandInfo,
+    Edit,
     Event,
     Live,
     Outgoing,
     OutgoingFile,
     Question,
+    Reaction,
     Receipt,
     Settled,
     Update,
     Working,
 )
+from agent.protocol.messages import Card, CardField
 
 TIMEOUT_SECONDS: Final = 10.0
 
@@ -67,6 +71,7 @@ class ScriptedHost:
     fail            a notice, and it ends badly
     refuse          the message is not taken
     escape          a reply full of escape sequences
+    edit            a reply, another text for it, a reaction to it, a reaction to the message, a card
 
     `begun` gets the text of each turn as it begins.
     """
@@ -144,6 +149,8 @@ class ScriptedHost:
             case "fail":
                 await self._reply(event, turn_id, "That went wrong.", notice=True)
                 ok = False
+            case "edit":
+                await self._change(event, turn_id)
             case "escape":
                 await self._reply(event, turn_id, "\x1b[31mred\x1b[0m \x1b]0;title\x07\x9b2Jend\x07")
             case _:
@@ -151,6 +158,23 @@ class ScriptedHost:
                 await self._reply(event, turn_id, f"echo: {event.text}{with_files}")
         await self._show(Settled(event.route, event.id, turn_id, ok))
         await self._show(Working(event.route, on=False))
+
+    async def _change(self, event: Event, turn_id: str) -> None:
+        await self._reply(event, turn_id, "half done \x1b[31m")
+        first = f"out-{self._out}:0"
+        await self._put(Outgoing("e1", event.route, "all \x1b[31mdone", edit=Edit([first, "gone"], 3)), event)
+        await self._put(
+            Outgoing("r1", event.route, "", reaction=Reaction("\x1b[31m👍", 3, message=first)), event
+        )
+        await self._put(Outgoing("r2", event.route, "", reaction=Reaction("eyes", 2, event=event.id)), event)
+        await self._put(Outgoing("r3", event.route, "", reaction=Reaction("eyes", 2, event="unknown")), event)
+        fields = [CardField(name="Took", value="3 min\x1b[2J"), CardField(name="Log", value="one\ntwo")]
+        card = Card(title="Build\n7", text="green", fields=fields)
+        await self._put(Outgoing("c1", event.route, "Build 7: green", card=card), event)
+
+    async def _put(self, outgoing: Outgoing, event: Event) -> None:
+        for part in self._adapter.render(replace(outgoing, answers=event.id)):
+            await self._adapter.send(part)
 
     async def _stream(self, event: Event, turn_id: str, order: str, *, a_line: int) -> str:
         count, _, pause = order.partition(" ")

@@ -22,6 +22,7 @@ from adapters.base import (
     Settled,
     Update,
     Working,
+    replacing,
 )
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import Route
@@ -33,7 +34,8 @@ PART_CHARS: Final = 200
 
 class FakePlatform:
     """Places are made by naming them. `failures` are raised by the next sends, first come first served, None
-    being success; a place in `absent` has nobody in it, and a send to a place in `stuck` hangs until `free`."""
+    being success; a place in `absent` has nobody in it, and a send to a place that is stuck hangs until `free`,
+    or until the platform is let go, which breaks it."""
 
     def __init__(self, name: str = "fake") -> None:
         self.name = name
@@ -58,11 +60,15 @@ class FakePlatform:
             await asyncio.get_running_loop().create_future()
         finally:
             self._host = None
+            for stuck in self._stuck.values():
+                stuck.set()
 
     def render(self, outgoing: Outgoing) -> list[Part]:
         if outgoing.text in self.broken_render:
             raise ValueError("this text cannot be rendered")
         texts = [outgoing.text[i : i + PART_CHARS] for i in range(0, len(outgoing.text), PART_CHARS)]
+        if outgoing.edit is not None:
+            return replacing(outgoing, outgoing.edit, texts)
         if not texts and not outgoing.files:
             texts = [""]
         parts = [Part(outgoing, index, text=text) for index, text in enumerate(texts)]
@@ -74,6 +80,8 @@ class FakePlatform:
         await self._tell()
         if place in self._stuck:
             await self._stuck[place].wait()
+            if self._host is None:
+                raise SendFailed("the line broke", retry_after=0)
         if place in self.absent:
             raise Absent("Nobody is there.")
         failure = self.failures.pop(0) if self.failures else None
@@ -82,6 +90,8 @@ class FakePlatform:
         self.sent.append(part)
         self.log.append(part)
         await self._tell()
+        if part.replaces is not None:
+            return part.replaces if part.text else None
         return f"{part.outgoing.id}:{part.index}"
 
     async def show(self, update: Update) -> None:

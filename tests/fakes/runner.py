@@ -193,7 +193,8 @@ class Runner:
         return {ack.message_id: ack.turn_id for ack in self.ack_rows()}
 
     def questions(self) -> list[AskQuestion]:
-        return [m.content.do for m in self.messages() if isinstance(m.content, ActionOut)]
+        done = [m.content.do for m in self.messages() if isinstance(m.content, ActionOut)]
+        return [asked for asked in done if isinstance(asked, AskQuestion)]
 
     async def asked(self) -> None:
         """Waits until the agent has asked a question."""

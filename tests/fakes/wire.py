@@ -27,6 +27,7 @@ from adapters.base import (
     Settled,
     Update,
     Working,
+    replacing,
 )
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import Route
@@ -68,8 +69,12 @@ class WirePlatform:
 
     def render(self, outgoing: Outgoing) -> list[Part]:
         text = outgoing.question.question if outgoing.question else outgoing.text
+        if outgoing.reaction is not None:
+            text = f"note {outgoing.reaction.emoji}"
         size = LONG_PART_CHARS if len(text) > LONG_CHARS else PART_CHARS
         texts = [text[i : i + size] for i in range(0, len(text), size)] or ([] if outgoing.files else [""])
+        if outgoing.edit is not None:
+            return replacing(outgoing, outgoing.edit, texts)
         parts = [Part(outgoing, index, text=piece) for index, piece in enumerate(texts)]
         return parts + [Part(outgoing, len(parts) + n, file=file) for n, file in enumerate(outgoing.files)]
 
@@ -89,9 +94,11 @@ class WirePlatform:
             question=outgoing.question.id if outgoing.question else None,
             answers=outgoing.answers,
             notice=outgoing.notice,
+            replaces=part.replaces,
         )
         try:
-            return await sending
+            platform_id = await sending
+            return platform_id if part.replaces is None else part.replaces
         finally:
             del self._sending[number]
 

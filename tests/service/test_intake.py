@@ -22,7 +22,7 @@ from bot.config import Config
 from bot.db import inbox, people, questions, sessions
 from bot.db.engine import open_database
 from bot.db.inbox import Entry
-from bot.intake import MAX_QUOTE_CHARS, NOT_OPEN, NOT_SAVED
+from bot.intake import ANSWERED, EXPIRED, MAX_QUOTE_CHARS, NOT_OPEN, NOT_SAVED
 from tests.fakes.backend import FakeBackend
 
 TIMEOUT_SECONDS = 20
@@ -483,7 +483,7 @@ async def test_an_answer_reaches_the_session_that_asked(app: App) -> None:
         system=Answer(question_id="q", question="Which?", answer="a", answered_by="Max")
     )
     assert (await app.intake.receive(answer())).state == "duplicate"
-    assert await app.intake.receive(answer("b", by=OWNER)) == Receipt("refused", NOT_OPEN)
+    assert await app.intake.receive(answer("b", by=OWNER)) == Receipt("refused", ANSWERED)
     assert len(await rows(app)) == 1
 
 
@@ -503,7 +503,7 @@ async def test_an_answer_to_nothing_here_is_refused(app: App, given: dict[str, A
 
 async def test_a_late_answer_is_refused(app: App) -> None:
     await asked(app, expires_at=1)
-    assert await app.intake.receive(answer()) == Receipt("refused", NOT_OPEN)
+    assert await app.intake.receive(answer()) == Receipt("refused", EXPIRED)
 
 
 async def test_a_strangers_answer_leaves_the_question_open(app: App) -> None:

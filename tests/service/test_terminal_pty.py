@@ -214,6 +214,17 @@ def test_a_question_and_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "downloads" / "notes.txt").read_text() == "abc"
 
 
+def test_an_edit_a_reaction_and_a_card(tmp_path: Path) -> None:
+    with console(tmp_path) as t:
+        t.type("edit\r")
+        for line in ("half done", '(edited "half done") all done', '(👍 on "all done")', '(eyes on "edit")'):
+            t.expect(line)
+        for line in ("┌ Build 7", "│ green", "│ Took: 3 min", "│   two", "└"):
+            t.expect(line)
+        t.type(b"\x04")
+        assert t.leaves() == 0
+
+
 def test_a_resize_in_mid_answer(tmp_path: Path) -> None:
     with console(tmp_path) as t:
         t.type("flow 60 20\r")

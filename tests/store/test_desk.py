@@ -13,7 +13,7 @@ import pytest
 from agent.desk import Desk
 from agent.protocol import snapshot
 from agent.protocol.mailbox import AgentEnd
-from agent.protocol.messages import Answer, ChatOut
+from agent.protocol.messages import ActionResult, Answer, ChatOut
 from agent.protocol.workspace import Workspace
 from tests.fakes.mailroom import ROUTE, make_workspace
 
@@ -97,3 +97,14 @@ async def test_a_tool_of_a_runner_that_died_excuses_nobody(workspace: Workspace)
         Desk(end, workspace, lambda: NOW, lambda: None)
         end.hold(["m2"], turn_id="m2")
     assert deadline(workspace) is None
+
+
+async def test_what_the_host_says_of_an_action_reaches_who_asked(desk: Desk, workspace: Workspace) -> None:
+    waiting = asyncio.create_task(desk.result("a1", NOW + 15_000))
+    await asyncio.sleep(0)
+    assert desk.busy and not desk.deliver(ActionResult(message_id="a2", ok=True, text="Another."))
+    said = ActionResult(message_id="a1", ok=True, text="Done.")
+    assert desk.deliver(said)
+    assert await waiting == said
+    assert not desk.deliver(said), "whoever comes too late finds it in the next prompt"
+    assert await desk.result("a3", NOW - 1) is None

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from agent.protocol.messages import AskQuestion, ChatIn, Route
-from bot.db import deliveries, engine, inbox, people, questions, series, sessions
+from bot.db import deliveries, engine, inbox, people, questions, series, sessions, targets
 
 HERE = Route(channel="slack", platform_id="C1", thread_id="1.5")
 GROWING = {"sessions", "inbox", "deliveries", "questions", "runs", "series", "dead_letters"}
@@ -75,6 +75,11 @@ def record(db: sqlite3.Connection) -> None:
     deliveries.record(db, session(db), "o1", part=0, seq=1, state="sent", last=True, now=1)
 
 
+def edited(db: sqlite3.Connection) -> None:
+    record(db)
+    targets.find(db, session(db), 1, by="o2")
+
+
 def ask(db: sqlite3.Connection) -> None:
     asked = AskQuestion(question_id="q1", title="t", question="q", expires_at=9)
     questions.ask(db, session(db), "o1", HERE, asked, now=1)
@@ -82,7 +87,7 @@ def ask(db: sqlite3.Connection) -> None:
 
 def run(db: sqlite3.Connection) -> None:
     db.execute(
-        "INSERT INTO series VALUES ('s1', ?, 'p', '{}', 'once', 'active', 1, NULL, NULL, 0, 3, 'Ada', 1)",
+        "INSERT INTO series VALUES ('s1', ?, 'p', '{}', 'once', 'active', 1, NULL, NULL, 0, 3, 'Ada', 1, NULL)",
         (session(db),),
     )
     series.begin_run(db, "s1", 1, "m1", manual=False, now=1)
@@ -113,6 +118,14 @@ HOT: dict[str, Query] = {
     "a seq was seen": lambda db: sessions.saw_seq(db, "s1", 7),
     "a session is woken": lambda db: sessions.set_awake(db, "s1", True),
     "somebody is there again": lambda db: sessions.at_place(db, "slack", "C1"),
+    "a number is looked up": lambda db: (
+        targets.find(db, "s1", 3, by="o1"),
+        targets.find(db, "s1", 2, by="o1"),
+        targets.came_from(db, "s1", HERE),
+    ),
+    "an edited number is looked up": edited,
+    "an action is done": lambda db: deliveries.ended(db, "s1", "o1"),
+    "how many series an agent holds": lambda db: series.held(db, "s1", "agent:s1"),
     "a question is asked": ask,
     "a question is answered": lambda db: (
         questions.get(db, "q1"),
@@ -130,6 +143,7 @@ START: dict[str, Query] = {
     "which files are wanted": inbox.unfinished_ids,
     "who waits for a turn": inbox.sessions_with_work,
     "what waits for another try": deliveries.waiting,
+    "what was asked and not answered": lambda db: questions.waiting(db, 1),
     "what is still to be said": deliveries.sessions_with_notices,
     "inbound.db is made anew": lambda db: deliveries.receipts(db, "s1", 500),
     "inbound.db was made anew": lambda db: sessions.set_boot(db, "s1", "b1"),

@@ -119,6 +119,9 @@ class Service(RuleBasedStateMachine):
 
     @rule(who=NAMES)
     def shows_that_it_runs(self, who: str) -> None:
+        if who in self.called:
+            self.called.remove(who)
+            self.alive.add(who)
         self.admission.started(who)
         self._hear()
 

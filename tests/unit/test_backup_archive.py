@@ -9,6 +9,7 @@ import os
 import random
 import sqlite3
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
@@ -281,12 +282,22 @@ def test_a_changed_byte_is_found_wherever_it_is(tmp_path: Path, members: list[Me
     for number in range(60):
         changed = bytearray(content)
         changed[chance.randrange(name_end, len(content))] ^= 1 << chance.randrange(8)
+        if means_the_same(changed, content):
+            continue
         broken = tmp_path / "broken.tar.gz"
         broken.write_bytes(changed)
         into = tmp_path / str(number)
         into.mkdir()
         with pytest.raises(ArchiveRefused):
             unpack(broken, into, BOUNDS)
+
+
+def means_the_same(changed: bytearray, content: bytes) -> bool:
+    """Between two blocks of deflate lie bits that no block uses (RFC 1951, section 3.2.4)."""
+    try:
+        return gzip.decompress(changed) == gzip.decompress(content)
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def wrong_checksum(members: list[Member]) -> list[Member]:

@@ -51,6 +51,9 @@ def rule_for(path: Path) -> Rule:
     match path.with_suffix("").parts:
         case ("agent", "protocol", *_):
             return Rule({"agent.protocol"}, {"pydantic"})
+        case ("agent", "providers", "claude", *_):
+            # Nothing of the SDK leaks out of here.
+            return Rule({"agent"}, {"pydantic", "claude_agent_sdk"})
         case ("agent", *_):
             return Rule({"agent"}, {"pydantic"})
         case ("adapters", platform, _, *_):

@@ -14,7 +14,7 @@ from adapters.base import Settled
 from agent.protocol.mailbox import MailboxGone, StatusChange
 from agent.protocol.messages import Receipt, Schedule
 from bot.folder import DAMAGED_KEPT, FOLDER_MODES, Outbox
-from bot.session import Session
+from bot.session import ACTIONS_DONE, ACTIONS_MS, Session
 from bot.turns import Again, remember
 from tests.fakes.rooms import HOME, accept, room
 
@@ -138,3 +138,12 @@ def test_schedules_that_could_not_be_written_give_way_to_newer_ones_only() -> No
     assert Outbox(schedules=[tick]).before(Outbox()).schedules == [tick]
     assert Outbox(schedules=[tick]).before(Outbox(schedules=[])).schedules == []
     assert Outbox(schedules=[]) and not Outbox().before(Outbox())
+
+
+async def test_so_many_actions_are_done_in_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0]
+    monkeypatch.setattr("bot.session.steady_ms", lambda: now[0])
+    async with room(tmp_path) as session:
+        assert [session.may_act() for _ in range(ACTIONS_DONE + 2)].count(True) == ACTIONS_DONE
+        now[0] = ACTIONS_MS
+        assert session.may_act()

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from adapters.base import (
     Absent,
+    Edit,
     Live,
+    Open,
     Outgoing,
     OutgoingFile,
     Question,
+    Reaction,
     Receipt,
     Sender,
     SendFailed,
     Settled,
     Working,
 )
-from adapters.terminal import TerminalAdapter, wire
+from adapters.terminal import QUOTES, TerminalAdapter, wire
 from adapters.terminal.seat import LIVE_ROOM, MAX_WAITING, Seat
 from agent.protocol.messages import Route
 from tests.fakes.host import TIMEOUT_SECONDS, FakeHost
@@ -379,3 +383,44 @@ async def test_the_end_of_the_service_ends_the_seats_after_their_last_words(adap
         await put(adapter, reply("last"))
     assert await take(seat) == wire.Shown(text="last")
     assert await seat.next() is None
+
+
+# ---------------------------------------------------------------- edits and reactions
+
+
+async def test_an_edit_is_one_message_whatever_it_replaces(adapter: TerminalAdapter) -> None:
+    async with running(adapter):
+        seat = adapter.sit()
+        await put(adapter, replace(reply("a first text " + "x" * 100), id="out"))
+        edit = Edit(["out:0", "out:1"], 3)
+        ids = [await adapter.send(part) for part in adapter.render(reply("new", edit=edit))]
+        assert ids == ["out:0", None]
+        assert [frame.about for frame in waiting(seat) if isinstance(frame, wire.Shown)] == [
+            None,
+            wire.About(quote="a first text " + "x" * 26 + "…"),
+        ]
+
+
+async def test_what_was_said_is_remembered_for_a_while(adapter: TerminalAdapter) -> None:
+    async with running(adapter):
+        seat = adapter.sit()
+        for number in range(QUOTES + 1):
+            await put(adapter, replace(reply(f"text {number}"), id=f"o{number}"))
+        for number in (0, 1, QUOTES):
+            await put(adapter, reply("", reaction=Reaction("ok", 3, message=f"o{number}:0")))
+        quotes = [f.about.quote for f in waiting(seat) if isinstance(f, wire.Shown) and f.about]
+        assert quotes == ["", "text 1", f"text {QUOTES}"]
+
+
+async def test_a_question_of_an_earlier_service_is_shown_again_and_answered(adapter: TerminalAdapter) -> None:
+    async with running(adapter) as host:
+        await adapter.show(Open(ROUTE, QUESTION, "t"))
+        seat = adapter.sit()
+        asked = wire.Question(title="Colour", question="Which?", options=["Red", "Green"])
+        assert await take(seat) == wire.Shown(turn_id="t", question=asked)
+        await seat.handle(wire.Say(id="1", text="red"))
+        assert [(e.kind, e.text, e.question_id) for e in host.events] == [("answer", "Red", "q1")]
+        await adapter.show(Open(ROUTE, QUESTION, "t"))
+        await adapter.show(Settled(ROUTE, "e", "t", ok=True))
+        await seat.handle(wire.Say(id="2", text="red"))
+        assert host.events[-1].kind == "message", "its turn is over"

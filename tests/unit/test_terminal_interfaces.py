@@ -89,6 +89,33 @@ async def test_the_same_over_a_socket(tmp_path: Path) -> None:
         assert path.read_bytes() == b"abc"
 
 
+CHANGES = """half done
+(edited "half done") all done
+(👍 on "all done")
+(eyes on "edit")
+(eyes on an earlier message)
+┌ Build 7
+│ green
+│ Took: 3 min
+│ Log: one
+│   two
+└
+"""
+
+
+async def test_edits_reactions_and_cards_are_told_in_words(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d, socket_link(d.adapter, tmp_path / "s") as link:
+        assert await pipe(d, "edit", link=link) == 0
+        assert d.out.getvalue().replace("half done \n", "half done\n") == CHANGES
+
+
+async def test_once_shows_them_too(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        link = LocalLink(d.adapter.sit(once=True))
+        assert await run_once(link, "edit", d.out, d.err) == 0
+        assert d.out.getvalue().replace("half done \n", "half done\n") == CHANGES
+
+
 async def test_a_question_is_answered_by_the_next_line(tmp_path: Path) -> None:
     async with desk(tmp_path) as d:
         assert await pipe(d, "ask", "2", "after") == 0

@@ -7,11 +7,43 @@ from typing import Any
 
 import pytest
 
-from agent.protocol.messages import ActionOut, Answer, AskQuestion, Attachment, ChatOut, Route
+from agent.protocol.messages import (
+    Action,
+    ActionOut,
+    AddReaction,
+    Answer,
+    AskQuestion,
+    Attachment,
+    Card,
+    CardField,
+    ChangeTask,
+    ChatOut,
+    EditMessage,
+    Route,
+    Schedule,
+    ScheduleTask,
+    UpdateTask,
+)
 from agent.providers.base import Tool
 from agent.tools import build
+from agent.tools.actions import ANSWER_MS, LATER
 from agent.tools.messages import MAX_FILE_BYTES, MAX_NAME_BYTES, safe_name
 from tests.fakes.desk import NOW_MS, OPS, ORIGIN, FakeDesk, Sent
+
+NAMES = [
+    "send_message",
+    "send_file",
+    "edit_message",
+    "add_reaction",
+    "send_card",
+    "ask_user_question",
+    "schedule_task",
+    "list_tasks",
+    "update_task",
+    "pause_task",
+    "resume_task",
+    "cancel_task",
+]
 
 
 @pytest.fixture
@@ -33,12 +65,14 @@ def files(desk: FakeDesk) -> list[Path]:
 
 def test_tools_describe_themselves(desk: FakeDesk) -> None:
     tools = build(desk)
-    assert [each.name for each in tools] == ["send_message", "send_file", "ask_user_question"]
+    assert [each.name for each in tools] == NAMES
     for each in tools:
         assert each.description
         assert each.parameters["type"] == "object"
         assert each.parameters["additionalProperties"] is False
-    assert tools[2].parameters["required"] == ["title", "question"]
+    assert tool(desk, "ask_user_question").parameters["required"] == ["title", "question"]
+    assert tool(desk, "send_card").parameters["required"] == ["title", "fallback_text"]
+    assert "anyOf" not in tool(desk, "edit_message").parameters["properties"]["message"]
     assert "origin-id" not in repr([(each.description, each.parameters) for each in tools])
 
 
@@ -79,6 +113,19 @@ async def test_an_unknown_destination_is_answered_with_the_known_ones(desk: Fake
         ("ask_user_question", {"title": "t", "question": "q", "options": "yes"}, "options: "),
         ("ask_user_question", {"title": "t", "question": "q", "options": [""] * 2}, "options.1: "),
         ("ask_user_question", {"title": "t", "question": "q", "timeout_seconds": 0}, "timeout_seconds: "),
+        ("edit_message", {"message": "the last", "text": "x"}, "message: "),
+        ("edit_message", {"message": 0, "text": "x"}, "message: "),
+        ("edit_message", {"message": 5, "text": ""}, "text: "),
+        ("add_reaction", {"message": 4, "emoji": "x" * 65}, "emoji: "),
+        ("send_card", {"title": "t"}, "fallback_text: Field required"),
+        ("send_card", {"title": "t", "fallback_text": "f", "fields": [{"name": "a"}]}, "fields.0.value: "),
+        ("schedule_task", {"prompt": "p"}, "either `when`"),
+        ("schedule_task", {"prompt": "p", "when": "at 8", "recurrence": "daily at 8"}, "either `when`"),
+        ("schedule_task", {"prompt": "", "when": "at 8"}, "prompt: "),
+        ("update_task", {"id": "a1"}, "what is to be changed"),
+        ("update_task", {"id": "a1", "when": "at 8", "recurrence": "daily at 8"}, "either `when`"),
+        ("cancel_task", {}, "id: Field required"),
+        ("list_tasks", {"all": True}, "all: "),
     ],
 )
 async def test_bad_arguments_are_answered(
@@ -202,3 +249,62 @@ async def test_a_question_that_nobody_answers(desk: FakeDesk, reply: Answer | No
 async def test_an_anonymous_answer(desk: FakeDesk) -> None:
     desk.replies = [Answer(question_id="id-1", question="Now?", answer="Yes")]
     assert await call(desk, "ask_user_question", title="t", question="Now?") == "Somebody answered: Yes"
+
+
+# ---------------------------------------------------------------- what only the host can do
+
+DOES: list[tuple[str, dict[str, Any], Action]] = [
+    ("edit_message", {"message": 5, "text": "new"}, EditMessage(message=5, text="new")),
+    ("edit_message", {"message": "#5", "text": "new"}, EditMessage(message=5, text="new")),
+    ("add_reaction", {"message": "4", "emoji": "👍"}, AddReaction(message=4, emoji="👍")),
+    (
+        "schedule_task",
+        {"prompt": "look", "recurrence": "daily at 8", "timezone": "Europe/Athens", "script": "true"},
+        ScheduleTask(prompt="look", recurrence="daily at 8", timezone="Europe/Athens", script="true"),
+    ),
+    ("update_task", {"id": "a1", "script": ""}, UpdateTask(series_id="a1", script="")),
+    ("pause_task", {"id": "a1"}, ChangeTask(action="pause_task", series_id="a1")),
+    ("resume_task", {"id": "a1"}, ChangeTask(action="resume_task", series_id="a1")),
+    ("cancel_task", {"id": "a1"}, ChangeTask(action="cancel_task", series_id="a1")),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "action"), DOES)
+async def test_an_action_is_asked_for_and_answered_by_the_host(
+    desk: FakeDesk, name: str, arguments: dict[str, Any], action: Action
+) -> None:
+    desk.results = [(True, "It is done."), (False, "It cannot be done."), None]
+    assert await call(desk, name, **arguments) == "It is done."
+    assert desk.sent == [Sent(ActionOut(do=action), "action", ORIGIN, "id-1")]
+    assert desk.asked == [("id-1", NOW_MS + ANSWER_MS)]
+    assert await call(desk, name, **arguments) == f"{name} was not done. It cannot be done."
+    assert await call(desk, name, **arguments) == LATER
+
+
+async def test_a_card_has_a_text_for_channels_without_cards(desk: FakeDesk) -> None:
+    answer = await call(
+        desk, "send_card", title="Build 7", text="All green", fields=[{"name": "Took", "value": "3 min"}],
+        fallback_text="Build 7: all green", to="ops",
+    )  # fmt: skip
+    assert answer == "Sent as message #1."
+    card = Card(title="Build 7", text="All green", fields=[CardField(name="Took", value="3 min")])
+    assert desk.sent == [Sent(ChatOut(text="Build 7: all green", card=card), "chat", OPS, None)]
+
+
+async def test_what_is_scheduled_is_listed(desk: FakeDesk) -> None:
+    assert await call(desk, "list_tasks") == "Nothing is scheduled in this conversation."
+    first = Schedule(
+        series_id="a1", prompt="say\nhello " + "x" * 500, recurrence="Monday 8:00 Europe/Athens",
+        timezone="Europe/Athens", status="active", next_at=NOW_MS,
+    )  # fmt: skip
+    second = first.model_copy(
+        update={"series_id": "b2", "status": "paused", "next_at": None, "recurrence": None}
+    )
+    desk.planned = [first, second, first.model_copy(update={"timezone": "Nowhere/Land"})]
+    lines = (await call(desk, "list_tasks")).splitlines()
+    assert lines[0].startswith("a1: Monday 8:00 Europe/Athens; next 2023-11-15 00:13 EET: say hello xx")
+    assert len(lines[0]) < 300 and lines[0].endswith("…")
+    assert lines[1].startswith("b2: at a time that cannot be told any more; paused: say hello")
+    assert "next 2023-11-14 22:13 UTC" in lines[2]
+    desk.planned = None
+    assert (await call(desk, "list_tasks")).startswith("list_tasks was not done.")
