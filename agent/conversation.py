@@ -147,7 +147,7 @@ class Conversation:
                 if isinstance(decided, scripts.Wake):
                     self._found[message_id] = decided
                 else:
-                    self._turns.answer("", None)
+                    self._turns.pass_over()
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

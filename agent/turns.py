@@ -141,6 +141,10 @@ class Turns:
         drafts = [draft for reply in replies for draft in self._drafts(reply.text, reply.route)]
         self._commit(drafts, len(self._open) if count is None else count)
 
+    def pass_over(self) -> None:
+        """Ends the oldest turn without a word: there was nothing to do. Raises MailboxError."""
+        self._commit([], 1)
+
     def stop(self) -> None:
         """Answers everything with what was written until now. Raises MailboxError."""
         text = f"{self._unanswered}\n\n{STOPPED}".strip()

@@ -5,12 +5,16 @@ Whatever is wrong with a session's files is put right here and nowhere else, in 
 
 from __future__ import annotations
 
+import sqlite3
+import uuid
 from typing import Final
 
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox import MailboxBroken, MailboxBusy, MailboxError, MailboxFull, MailboxGone
+from agent.protocol.messages import MessageIn, SetModel
 from bot import log
+from bot.actions import tell
 from bot.containers import Containers, UnknownAgent
 from bot.db import deliveries, inbox
 from bot.db.engine import Database
@@ -162,6 +166,7 @@ class Posting:
         await self._containers.end(session)
         if await session.lost():
             await self._say(session, LOST)
+            await self._repeat_model(session)
         await self._sessions.rebuild(session)
 
     async def _replace(self, session: Session, why: str) -> None:
@@ -173,8 +178,23 @@ class Posting:
         await session.put_aside(str(self._clock()))
         failpoint.hit("outbox-put-aside")
         await self._say(session, DAMAGED)
+        await self._repeat_model(session)
         if alive:  # Otherwise its end was counted already.
             await self._tries.used_up(session, why="outbound.db was damaged")
+
+    async def _repeat_model(self, session: Session) -> None:
+        """The agent has forgotten which model people chose; bot.db has not, and says so to whoever asks."""
+        now, event_id = self._clock(), f"roost:{uuid.uuid4().hex}"
+
+        def repeat(db: sqlite3.Connection) -> MessageIn | None:
+            chosen = inbox.model(db, session.id)
+            order = SetModel(model=chosen)
+            return None if chosen is None else tell(db, session.id, order, event_id=event_id, now=now)
+
+        row = await self._db.write(repeat)
+        if row is not None:
+            session.add(row)
+            self._lanes.kick(session.id)
 
     async def _say(self, session: Session, text: str) -> None:
         route, now = session.home, self._clock()

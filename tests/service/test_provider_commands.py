@@ -134,3 +134,21 @@ async def test_a_name_that_cannot_be_a_models_is_refused(house: House, name: str
         refused = await command(p, "model", name)
         assert (refused.state, refused.text) == ("refused", "Usage: model [NAME]")
     assert not house.query("SELECT 1 FROM inbox")
+
+
+async def test_a_model_outlives_the_agents_own_files(house: House) -> None:
+    house.script({"match": "which", "steps": [{"do": "result", "text": "{model}"}]})
+    house.backend["runner_idle_seconds"] = 0.2
+    async with house.open() as p:
+        await command(p, "model", "large")
+        await p.say("which")
+        assert await p.replies(1) == ["large"]
+        await house.until(lambda: not house.runners())
+        house.workspace().outbound.write_bytes(b"garbage" * 5000)
+        # What is asked before the damage is found may still be answered by the configured model.
+        await p.say("hello")
+        await p.until(lambda: "You said: hello" in p.texts())
+        await p.say("which")
+        await p.until(lambda: p.texts()[-1] != "You said: hello")
+        assert p.texts()[-1] == "large"
+    assert list((house.folder() / "damaged").iterdir()), "outbound.db was put aside"

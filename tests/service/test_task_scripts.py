@@ -10,7 +10,8 @@ from typing import Any
 
 from agent.protocol.messages import Interrupt, SystemIn, TaskIn
 from agent.turns import STOPPED
-from tests.fakes.runner import Runner, Script, ask, running
+from tests.fakes.runner import Runner, Script, ask, do, running
+from tests.service.conftest import House
 
 SHOWS = Script().on(None, "{prompt}")
 SLOW = "echo $$ > me.new; mv me.new me; sleep 600"
@@ -126,3 +127,22 @@ async def test_a_runner_that_is_told_to_leave_ends_the_script_and_leaves_the_tas
         runner.start()
         await runner.done(scripted)
         assert "<data>2</data>" in runner.texts()[0]
+
+
+async def test_a_schedule_whose_script_finds_nothing_ends_without_a_word(house: House) -> None:
+    plan = {"prompt": "look", "when": "in 1 seconds", "script": says(False)}
+    house.script(
+        {
+            "match": "^plan",
+            "steps": [
+                do("tool", name="schedule_task", arguments=plan),
+                do("result", text="Planned."),
+            ],
+        }
+    )
+    async with house.open() as p:
+        await p.say("plan")
+        await house.until(lambda: bool(house.query("SELECT 1 FROM runs WHERE state = 'done'")))
+        await house.until(lambda: house.query("SELECT status FROM series")[0]["status"] == "finished")
+        assert p.texts() == ["Planned."]
+    assert house.states() == {"done": 2}
