@@ -197,30 +197,38 @@ class Actions:
             self._metrics.reports.labels(session.agent).inc()
             self._metrics.agent_problem.labels(session.agent).set(1)
             if self._seldom(f"{session.agent} {problem}"):
-                _log.error(
-                    "an agent has a problem: %s", f"{problem} {detail}".strip(), session=session.id,
-                    agent=session.agent,
-                )  # fmt: skip
+                line = " ".join(printable(f"{problem}. {detail}").split())
+                _log.error("an agent has a problem: %s", line, session=session.id, agent=session.agent)
 
         return await self._carry_out(session, message, effect, tell)
 
     async def _refuse(self, session: Session, message: MessageOut, why: str) -> Receipt:
+        """An agent could have itself refused without end, and every word to it is a row."""
+
         def effect(db: sqlite3.Connection, now: int) -> str:
             raise CommandFailed(why)
 
-        return await self._carry_out(session, message, effect, lambda: None)
+        to_tell = session.may_act() or session.may_be_told()
+        return await self._carry_out(session, message, effect, lambda: None, to_tell=to_tell)
 
     async def _carry_out(
-        self, session: Session, message: MessageOut, effect: Effect, then: Callable[[], None]
+        self,
+        session: Session,
+        message: MessageOut,
+        effect: Effect,
+        then: Callable[[], None],
+        *,
+        to_tell: bool = True,
     ) -> Receipt:
         """Raises DatabaseError; then it is carried out with the next commit, and once all the same."""
         now = self._clock()
         failed: list[str] = []
         told: list[MessageIn | None] = []
+        done: list[bool] = []
 
         def write(db: sqlite3.Connection) -> None:
-            failed.clear()
-            told.clear()
+            for each in (failed, told, done):
+                each.clear()
             if deliveries.ended(db, session.id, message.id):
                 return
             try:
@@ -236,14 +244,17 @@ class Actions:
                 turn_id=None if failed else message.turn_id,
             )  # fmt: skip
             rows.saw_seq(db, session.id, message.seq)
-            told.append(tell_outcome(db, session, message.id, message.seq, ok=not failed, text=text, now=now))
+            done.append(not failed)
+            if to_tell:
+                row = tell_outcome(db, session, message.id, message.seq, ok=not failed, text=text, now=now)
+                told.append(row)
 
         def remember() -> None:
             session.saw_out_seq(message.seq)
             for row in told:
                 if row is not None:
                     session.add(row)
-            if told and not failed:
+            if any(done):
                 then()
 
         session.books.add(write, remember)

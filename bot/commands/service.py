@@ -9,6 +9,7 @@ from typing import Any, Final
 from adapters.terminal.text import printable
 from agent.protocol.clock import steady_ms
 from bot import version
+from bot.access import may
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, NoParameters, Reply
 from bot.db import dead_letters, deliveries, inbox, problems
@@ -18,7 +19,7 @@ from bot.db.problems import Problem
 SHOWN_CHARS: Final = 300
 
 
-async def status(context: Context, _: Invocation, __: NoParameters) -> Reply:
+async def status(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
     """How the service is doing."""
     messages = await context.db.read(inbox.counts)
     replies = await context.db.read(deliveries.counts)
@@ -36,7 +37,9 @@ async def status(context: Context, _: Invocation, __: NoParameters) -> Reply:
     troubles: list[dict[str, Any]] = []
     if dead:
         text += f" Dead letters: {dead} (roost deadletter list)."
-    for each in await context.db.read(problems.listed):
+    # What it says of the configuration is for those who can change it.
+    reported = await context.db.read(problems.listed) if may(invocation.role, "admin") else []
+    for each in reported:
         text += f"\nThe agent {each.agent} has a problem since {_time(each.since)}: {_line(each)}"
         troubles.append({**asdict(each), "since": _iso(each.since), "reported_at": _iso(each.reported_at)})
     data = {

@@ -13,12 +13,14 @@ from typing import Any, Final
 
 import pytest
 
-from adapters.base import Open
+from adapters.base import Event, Open, Sender
 from agent.protocol.clock import now_ms
 from bot import actions, control_client, delivery
 from bot.db import deliveries as rows
+from bot.db import people
 from bot.db.accounts import accounts
 from bot.intake import ANSWERED, EXPIRED
+from bot.session import REFUSALS_TOLD
 from tests.fakes.platform import PART_CHARS, FakePlatform, refusal
 from tests.service.conftest import House
 
@@ -422,8 +424,11 @@ async def test_a_flood_of_plans_is_stopped(house: House, monkeypatch: pytest.Mon
         while session.may_act():
             pass
         plan = {"action": "schedule_task", "prompt": "look", "recurrence": "daily at 8"}
-        assert await dealt_with(house, await write(house, plan, seq=101)) == actions.TOO_MANY
+        for number in range(REFUSALS_TOLD + 2):
+            out_id = await write(house, plan, seq=101 + 2 * number)
+            assert await dealt_with(house, out_id) == actions.TOO_MANY
         assert house.query("SELECT 1 FROM series") == []
+        assert len(results(house)) == REFUSALS_TOLD, "every word is a row"
 
 
 # ---------------------------------------------------------------- reports
@@ -443,6 +448,10 @@ async def test_a_problem_is_shown_until_the_agent_works_again(house: House) -> N
         assert "The agent assistant has a problem since 20" in answer.text
         assert answer.text.endswith(": the key is refused. 401 [redacted api key]")
         (since,) = [each["since"] for each in answer.data["problems"]]
+        await house.app.db.write(lambda db: people.grant(db, p.name, "u2", "member", now=0))
+        event = Event(p.new_id(), "command", p.route("p1"), Sender("u2", "Bob"), now_ms(), command="status")
+        asked_by_a_member = await p.hand_in(event)
+        assert asked_by_a_member.state == "accepted" and "problem" not in str(asked_by_a_member.text)
         metrics = answer.data["metrics"]
         assert metrics['roost_agent_problem{agent="assistant"}'] == 1
         assert metrics['roost_reports_total{agent="assistant"}'] == 1
