@@ -237,7 +237,6 @@ class Conversation:
                 if self._briefs:
                     self._a.end.stage(self._a.briefed_key, "yes")
                 self._turns.answer(_clean(text or ""), answered)
-                # Whoever waits on the bell has a new patience now.
                 self._a.changed.set()
             case base.Error():
                 self._a.desk.ended()
@@ -248,6 +247,8 @@ class Conversation:
                 self._bear_with(_clean(reason), seconds)
             case base.ToolBegun(call_id, name, seconds):
                 self._a.desk.begun(call_id, name, seconds)
+                # Whoever waits on the bell has a new patience now.
+                self._a.changed.set()
             case base.ToolEnded(call_id):
                 self._a.desk.ended(call_id)
             case base.Activity():
@@ -293,6 +294,8 @@ class Conversation:
         settings, now = self._a.settings, self._now()
         due = [now + self._a.poll_seconds(active=True)]
         due += [turn.begun + settings.claim_ms / 1000 for turn in self._turns if not turn.held]
+        if (untold := self._a.desk.untold_ms) is not None:
+            due.append(now + untold / 1000)
         if not self._turns and not self._ending:
             due.append(self._last_event + settings.idle_ms / 1000)
         return max(0.0, min(due) - now)

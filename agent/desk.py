@@ -118,6 +118,12 @@ class Desk:
         for each in [call_id] if call_id is not None else self._tools.keys() - waiting:
             self._tools.pop(each, None)
 
+    @property
+    def untold_ms(self) -> int | None:
+        """How long until there is something to declare; None: there is nothing to come."""
+        fresh = [tool.begun for tool in self._tools.values() if self._declared is None]
+        return None if not fresh else max(0, min(fresh) + QUICK_MS - self.clock())
+
     def tend(self) -> None:
         """Declares what has been at work for long enough to be worth it, and takes back what is done. A provider
         may have several tools at once: the one that may take longest speaks for them. Raises MailboxError."""

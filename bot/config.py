@@ -37,6 +37,8 @@ PREFIX: Final = "ROOST_"
 RESERVED: Final = frozenset({"ROOST_CONFIG", failpoint.VARIABLE})
 """Variables that begin like a setting and are none."""
 NESTING: Final = "__"
+MAX_INSTRUCTIONS_BYTES: Final = 64 * 1024
+"""They travel in an environment variable, of which the kernel takes 128 KiB."""
 DEFAULT_FILE: Final = Path("config.toml")
 FIRST_AGENT: Final = "assistant"
 """The agent where none is configured."""
@@ -69,6 +71,13 @@ def _provider(value: str) -> str:
         return value
     known = ", ".join(f'"{each}"' for each in PROVIDERS)
     raise ValueError(f'unknown provider; known are {known}, and "package.module:Class" for one of your own')
+
+
+def _instructions(value: str) -> str:
+    if len(value.encode()) > MAX_INSTRUCTIONS_BYTES:
+        kib = MAX_INSTRUCTIONS_BYTES // 1024
+        raise ValueError(f"longer than {kib} KiB; put them into INSTRUCTIONS.md in the agent's folder")
+    return value
 
 
 def _timezone(value: str) -> str:
@@ -188,7 +197,7 @@ class AgentConfig(ConfigModel):
         "ANTHROPIC_API_KEY",
         description="The variable of the service's environment that holds the key for the model.",
     )
-    instructions: str | None = Field(
+    instructions: Annotated[str, AfterValidator(_instructions)] | None = Field(
         None, description="What the agent is told about itself and its work; without it nothing."
     )
     max_turns: Count | None = Field(

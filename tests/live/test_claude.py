@@ -171,6 +171,12 @@ async def test_what_it_is_told_about_itself_reaches_the_model(bench: Bench) -> N
     assert bench.api.asked("more")[0].body["model"] == "claude-opus-4-5"
 
 
+async def test_instructions_may_be_longer_than_an_argument(bench: Bench) -> None:
+    told = SystemContext("x " * 100_000 + "and be brief")
+    assert answer(await bench.ask(bench.provider(), "hello", system_context=told)) == "You said: hello"
+    assert "and be brief" in bench.api.seen[-1].system
+
+
 async def test_new_instructions_reach_a_conversation_that_goes_on(bench: Bench) -> None:
     provider = bench.provider()
     events = await bench.ask(provider, "hello", system_context=SystemContext("Be brief."))

@@ -274,6 +274,19 @@ async def test_a_question_is_answered_after_the_service_was_restarted(house: Hou
 # ---------------------------------------------------------------- failures
 
 
+async def test_a_long_command_excuses_silence_while_it_runs(house: House, api: MessagesApi) -> None:
+    api.rules = [Rule("build", [Call("Bash", {"command": "sleep 4; echo built"}), Say("{result}")])]
+    async with house.open() as p:
+        await p.say("build it")
+        session = await house.app.sessions.get(house.session_id())
+        await house.until(lambda: session.tool_until is not None)
+        assert p.texts() == []
+        assert await p.replies(1) == ["built"]
+        await p.say("hello")
+        await p.ends(2)
+        await house.until(lambda: session.tool_until is None)
+
+
 async def test_a_key_that_is_not_accepted_is_said_and_told_to_an_admin(
     house: House, api: MessagesApi
 ) -> None:

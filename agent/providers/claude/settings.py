@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -65,8 +66,10 @@ def sdk_options(
     """What a client is made with."""
     # What an agent is told may change in the middle of a conversation; a snapshot would keep the old words.
     prompt = SystemPromptPreset(type="preset", preset="claude_code", snapshot=False)
+    told: dict[str, str | None] = {}
     if instructions:
-        prompt["append"] = instructions
+        # One argument of a program has to be shorter than 128 KiB, and anybody may see it.
+        told["append-system-prompt-file"] = str(_file(options.home or cwd, instructions))
     return ClaudeAgentOptions(
         system_prompt=prompt,
         cwd=cwd,
@@ -91,7 +94,19 @@ def sdk_options(
         stderr=stderr,
         env=_environment(options),
         cli_path=options.extra.get("cli_path"),
+        extra_args=told,
     )
+
+
+def _file(home: Path, instructions: str) -> Path:
+    """Where they lie for the CLI; a file of an earlier client is replaced whole."""
+    folder = home / ".roost"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "instructions.md"
+    fresh = folder / f"instructions-{uuid.uuid4().hex}"
+    fresh.write_text(instructions, encoding="utf-8")
+    fresh.replace(path)
+    return path
 
 
 def has_key(options: ProviderOptions) -> bool:
