@@ -26,13 +26,18 @@ NOT_DELIVERED: Final = "A reply could not be delivered here ({reason})."
 _log = log.get("roost.booking")
 
 
+def change(said: Outgoing) -> PartKind | None:
+    """What it does to a message that is there already, if it does."""
+    if said.reaction is not None:
+        return "reaction"
+    return None if said.edit is None else "edit"
+
+
 def kind(part: Part) -> PartKind:
     """What the part is, for whoever wants to edit it."""
     said = part.outgoing
-    if said.reaction is not None:
-        return "reaction"
-    if said.edit is not None:
-        return "edit"
+    if (changes := change(said)) is not None:
+        return changes
     if part.file is not None:
         return "file"
     if said.question is not None:
@@ -51,7 +56,7 @@ def done_in_words(said: Outgoing) -> str | None:
 
 def is_action(said: Outgoing) -> bool:
     """Whether the agent is to be told when it cannot be done."""
-    return said.question is not None or done_in_words(said) is not None
+    return said.question is not None or change(said) is not None
 
 
 class Booking(Protocol):
@@ -109,7 +114,7 @@ class ReplyBooking:
 
         def keep(db: sqlite3.Connection) -> None:
             beyond[:] = dead_letters.keep(db, letter, replace(reply, files=()))
-            if tell and not reply.notice and done_in_words(reply) is None:
+            if tell and not reply.notice and change(reply) is None:
                 deliveries.add_notice(
                     db, session.id, reply.route, NOT_DELIVERED.format(reason=reason), now=now,
                     answers=reply.answers, notice_id=dead_letters.notice_id(letter.id),
@@ -154,7 +159,7 @@ class ReplyBooking:
             deliveries.record(
                 db, session.id, reply.id, part=part, seq=seq, state=state, last=last, now=now, attempts=attempts,
                 next_at=next_at, platform_id=platform_id, error=error, turn_id=reply.turn_id, route=reply.route,
-                kind=part_kind, edits=None if reply.edit is None else reply.edit.number,
+                kind=part_kind or change(reply), edits=None if reply.edit is None else reply.edit.number,
             )  # fmt: skip
             if seen:
                 rows.saw_seq(db, session.id, seq)

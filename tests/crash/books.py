@@ -18,8 +18,11 @@ _ROWS: Final = (
 _WAITING: Final = (
     "SELECT (SELECT count(*) FROM notices) + (SELECT count(*) FROM deliveries WHERE state = 'waiting')"
 )
+_ONLY_TOLD: Final = "SELECT out_id FROM deliveries WHERE kind IN ('action', 'edit', 'reaction')"
+"""What of it is refused or fails is told to the agent and nobody else."""
 _GIVEN_UP: Final = (
     "SELECT out_id FROM deliveries WHERE state = 'failed' UNION SELECT out_id FROM dead_letters"
+    f" EXCEPT {_ONLY_TOLD}"
 )
 _ACTIONS: Final = (
     "SELECT 'action:' || session || ':' || seq FROM deliveries WHERE last = 1 AND state != 'waiting'"

@@ -171,6 +171,7 @@ async def test_an_edit_that_the_channel_refuses_is_told_and_kept(house: House) -
         )
         await p.ends(1)
         assert [ok for ok, _ in results(house)] == [False]
+        assert [row["state"] for row in deliveries(house, "edit")] == ["failed"]
         (letter,) = house.query("SELECT * FROM dead_letters")
         shown = await control_client.ask(
             house.data / "control.sock", ["deadletter", "show", letter["id"]], None
@@ -523,7 +524,7 @@ async def test_a_channel_is_reminded_of_what_is_still_open(house: House) -> None
         await p.until(lambda: bool(reminders(p)))
         (reminder,) = reminders(p)
         assert (reminder.question, reminder.turn_id) == (question, p.sent[0].outgoing.turn_id)
-        await p.answer(question.id, "blue")
+        assert await p.interrupt()
         await p.replies(2)
         await house.until_quiet()
     p.updates.clear()
