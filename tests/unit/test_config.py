@@ -122,6 +122,14 @@ def test_wrong_values_say_what_was_expected(tmp_path: Path) -> None:
     ]
 
 
+def test_every_number_has_an_upper_bound(tmp_path: Path) -> None:
+    for name, table in tables().items():
+        for key, value in table:
+            if type(value) in (int, float):
+                (line,) = mistakes(write(tmp_path, f"[{name}]\n{key} = {10**23}\n"))
+                assert line.startswith(f"config.toml: [{name}] {key} should be less than or equal to ")
+
+
 def test_tables_and_agents_have_a_form(tmp_path: Path) -> None:
     assert mistakes(write(tmp_path, "service = 3\n")) == ["config.toml: [service] should be a table"]
     assert mistakes(write(tmp_path, "[agents]\n")) == ["config.toml: [agents] should not be empty"]
