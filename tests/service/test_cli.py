@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -322,8 +323,20 @@ def test_a_database_that_cannot_be_used_is_one_sentence(
     assert (done.stdout, done.returncode) == ("", 1)
     assert done.stderr.startswith(f"roost: {path} {said}") and done.stderr.count("\n") == 1
     assert path.read_bytes() == before
-    looked = roost("session", "list")
-    assert (looked.stdout, looked.returncode, looked.stderr.count("\n")) == ("", 1, 1)
+    for looked in (roost("session", "list"), roost("backup", "create")):
+        assert (looked.stdout, looked.returncode, looked.stderr.count("\n")) == ("", 1, 1)
+        assert ("newer Roost" in looked.stderr) == ("newer Roost" in said)
+        assert ("backup restore" in looked.stderr) != ("newer Roost" in said)
+
+
+def test_a_port_that_is_taken_is_one_sentence(roost: Roost) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        fails(
+            roost("run", said="hello\n", ROOST_SERVICE__METRICS_PORT=str(port)),
+            f"Port {port} on 127.0.0.1 cannot be used (Address already in use): set [service] metrics_port to"
+            " another, or leave it out.",
+        )
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["run", "--headless"]])
