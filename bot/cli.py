@@ -24,6 +24,7 @@ EXIT_INTERRUPTED: Final = 130
 PARTS: Final = {
     "serve": "bot.serve:serve",
     "talk": "bot.talk:talk",
+    "check agents": "bot.agent_check:check_agents",
     "show trace": "bot.trace_view:show",
     "version": "bot.version:VERSION",
 }
@@ -148,6 +149,7 @@ def session_clear(session: SessionId, config: ConfigOption = None, as_json: Json
 def config_check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Whether the configuration can be used, and what it says."""
     found = settings(config)
+    opened(PARTS["check agents"])(found)
     say(
         f"The configuration is fine. Data folder: {found.service.data_dir}",
         found.model_dump(mode="json"),

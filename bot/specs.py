@@ -24,14 +24,10 @@ def spec(
     """The runner of `session`. `mounts`: whether it sees its folders at their mount points."""
     there = Workspace.in_container()
     seen = there if mounts else session.workspace
-    env = {**_settings(session, agent, seen).to_env(), "HOME": str(seen.home), "PYTHONUNBUFFERED": "1"}
-    if not mounts:
-        # A child process finds our code where we found it.
-        env["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
     return Spec(
         name=name,
         command=["python" if mounts else sys.executable, "-m", "agent"],
-        env=env,
+        env=environment(session.id, agent, seen, mounts=mounts),
         workdir=seen.work,
         log=logs / f"{session.id}.log",
         mounts=_mounts(session.workspace, there),
@@ -40,14 +36,25 @@ def spec(
     )
 
 
+def environment(
+    session_id: str, agent: AgentConfig, seen: Workspace, *, mounts: bool = False
+) -> dict[str, str]:
+    """The variables of a runner that sees its folders as `seen`."""
+    env = {**_settings(session_id, agent, seen).to_env(), "HOME": str(seen.home), "PYTHONUNBUFFERED": "1"}
+    if not mounts:
+        # A child process finds our code where we found it.
+        env["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+    return env
+
+
 def is_outdated(labels: Mapping[str, str]) -> bool:
     """Whether a runner speaks another version of the protocol than this service."""
     return labels.get(PROTOCOL_LABEL) != str(VERSION)
 
 
-def _settings(session: Session, agent: AgentConfig, seen: Workspace) -> AgentSettings:
+def _settings(session_id: str, agent: AgentConfig, seen: Workspace) -> AgentSettings:
     return AgentSettings(
-        session=session.id,
+        session=session_id,
         assistant_name=agent.assistant_name,
         provider=agent.provider,
         provider_options=agent.provider_options,

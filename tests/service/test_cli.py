@@ -512,6 +512,29 @@ def test_the_configuration_can_be_checked(roost: Roost) -> None:
     assert data["service"]["data_dir"] == str(roost.data)
 
 
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        (
+            'provider_options = { script = [{ steps = [{ do = "dance" }] }] }',
+            "[agents.bob] provider_options: The mock's options do not fit: rule 1 steps.0: ",
+        ),
+        (
+            'destinations = [{ name = "ops", channel = "slak", platform_id = "C1" }]',
+            '[agents.bob] destinations[0].channel: nothing serves this channel; known is "terminal"\n',
+        ),
+    ],
+)
+def test_an_agent_that_could_not_answer_is_said_before_anybody_asks(
+    roost: Roost, agent: str, said: str
+) -> None:
+    (roost.folder / "config.toml").write_text(f"[agents.bob]\n{agent}\n")
+    for arguments in (["config", "check"], ["run"]):
+        done = roost(*arguments, said="hello\n")
+        assert (done.stdout, done.returncode, done.stderr.count("\n")) == ("", 1, 1)
+        assert done.stderr.startswith(f"roost: {said}")
+
+
 def test_the_version_is_text_or_data(roost: Roost) -> None:
     text = roost("version")
     assert re.fullmatch(r"Roost \d+\.\d+\.\d+\n", text.stdout) and text.returncode == 0
