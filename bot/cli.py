@@ -52,6 +52,7 @@ app.add_typer(deadletter_app, name="deadletter")
 
 def main() -> None:
     """Runs the command line; what was foreseen is one sentence on stderr and no traceback."""
+    _stand_in_for_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -66,7 +67,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     finally:
-        _forget_what_nobody_reads()
+        _write_out()
 
 
 @app.command()
@@ -168,9 +169,26 @@ def _complain(error: object) -> None:
     typer.echo(f"roost: {error}", err=True)
 
 
-def _forget_what_nobody_reads() -> None:
-    """Python writes what is left once more at its end, and complains when the reader has gone."""
+def _stand_in_for_closed_streams() -> None:
+    """The next file that is opened would get the number of a closed stream, and what is written there. Of the
+    stand-ins standard output fails when it is written to, and standard error forgets."""
+    for fd, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, flags)  # The lowest free number, which is this one.
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _write_out() -> None:
+    """Python writes what is left once more at its end, and complains when it cannot. That the reader has gone is
+    nobody's fault."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as exc:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(exc, BrokenPipeError):
+            _complain(f"Standard output cannot be written: {exc.strerror}.")
+            sys.exit(EXIT_FAILED)

@@ -451,6 +451,26 @@ def test_what_nobody_reads_is_no_error(served: Roost) -> None:
         assert done.stdout in ("0\n", "1\n"), line
 
 
+@pytest.mark.parametrize(
+    ("to", "why"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
+)
+def test_an_output_that_cannot_be_written_is_one_sentence(roost: Roost, to: str, why: str) -> None:
+    for line in ("roost run", "roost version", "roost --help", "roost session list --json"):
+        done = roost.shell(f"{line} {to}", said="hello\n")
+        last = done.stderr.splitlines()[-1]
+        assert (last, done.returncode) == (f"roost: Standard output cannot be written: {why}.", 1), line
+        assert "Traceback" not in done.stderr, line
+    assert (roost.data / "bot.db").exists()
+
+
+def test_a_service_needs_no_stream(roost: Roost) -> None:
+    done = roost.shell(
+        f"{ROOST} run --headless <&- >&- 2>&- & until [ -S data/control.sock ]; do sleep 0.05; done;"
+        " roost chat --once hello; kill $!; wait $!; echo $?"
+    )
+    assert done.stdout == "You said: hello\n0\n"
+
+
 def test_output_fits_any_encoding(served: Roost) -> None:
     served("chat", "--conversation", "smile 🙂", "--once", "x")
     done = served("session", "list", PYTHONUTF8="0", PYTHONIOENCODING="latin-1")
