@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self, cast
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -38,9 +39,21 @@ NESTING: Final = "__"
 DEFAULT_FILE: Final = Path("config.toml")
 
 
+def _named(value: object) -> object:
+    """A path that names something: an empty one would be the folder of the file."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("should not be empty; leave it out for the default")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("should be a path, and no path holds a NUL character")
+    return value
+
+
 def _from_folder(value: Path, info: ValidationInfo) -> Path:
     folder: Path | None = (info.context or {}).get("folder")
-    return folder / value.expanduser() if folder else value
+    try:
+        return folder / value.expanduser() if folder else value
+    except RuntimeError as exc:
+        raise ValueError("begins with the home of a user whom this machine does not know") from exc
 
 
 def _agent_name(value: str) -> str:
@@ -66,7 +79,7 @@ def _timezone(value: str) -> str:
     return value
 
 
-LocalPath = Annotated[Path, AfterValidator(_from_folder)]
+LocalPath = Annotated[Path, BeforeValidator(_named), AfterValidator(_from_folder)]
 MAX_SECONDS: Final = 30 * 24 * 3600
 MAX_MEBIBYTES: Final = 1024 * 1024
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
