@@ -28,6 +28,7 @@ class Desk:
         self._origin: Route | None = None
         self._turn_id: str | None = None
         self._reply_to: str | None = None
+        self._catch_up: Callable[[], None] = lambda: None
         self.workspace = workspace
         self.clock = clock
         self.destinations: Mapping[str, Route] = {}
@@ -46,9 +47,12 @@ class Desk:
         """Whether a tool waits for a person."""
         return bool(self._waiting)
 
-    def open(self, route: Route, *, turn_id: str, reply_to: str) -> None:
-        """A turn begins: what the tools send belongs to it."""
+    def open(
+        self, route: Route, *, turn_id: str, reply_to: str, catch_up: Callable[[], None] = lambda: None
+    ) -> None:
+        """A turn begins: what the tools send belongs to it. `catch_up` lets out what was written before that."""
         self._origin, self._turn_id, self._reply_to = route, turn_id, reply_to
+        self._catch_up = catch_up
 
     def new_id(self) -> str:
         """An id for a message that is about to be sent, so that its files can be put in place first."""
@@ -56,6 +60,7 @@ class Desk:
 
     def send(self, content: ContentOut, *, kind: OutKind, route: Route, message_id: str | None = None) -> int:
         """Writes one message at once and returns its seq. Raises MailboxError."""
+        self._catch_up()
         draft = Draft(
             content=content,
             kind=kind,

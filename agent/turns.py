@@ -157,7 +157,18 @@ class Turns:
         self._unanswered = self._unsent = ""
         self._sent = 0
         self._rest()
-        self._desk.open(self._origin, turn_id=self.current.id, reply_to=self.current.asked_by)
+        self._desk.open(
+            self._origin,
+            turn_id=self.current.id,
+            reply_to=self.current.asked_by,
+            catch_up=self._catch_up,
+        )
+
+    def _catch_up(self) -> None:
+        """What waits to go out in a bunch goes out now."""
+        if self._resting is not None:
+            self._rest()
+            self._send_live()
 
     def _rest(self) -> None:
         if self._resting is not None:

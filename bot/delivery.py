@@ -122,6 +122,8 @@ class Delivery:
                 self._wake(session.id)
         session.marks.save_ended()
         await session.books.commit()
+        if session.has_notices:
+            await self._presence.catch_up(session)
         waits = await backlog.send(session, self._sending)
         if waits is not None:
             self.kick_at(session.id, waits)
@@ -228,6 +230,9 @@ class Delivery:
         prepared = await outgoing.prepare(
             session, message, answers=answers, max_file_bytes=self._max_file_bytes
         )
+        if message.turn_id in session.unfinished:
+            # A question, or a message beside the answer, in the middle of a turn.
+            await self._presence.catch_up(session)
         outcome = await self._sending.send(session, prepared, seq=message.seq)
         if isinstance(outcome, int):
             self.kick_at(session.id, outcome)

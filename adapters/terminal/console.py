@@ -145,6 +145,10 @@ class Console:
             case wire.Working():
                 self._working = frame
                 self._stopping &= frame.on
+                if not frame.on:
+                    # What comes late of a turn that is over is no news.
+                    self._give_up()
+                    self._stream = None
             case wire.Settled():
                 self._stopping = False
             case wire.Receipt(state="refused" | "dropped", text=text):
