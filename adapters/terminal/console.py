@@ -204,7 +204,7 @@ class Console:
         if self._stream is not None and self._stream.partial:
             rows = wrap(printable(self._stream.partial[-_TAIL_CHARS:]), size.columns)
             above += [("", row) for row in rows[-max(1, size.rows // 2) :]]
-        if self._running and not self._client.asking:
+        if self._running:
             above.append((_FAINT, wrap(self._doing(), size.columns)[0]))
         if self._desk.attached:
             names = "Attached: " + ", ".join(file.name for file in self._desk.attached)
@@ -215,6 +215,8 @@ class Console:
         mark = SPINNER[self._spin % len(SPINNER)]
         if self._stopping:
             return f"{mark} Stopping … (Ctrl-C again leaves)"
+        if self._client.asking:
+            return f"{mark} Waiting for your answer … (Ctrl-C stops)"
         words = " ".join(printable(self._working.progress or "Working").split())
         return f"{mark} {words} … (Ctrl-C stops)"
 

@@ -366,6 +366,17 @@ def test_each_of_many_at_once_is_answered(served: Roost) -> None:
         assert (answered.stderr, answered.returncode) == ("", 0)
 
 
+def test_a_question_to_somebody_who_has_left_holds_up_nobody(roost: Roost) -> None:
+    ask = '{ do = "tool", name = "ask_user_question", arguments = { title = "T", question = "Now?", options = ["Y"] } }'
+    (roost.folder / "config.toml").write_text(
+        f"[agents.bob]\nprovider_options = {{ script = [{{ match = 'deploy', steps = [{ask}] }}] }}\n"
+    )
+    with roost.serving():
+        asked = roost("chat", "--once", "deploy")
+        assert (asked.stderr, asked.returncode) == ("The question was left without an answer.\n", 1)
+        assert roost("chat", "--once", "hello").stdout == "You said: hello\n"
+
+
 def test_a_chat_can_be_piped(served: Roost) -> None:
     done = served("chat", "--conversation", "piped", said="one\n/whoami\ntwo\n")
     assert done.stdout.splitlines()[0::2] == ["You said: one", "You said: two"]

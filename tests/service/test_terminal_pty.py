@@ -201,6 +201,7 @@ def test_a_question_and_a_file(tmp_path: Path) -> None:
     with console(tmp_path) as t:
         t.type("ask\r")
         t.expect("2. Green")
+        t.expect("Waiting for your answer")
         t.type("green\r")
         t.expect("You chose Green.")
         t.type(f"/file '{tmp_path}/none'\r")
