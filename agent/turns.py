@@ -143,7 +143,7 @@ class Turns:
     def give_up(self, why: str) -> None:
         """Answers the oldest turn with `why`; what was asked after it stays pending, for another query.
         Raises MailboxError."""
-        self._commit(self._drafts(why, self._origin), 1)
+        self._commit(self._drafts(why, self._origin, failed=True), 1)
         self._open.clear()
 
     def say_active(self, *, progress: str | None = None) -> None:
@@ -175,11 +175,11 @@ class Turns:
             self._resting.cancel()
             self._resting = None
 
-    def _drafts(self, text: str, route: Route) -> list[Draft]:
+    def _drafts(self, text: str, route: Route, *, failed: bool = False) -> list[Draft]:
         """A text that is longer than a message may be becomes several."""
         return [
             Draft(
-                ChatOut(text=text[start : start + MAX_TEXT_CHARS]),
+                ChatOut(text=text[start : start + MAX_TEXT_CHARS], failed=failed),
                 "chat",
                 route,
                 in_reply_to=self.current.asked_by,

@@ -12,7 +12,7 @@ import typer
 from agent.protocol import failpoint
 from bot.cli_backup import backup_app
 from bot.cli_deadletter import deadletter_app
-from bot.cli_options import ConfigOption, JsonOption
+from bot.cli_options import ConfigOption, JsonOption, not_empty
 from bot.cli_schedule import schedule_app
 from bot.cli_service import ask, look, opened, say, say_answer, settings
 from bot.errors import NotRunning, RoostError
@@ -30,7 +30,10 @@ PARTS: Final = {
 }
 """What a command needs is opened when it runs: `roost version` must not load the whole service."""
 
-SessionId = Annotated[str, typer.Argument(metavar="ID", help="The session's id, or the beginning of it.")]
+SessionId = Annotated[
+    str,
+    typer.Argument(metavar="ID", callback=not_empty, help="The session's id, or the beginning of it."),
+]
 
 app = typer.Typer(
     help="A self-hosted assistant: every conversation gets its own agent behind a wall.",
@@ -88,10 +91,17 @@ def chat(
         str | None, typer.Option("--once", metavar="TEXT", help="Send one message, print the reply, leave.")
     ] = None,
     conversation: Annotated[
-        str, typer.Option("--conversation", help="Which conversation to sit down in; a new name starts one.")
+        str,
+        typer.Option(
+            "--conversation",
+            callback=not_empty,
+            help="Which conversation to sit down in; a new name starts one.",
+        ),
     ] = "local",
 ) -> None:
     """Talk to the running service."""
+    if once is not None:
+        not_empty(once)
     try:
         raise typer.Exit(opened(PARTS["talk"])(settings(config), conversation=conversation, once=once))
     except NotRunning as exc:
@@ -108,7 +118,10 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def trace(
     message: Annotated[
-        str, typer.Argument(metavar="MESSAGE", help="Its id, its event's, a reply's, or its number.")
+        str,
+        typer.Argument(
+            metavar="MESSAGE", callback=not_empty, help="Its id, its event's, a reply's, or its number."
+        ),
     ],
     session: Annotated[str, typer.Option("--session", metavar="ID", help="Whose number it is.")] = "",
     config: ConfigOption = None,

@@ -14,7 +14,7 @@ from typing import Final
 from adapters.base import Settled
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from agent.protocol.messages import ActionOut, ActionResult, MessageIn, MessageOut, Receipt
+from agent.protocol.messages import ActionOut, ActionResult, ChatOut, MessageIn, MessageOut, Receipt
 from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
 from bot import actions, backlog, destinations, folding, log, outgoing
 from bot.db import deliveries, inbox
@@ -172,8 +172,9 @@ class Delivery:
                 lambda: folding.remember(session, folded),
             )
             failpoint.hit("acks-folded")
+            sorry = {each.turn_id for each in snapshot.messages if _is_apology(each)}
             for message, ack in folded.done:
-                session.end(message, turn_id=ack.turn_id, ok=True)
+                session.end(message, turn_id=ack.turn_id, ok=ack.turn_id not in sorry)
             for message in folded.failed:
                 session.end(message, turn_id=None, ok=False)
                 session.notice_waits()
@@ -305,6 +306,10 @@ def _pause(in_vain: int) -> float:
     """How long, in seconds, outbound.db is left alone after so many looks in a row that showed nothing new."""
     over: int = min(max(0, in_vain - VAIN_LOOKS), 8)
     return FIRST_PAUSE_SECONDS * 2**over if over else 0.0
+
+
+def _is_apology(message: MessageOut) -> bool:
+    return isinstance(message.content, ChatOut) and message.content.failed
 
 
 def in_line(session: Session, message: MessageOut) -> bool:

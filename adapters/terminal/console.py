@@ -31,7 +31,6 @@ from adapters.terminal.printer import NOT_TAKEN
 from adapters.terminal.stream import Stream
 from adapters.terminal.text import printable, question_lines
 
-EXIT_INTERRUPTED: Final = 130
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SPINNER_SECONDS: Final = 0.1
 PROMPT: Final = "> "
@@ -49,8 +48,8 @@ async def run_console(
     history: Path,
     commands: Sequence[CommandInfo] = SERVICE_COMMANDS,
 ) -> int:
-    """Talks with the person at this process's terminal until they leave: 0; 130 when they leave a running turn
-    by Ctrl-C; 2 when the link was lost. What they enter is kept in `history`, readable by them alone."""
+    """Talks with the person at this process's terminal until they leave: 0; 2 when the link was lost. What
+    they enter is kept in `history`, readable by them alone."""
     console = Console(Client(link), history, commands, sys.stdout)
     return await console.run(banner)
 
@@ -119,7 +118,7 @@ class Console:
             except _Interrupted:
                 draft = self._session.default_buffer.text
                 if self._running and self._stopping:
-                    return EXIT_INTERRUPTED
+                    return 0
                 elif self._running:
                     self._stopping = True
                     self._client.stop()

@@ -142,10 +142,12 @@ InStatus = Literal["pending", "completed", "failed"]
 
 
 class ChatOut(Frozen):
-    """A reply, with files from the message's own folder under out/files."""
+    """A reply, with files from the message's own folder under out/files. A `failed` one says why there is no
+    answer."""
 
     text: Text = ""
     attachments: Annotated[list[Attachment], Field(max_length=MAX_ATTACHMENTS)] = []
+    failed: bool = False
 
 
 class AskQuestion(Frozen):
