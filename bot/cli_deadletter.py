@@ -44,7 +44,7 @@ def show(letter: Id, config: ConfigOption = None, as_json: JsonOption = False) -
 
 @deadletter_app.command("replay")
 def replay(
-    letter: Annotated[str, typer.Argument(metavar="[ID]", help="The dead letter's id.")] = "",
+    letter: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id.")] = "",
     everything: Annotated[
         bool, typer.Option("--all", help="Every one that is kept, the oldest first, 100 at a time.")
     ] = False,

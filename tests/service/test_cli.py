@@ -192,6 +192,18 @@ def test_a_pipe_can_give_commands(roost: Roost) -> None:
     assert done.returncode == 1, "something was not understood"
 
 
+def test_a_group_of_commands_says_how_it_is_used(roost: Roost) -> None:
+    done = roost("run", said="/backup\n/deadletter nothing\n/help\n")
+    assert done.stderr.splitlines()[1:] == [
+        "Usage: /backup create [TO]",
+        "Usage: /deadletter list [SESSION] [LIMIT] [ALL]",
+        "Usage: /deadletter show ID",
+        "Usage: /deadletter replay ID|all",
+        "Usage: /deadletter drop ID",
+    ]
+    assert re.search(r"^/backup +create", done.stdout, re.MULTILINE)
+
+
 def test_an_empty_pipe_is_nothing_to_do(roost: Roost) -> None:
     done = roost("run", said="")
     assert (done.stdout, done.returncode) == ("", 0)
