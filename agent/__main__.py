@@ -18,8 +18,16 @@ from agent.protocol import bell
 from agent.protocol.clock import now_ms
 from agent.protocol.mailbox import AgentEnd, MailboxBroken, MailboxError, SessionLocked
 from agent.protocol.schema import VERSION
-from agent.protocol.settings import EXIT_BROKEN, EXIT_LOCKED, EXIT_MISFIT, AgentSettings, SettingsError
-from agent.providers.base import Limits, ProviderError, ProviderOptions, Tool
+from agent.protocol.settings import (
+    CHECK_FLAG,
+    EXIT_BROKEN,
+    EXIT_LOCKED,
+    EXIT_MISFIT,
+    EXIT_UNUSABLE,
+    AgentSettings,
+    SettingsError,
+)
+from agent.providers.base import AgentProvider, Limits, ProviderError, ProviderOptions, Tool
 
 LEAVE_SECONDS: Final = 3
 """How long a provider may take to let go; then SIGALRM ends the process."""
@@ -51,10 +59,14 @@ def options(settings: AgentSettings, offered: Sequence[Tool]) -> ProviderOptions
     )
 
 
+class Unusable(Exception):
+    """Raised when the provider cannot be made from the settings."""
+
+
 async def serve(settings: AgentSettings, end: AgentEnd) -> None:
-    """Answers messages until SIGTERM. Raises ProviderError, MailboxError."""
+    """Answers messages until SIGTERM. Raises Unusable, ProviderError, MailboxError."""
     desk = Desk(end, settings.workspace, now_ms, lambda: loop.ring(bell.Changed()))
-    provider = providers.create(settings.provider, options(settings, tools.build(desk)))
+    provider = _provider(settings, tools.build(desk))
     loop = Loop(end, provider, settings, desk)
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, loop.stop)
@@ -66,9 +78,26 @@ async def serve(settings: AgentSettings, end: AgentEnd) -> None:
         await provider.aclose()
 
 
+async def check(settings: AgentSettings) -> int:
+    """Makes the provider and lets go of it, or says why that cannot be done."""
+    try:
+        await _provider(settings, ()).aclose()
+    except Unusable as exc:
+        sys.stderr.write(f"{exc}\n")
+        return EXIT_UNUSABLE
+    return 0
+
+
+def _provider(settings: AgentSettings, offered: Sequence[Tool]) -> AgentProvider:
+    try:
+        return providers.create(settings.provider, options(settings, offered))
+    except Exception as exc:  # making one runs a third party's code, and that raises what it likes
+        raise Unusable(" ".join(str(exc).split()) or type(exc).__name__) from exc
+
+
 def main() -> int:
-    """Exit status: 0 left when told to, 75 another runner is alive, 76 the session's files are damaged, 78 the
-    settings do not fit, 1 failed."""
+    """Exit status: 0 left when told to, 75 another runner is alive, 76 the session's files are damaged, 77 the
+    provider cannot be made, 78 the settings do not fit, 1 failed."""
     # A provider that prints must not write where somebody may be parsing.
     os.dup2(2, 1)
     try:
@@ -83,8 +112,13 @@ def main() -> int:
         )
         return EXIT_MISFIT
     try:
+        if CHECK_FLAG in sys.argv[1:]:
+            return asyncio.run(check(settings))
         with closing(AgentEnd(settings.workspace)) as end:
             asyncio.run(serve(settings, end))
+    except Unusable as exc:
+        _log.error("the provider cannot be made: %s", exc)
+        return EXIT_UNUSABLE
     except SessionLocked as exc:
         _log.error("%s", exc)
         return EXIT_LOCKED

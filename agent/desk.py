@@ -44,6 +44,7 @@ class Desk:
         self._origin: Route | None = None
         self._turn_id: str | None = None
         self._reply_to: str | None = None
+        self._catch_up: Callable[[], None] = lambda: None
         self.workspace = workspace
         self.clock = clock
         self.destinations: Mapping[str, Route] = {}
@@ -64,10 +65,13 @@ class Desk:
         """Whether a tool is at work, or waits for somebody."""
         return bool(self._tools)
 
-    def open(self, route: Route, *, turn_id: str, reply_to: str) -> None:
-        """A turn begins: what the tools send belongs to it."""
+    def open(
+        self, route: Route, *, turn_id: str, reply_to: str, catch_up: Callable[[], None] = lambda: None
+    ) -> None:
+        """A turn begins: what the tools send belongs to it. `catch_up` lets out what was written before that."""
         self._origin, self._turn_id, self._reply_to = route, turn_id, reply_to
         self.has_sent = False
+        self._catch_up = catch_up
 
     def new_id(self) -> str:
         """An id for a message that is about to be sent, so that its files can be put in place first."""
@@ -75,6 +79,7 @@ class Desk:
 
     def send(self, content: ContentOut, *, kind: OutKind, route: Route, message_id: str | None = None) -> int:
         """Writes one message at once and returns its seq. Raises MailboxError."""
+        self._catch_up()
         draft = Draft(
             content=content,
             kind=kind,

@@ -153,7 +153,7 @@ class Turns:
     def give_up(self, why: str) -> None:
         """Answers the oldest turn with `why`; what was asked after it stays pending, for another query.
         Raises MailboxError."""
-        self._commit(self._drafts(why, self._origin), 1)
+        self._commit(self._drafts(why, self._origin, failed=True), 1)
         self._open.clear()
 
     def say_active(self, *, progress: str | None = None) -> None:
@@ -167,7 +167,18 @@ class Turns:
         self._unanswered = self._unsent = ""
         self._sent = 0
         self._rest()
-        self._desk.open(self._origin, turn_id=self.current.id, reply_to=self.current.asked_by)
+        self._desk.open(
+            self._origin,
+            turn_id=self.current.id,
+            reply_to=self.current.asked_by,
+            catch_up=self._catch_up,
+        )
+
+    def _catch_up(self) -> None:
+        """What waits to go out in a bunch goes out now."""
+        if self._resting is not None:
+            self._rest()
+            self._send_live()
 
     def _rest(self) -> None:
         """What waits to be sent is sent now, or never."""
@@ -175,11 +186,11 @@ class Turns:
             self._resting.cancel()
             self._resting = None
 
-    def _drafts(self, text: str, route: Route) -> list[Draft]:
+    def _drafts(self, text: str, route: Route, *, failed: bool = False) -> list[Draft]:
         """A text that is longer than a message may be becomes several."""
         return [
             Draft(
-                ChatOut(text=text[start : start + MAX_TEXT_CHARS]),
+                ChatOut(text=text[start : start + MAX_TEXT_CHARS], failed=failed),
                 "chat",
                 route,
                 in_reply_to=self.current.asked_by,

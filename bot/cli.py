@@ -12,7 +12,7 @@ import typer
 from agent.protocol import failpoint
 from bot.cli_backup import backup_app
 from bot.cli_deadletter import deadletter_app
-from bot.cli_options import ConfigOption, JsonOption
+from bot.cli_options import ConfigOption, JsonOption, not_empty
 from bot.cli_schedule import schedule_app
 from bot.cli_service import ask, look, opened, say, say_answer, settings
 from bot.errors import NotRunning, RoostError
@@ -24,12 +24,16 @@ EXIT_INTERRUPTED: Final = 130
 PARTS: Final = {
     "serve": "bot.serve:serve",
     "talk": "bot.talk:talk",
+    "check agents": "bot.agent_check:check_agents",
     "show trace": "bot.trace_view:show",
     "version": "bot.version:VERSION",
 }
 """What a command needs is opened when it runs: `roost version` must not load the whole service."""
 
-SessionId = Annotated[str, typer.Argument(metavar="ID", help="The session's id, or the beginning of it.")]
+SessionId = Annotated[
+    str,
+    typer.Argument(metavar="ID", callback=not_empty, help="The session's id, or the beginning of it."),
+]
 
 app = typer.Typer(
     help="A self-hosted assistant: every conversation gets its own agent behind a wall.",
@@ -51,6 +55,7 @@ app.add_typer(deadletter_app, name="deadletter")
 
 def main() -> None:
     """Runs the command line; what was foreseen is one sentence on stderr and no traceback."""
+    _stand_in_for_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -65,7 +70,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     finally:
-        _forget_what_nobody_reads()
+        _write_out()
 
 
 @app.command()
@@ -113,10 +118,17 @@ def chat(
         str | None, typer.Option("--once", metavar="TEXT", help="Send one message, print the reply, leave.")
     ] = None,
     conversation: Annotated[
-        str, typer.Option("--conversation", help="Which conversation to sit down in; a new name starts one.")
+        str,
+        typer.Option(
+            "--conversation",
+            callback=not_empty,
+            help="Which conversation to sit down in; a new name starts one.",
+        ),
     ] = "local",
 ) -> None:
     """Talk to the running service."""
+    if once is not None:
+        not_empty(once)
     try:
         raise typer.Exit(opened(PARTS["talk"])(settings(config), conversation=conversation, once=once))
     except NotRunning as exc:
@@ -133,7 +145,10 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def trace(
     message: Annotated[
-        str, typer.Argument(metavar="MESSAGE", help="Its id, its event's, a reply's, or its number.")
+        str,
+        typer.Argument(
+            metavar="MESSAGE", callback=not_empty, help="Its id, its event's, a reply's, or its number."
+        ),
     ],
     session: Annotated[str, typer.Option("--session", metavar="ID", help="Whose number it is.")] = "",
     config: ConfigOption = None,
@@ -175,6 +190,7 @@ def session_clear(session: SessionId, config: ConfigOption = None, as_json: Json
 def config_check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Whether the configuration can be used, and what it says."""
     found = settings(config)
+    opened(PARTS["check agents"])(found)
     say(
         f"The configuration is fine. Data folder: {found.service.data_dir}",
         found.model_dump(mode="json"),
@@ -193,9 +209,26 @@ def _complain(error: object) -> None:
     typer.echo(f"roost: {error}", err=True)
 
 
-def _forget_what_nobody_reads() -> None:
-    """Python writes what is left once more at its end, and complains when the reader has gone."""
+def _stand_in_for_closed_streams() -> None:
+    """The next file that is opened would get the number of a closed stream, and what is written there. Of the
+    stand-ins standard output fails when it is written to, and standard error forgets."""
+    for fd, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, flags)  # The lowest free number, which is this one.
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _write_out() -> None:
+    """Python writes what is left once more at its end, and complains when it cannot. That the reader has gone is
+    nobody's fault."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as exc:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(exc, BrokenPipeError):
+            _complain(f"Standard output cannot be written: {exc.strerror}.")
+            sys.exit(EXIT_FAILED)

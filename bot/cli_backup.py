@@ -7,19 +7,23 @@ from typing import Annotated, Final
 
 import typer
 
-from bot.backup.errors import ArchiveRefused, FolderNotEmpty
-from bot.cli_options import ConfigOption, JsonOption
+from bot.backup.errors import ArchiveRefused
+from bot.cli_options import ConfigOption, JsonOption, not_empty
 from bot.cli_service import opened, say, say_answer, settings
 
 EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
 PARTS: Final = {
     "create": "bot.backup.offline:create",
     "list": "bot.backup.offline:listed",
     "verify": "bot.backup.offline:verify",
     "restore": "bot.backup.offline:restore",
 }
-File = Annotated[str, typer.Argument(metavar="FILE", help="A backup; `latest` is the newest in the folder.")]
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE", callback=not_empty, help="A backup; `latest` is the newest in the folder."
+    ),
+]
 
 backup_app = typer.Typer(
     help="Make backups, look at them, and put one back.", no_args_is_help=True, rich_markup_mode=None
@@ -70,8 +74,4 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:
     """Put a backup in place of the data folder, while no service runs there."""
-    try:
-        say_answer(opened(PARTS["restore"])(settings(config), file, into, replace=yes), as_json=as_json)
-    except FolderNotEmpty as exc:
-        typer.echo(f"roost: {exc}", err=True)
-        raise typer.Exit(EXIT_USAGE) from exc
+    say_answer(opened(PARTS["restore"])(settings(config), file, into, replace=yes), as_json=as_json)

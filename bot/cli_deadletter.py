@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
-from bot.cli_options import ConfigOption, JsonOption
+from bot.cli_options import ConfigOption, JsonOption, not_empty
 from bot.cli_service import ask, look, say_answer
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id, or the beginning of it.")]
+Id = Annotated[
+    str,
+    typer.Argument(metavar="ID", callback=not_empty, help="The dead letter's id, or the beginning of it."),
+]
 
 deadletter_app = typer.Typer(
     help="Replies and notices that could not be delivered: look at them, send them again, or drop them.",
@@ -41,7 +44,7 @@ def show(letter: Id, config: ConfigOption = None, as_json: JsonOption = False) -
 
 @deadletter_app.command("replay")
 def replay(
-    letter: Annotated[str, typer.Argument(metavar="[ID]", help="The dead letter's id.")] = "",
+    letter: Annotated[str, typer.Argument(metavar="ID", help="The dead letter's id.")] = "",
     everything: Annotated[
         bool, typer.Option("--all", help="Every one that is kept, the oldest first, 100 at a time.")
     ] = False,

@@ -12,3 +12,10 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", help="The configuration file; else ROOST_CONFIG, ./config.toml."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print data for a program instead of text.")]
+
+
+def not_empty(value: str) -> str:
+    """Refuses nothing at all, which is what a script says whose own variable is empty."""
+    if not value.strip():
+        raise typer.BadParameter("It is empty.")
+    return value

@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from bot.cli_options import ConfigOption, JsonOption
+from bot.cli_options import ConfigOption, JsonOption, not_empty
 from bot.cli_service import ask, say_answer
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The schedule's id, or the beginning of it.")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", callback=not_empty, help="The schedule's id, or the beginning of it.")
+]
 
 schedule_app = typer.Typer(
     help="Have something done at a time, once or again and again.",
@@ -20,12 +22,23 @@ schedule_app = typer.Typer(
 
 @schedule_app.command("create")
 def create(
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the agent is told each time.")],
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", callback=not_empty, help="What the agent is told each time.")
+    ],
     session: Annotated[
-        str, typer.Option("--session", metavar="ID", help="In which session; `roost session list`.")
+        str,
+        typer.Option(
+            "--session", metavar="ID", callback=not_empty, help="In which session; `roost session list`."
+        ),
     ],
     when: Annotated[
-        str, typer.Option("--when", metavar="TIME", help='"every Monday at 8", "in 10 minutes", "0 8 * * 1".')
+        str,
+        typer.Option(
+            "--when",
+            metavar="TIME",
+            callback=not_empty,
+            help='"every Monday at 8", "in 10 minutes", "0 8 * * 1".',
+        ),
     ],
     timezone: Annotated[
         str, typer.Option("--timezone", metavar="ZONE", help="Such as Europe/Athens; else as configured.")

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -53,9 +54,21 @@ OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 NO_OPTIONS: Final[Mapping[str, Any]] = {}
 
 
+def _named(value: object) -> object:
+    """A path that names something: an empty one would be the folder of the file."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("should not be empty; leave it out for the default")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("should be a path, and no path holds a NUL character")
+    return value
+
+
 def _from_folder(value: Path, info: ValidationInfo) -> Path:
     folder: Path | None = (info.context or {}).get("folder")
-    return folder / value.expanduser() if folder else value
+    try:
+        return folder / value.expanduser() if folder else value
+    except RuntimeError as exc:
+        raise ValueError("begins with the home of a user whom this machine does not know") from exc
 
 
 def _agent_name(value: str) -> str:
@@ -104,9 +117,15 @@ def _url(value: str) -> str:
     return value
 
 
-LocalPath = Annotated[Path, AfterValidator(_from_folder)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+LocalPath = Annotated[Path, BeforeValidator(_named), AfterValidator(_from_folder)]
+MAX_SECONDS: Final = 30 * 24 * 3600
+MAX_MEBIBYTES: Final = 1024 * 1024
+Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Mebibytes = Annotated[int, Field(ge=1, le=MAX_MEBIBYTES)]
+# The wait doubles with every try, and the last one still has to be a time that bot.db can hold.
+Tries = Annotated[int, Field(ge=1, le=20)]
+FirstWaitSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
 class ConfigModel(BaseModel):
@@ -252,14 +271,16 @@ class BackendConfig(ConfigModel):
     allow_unsandboxed: bool = Field(
         False, description="Whether a provider with access to this machine may run without isolation."
     )
-    file_mb: Count = Field(Limits.file_mb, description="The largest file that a runner may write, in MiB.")
-    stop_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+    file_mb: Mebibytes = Field(
+        Limits.file_mb, description="The largest file that a runner may write, in MiB."
+    )
+    stop_grace_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
         10.0, description="How long a runner that is asked to leave may take before it is killed."
     )
     runner_idle_seconds: Seconds = Field(
         600.0, description="A runner with nothing to do for this long is stopped."
     )
-    max_awake: Count = Field(
+    max_awake: Annotated[int, Field(ge=1, le=10_000)] = Field(
         50, description="How many runners live at once; other sessions wait for a place."
     )
     turn_share_seconds: Seconds = Field(
@@ -276,15 +297,19 @@ class BackendConfig(ConfigModel):
 class DeliveryConfig(ConfigModel):
     """[delivery]"""
 
-    max_attempts: Count = Field(5, description="How often a reply is sent before it counts as failed.")
-    retry_base_seconds: Seconds = Field(1.0, description="The wait before sending again; doubles every time.")
+    max_attempts: Tries = Field(5, description="How often a reply is sent before it counts as failed.")
+    retry_base_seconds: FirstWaitSeconds = Field(
+        1.0, description="The wait before sending again; doubles every time."
+    )
 
 
 class TurnsConfig(ConfigModel):
     """[turns]"""
 
-    max_tries: Count = Field(5, description="How often a turn that died is run before it counts as failed.")
-    retry_base_seconds: Seconds = Field(5.0, description="The wait before running again; doubles every time.")
+    max_tries: Tries = Field(5, description="How often a turn that died is run before it counts as failed.")
+    retry_base_seconds: FirstWaitSeconds = Field(
+        5.0, description="The wait before running again; doubles every time."
+    )
     heartbeat_stale_seconds: Seconds = Field(
         120.0, description="A runner in a turn without a sign of life for this long is killed."
     )
@@ -296,13 +321,13 @@ class SchedulesConfig(ConfigModel):
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         "UTC", description="The time zone of a schedule that names none, by its IANA name."
     )
-    min_interval_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+    min_interval_seconds: Annotated[float, Field(ge=1, le=MAX_SECONDS, allow_inf_nan=False)] = Field(
         60.0, description="The shortest time between two runs of a schedule."
     )
-    max_failures: Count = Field(
+    max_failures: Annotated[int, Field(ge=1, le=1000)] = Field(
         3, description="How many runs in a row may fail before a schedule that is made now is paused."
     )
-    catch_up_max: Count = Field(
+    catch_up_max: Annotated[int, Field(ge=1, le=1000)] = Field(
         10, description="How many missed runs a schedule that catches up on all of them makes up for at most."
     )
 
@@ -313,7 +338,9 @@ class LimitsConfig(ConfigModel):
     message_chars: Annotated[int, Field(ge=1, le=MAX_TEXT_CHARS)] = Field(
         MAX_TEXT_CHARS, description="The longest message that is accepted, in characters."
     )
-    attachment_mb: Count = Field(25, description="The largest file of a message, in MiB.")
+    attachment_mb: Annotated[int, Field(ge=1, le=1024)] = Field(
+        25, description="The largest file of a message, in MiB."
+    )
     attachments: Annotated[int, Field(ge=0, le=MAX_ATTACHMENTS)] = Field(
         10, description="How many files a message may have."
     )
@@ -338,11 +365,11 @@ class BackupConfig(ConfigModel):
     keep: Count = Field(
         7, description="How many backups stay in the folder when one was made, the newest ones."
     )
-    file_mb: Count = Field(512, description="A file of a session that is larger is left out, in MiB.")
-    session_mb: Count = Field(
+    file_mb: Mebibytes = Field(512, description="A file of a session that is larger is left out, in MiB.")
+    session_mb: Mebibytes = Field(
         2048, description="Files of a session that go beyond this together are left out, in MiB."
     )
-    total_mb: Count = Field(51_200, description="How much a backup may hold before it is packed, in MiB.")
+    total_mb: Mebibytes = Field(51_200, description="How much a backup may hold before it is packed, in MiB.")
 
     @property
     def bounds(self) -> Bounds:

@@ -71,6 +71,8 @@ def _said(error: ErrorDetails) -> str:
             return "is missing"
         case "model_type" | "dict_type":
             return "should be a table"
+        case "path_type":
+            return "should be a path in quotes"
         case "too_short":
             return "should not be empty"
         case "value_error":

@@ -14,7 +14,7 @@ from typing import Final
 
 from agent.protocol import bell, failpoint
 from agent.protocol.clock import steady_ms
-from agent.protocol.settings import EXIT_BROKEN
+from agent.protocol.settings import EXIT_BROKEN, EXIT_UNUSABLE
 from bot import log
 from bot.admission import Admission
 from bot.config import AgentConfig, BackendConfig
@@ -28,7 +28,7 @@ from bot.session import Session
 from bot.signals import Signal
 from bot.specs import SESSION_LABEL, is_outdated, spec
 from bot.tries import Tries
-from bot.turns import GAVE_UP, NO_ROOM
+from bot.turns import GAVE_UP, MISCONFIGURED, NO_ROOM
 from container.base import Backend, BackendError, Exit, Spec
 
 RETRY_SECONDS: Final = 2.0
@@ -336,7 +336,11 @@ class Containers:
                 return  # It was ended on purpose, and whoever did that has seen to the rest.
             await self._delivery.collect(session)
             failpoint.hit("end-collected")
-            if not (ended.clean and runner.leave_by is not None):
+            if ended.code == EXIT_UNUSABLE:
+                _log.error("the provider cannot be made: its log says why", session=session.id)
+                asking = [message for message in session.unfinished.values() if message.trigger]
+                await self._tries.give_up(session, asking, MISCONFIGURED)
+            elif not (ended.clean and runner.leave_by is not None):
                 code = "unknown" if ended.code is None else ended.code
                 why = f"its container ended, exit code {code}"
                 await self._tries.used_up(

@@ -124,6 +124,8 @@ class Delivery:
                 self._wake(session.id)
         session.marks.save_ended()
         await session.books.commit()
+        if session.has_notices:
+            await self._presence.catch_up(session)
         waits = await backlog.send(session, self._sending)
         if waits is not None:
             self.kick_at(session.id, waits)
@@ -181,8 +183,9 @@ class Delivery:
 
             session.books.add(record, remember)
             failpoint.hit("acks-folded")
+            sorry = {each.turn_id for each in snapshot.messages if _is_apology(each)}
             for message, ack in folded.done:
-                session.end(message, turn_id=ack.turn_id, ok=True)
+                session.end(message, turn_id=ack.turn_id, ok=ack.turn_id not in sorry)
             for message in folded.failed:
                 session.end(message, turn_id=None, ok=False)
                 session.notice_waits()
@@ -244,6 +247,9 @@ class Delivery:
             case ActionOut() as action:
                 prepared = await self._actions.perform(session, message, action, answers=answers)
         if isinstance(prepared, Outgoing):
+            if message.turn_id in session.unfinished:
+                # A question, or a message beside the answer, in the middle of a turn.
+                await self._presence.catch_up(session)
             outcome = await self._sending.send(session, prepared, seq=message.seq)
         else:
             outcome = prepared
@@ -319,6 +325,10 @@ def _pause(in_vain: int) -> float:
     """How long, in seconds, outbound.db is left alone after so many looks in a row that showed nothing new."""
     over: int = min(max(0, in_vain - VAIN_LOOKS), 8)
     return FIRST_PAUSE_SECONDS * 2**over if over else 0.0
+
+
+def _is_apology(message: MessageOut) -> bool:
+    return isinstance(message.content, ChatOut) and message.content.failed
 
 
 def in_line(session: Session, message: MessageOut) -> bool:

@@ -4,6 +4,7 @@
       x ConfigError             config.toml or the environment holds something that cannot be used
       x DataFolderBusy          another service works in the data folder
       x UnusableDataFolder      the data folder cannot be made or written
+      x UnusablePort            the metrics cannot be served where they should be
       x DatabaseError           bot.db cannot be used
         x NewerDatabase         a newer Roost has written it
         x UnreadableDatabase    it is damaged, or is not a database
@@ -32,6 +33,10 @@ class DataFolderBusy(RoostError):
 
 class UnusableDataFolder(RoostError):
     """Raised at start when the data folder cannot be made or written."""
+
+
+class UnusablePort(RoostError):
+    """Raised at start when the port for the metrics is taken, or not for this user."""
 
 
 class DatabaseError(RoostError):

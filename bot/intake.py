@@ -291,7 +291,8 @@ class Intake:
         role = await self._db.read(lambda db: people.role_of(db, event.route.channel, event.sender.id))
         decided = access.decide(event, Facts(role, level))
         if isinstance(decided, Drop):
-            return _dropped(decided)
+            usage = self._registry.usage(event.command, role) if decided.reason == "unknown_command" else None
+            return Receipt("refused", usage) if usage else _dropped(decided)
         if found is None:
             return Receipt("dropped")
         invocation = Invocation(event.sender, role, event.route.channel, event.route)

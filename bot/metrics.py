@@ -8,6 +8,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from bot.errors import UnusablePort
+
 NAMESPACE: Final = "roost"
 ADDRESS: Final = "127.0.0.1"
 TURN_BUCKETS_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
@@ -81,9 +83,15 @@ class Metrics:
     def serve(self, port: int) -> Iterator[int]:
         """Answers GET /metrics on loopback for the length of the block and gives the port; 0 takes a free one.
 
-        Raises OSError when the port is taken.
+        Raises UnusablePort.
         """
-        server, thread = start_http_server(port, addr=ADDRESS, registry=self._registry)
+        try:
+            server, thread = start_http_server(port, addr=ADDRESS, registry=self._registry)
+        except OSError as exc:
+            raise UnusablePort(
+                f"Port {port} on {ADDRESS} cannot be used ({exc.strerror}): set [service] metrics_port to"
+                " another, or leave it out."
+            ) from exc
         try:
             yield server.server_port
         finally:

@@ -220,8 +220,16 @@ class Posting:
             session.recover = False
             asking = [message for message in session.unfinished.values() if message.trigger]
             await self._tries.give_up(session, asking, NO_AGENT.format(agent=session.agent))
-        except (BackendError, OSError) as exc:
-            _log.error("a container could not be started: %s", exc, session=session.id)
+        except DatabaseError:
+            raise
+        except Exception as exc:  # Whatever a start runs into uses up a try: somebody waits for an answer.
+            foreseen = isinstance(exc, BackendError | OSError)
+            _log.error(
+                "a container could not be started: %s",
+                exc,
+                exc_info=None if foreseen else exc,
+                session=session.id,
+            )
             await self._tries.used_up(session, text=NOT_STARTED, why=f"no container could be started: {exc}")
             self._lanes.kick_later(session.id, 0 if session.oldest() is not None else RETRY_SECONDS)
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +22,8 @@ MAX_NEWS: Final = 1_000
 HELD_BACK_CHARS: Final = 256
 """The end of a live text that could be the beginning of a secret is not shown yet, up to this long."""
 
+CATCH_UP_SECONDS: Final = 1.0
+"""How long a channel that shows live text slowly may hold up what comes after it."""
 OVERLAP_CHARS: Final = 512
 """How far back a growing text is looked at again: looking at all of it each time would take ever longer."""
 
@@ -81,6 +85,21 @@ class Presence:
             stream.shown = end
             self._of(session).live = Live(stream.route, stream.turn_id, stream.text[:end])
             self._lanes.kick(session.id)
+
+    async def catch_up(self, session: Session) -> None:
+        """Returns when all live text of the session is shown, or after a while: what is said next, and is not the
+        answer itself, comes after it. So does the last word, which nothing follows any more that could make it a
+        secret."""
+        stream = self._streams.get(session.id)
+        if stream is not None and not stream.broken and stream.shown < len(stream.text):
+            end = stream.text[-HELD_BACK_CHARS - OVERLAP_CHARS :]
+            if redact(end) == end:
+                stream.shown = len(stream.text)
+                self._of(session).live = Live(stream.route, stream.turn_id, stream.text)
+                self._lanes.kick(session.id)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                await self._lanes.settle(session.id)
 
     def activity(self, session: Session, frame: Activity) -> None:
         """What a turn is doing, in words."""

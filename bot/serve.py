@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from adapters.terminal.links import LocalLink
 from bot import log
+from bot.agent_check import check_agents
 from bot.app import App, running_app
 from bot.config import Config
 from bot.errors import ServiceCrashed, UnusableDataFolder
@@ -29,6 +30,7 @@ def serve(settings: Config, *, headless: bool) -> int:
     Without a terminal of its own its containers outlive it, for the next service to adopt; with one they end
     with it, and a turn that was not finished is done again the next time.
     """
+    check_agents(settings)
     # What people say is nobody else's business; where another user has to read, the mode is set.
     os.umask(0o077)
     own_terminal = settings.terminal.enabled and not headless and not _nobody_there()

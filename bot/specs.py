@@ -37,19 +37,10 @@ def spec(
     there = Workspace.in_container()
     seen = there if mounts else session.workspace
     seen_folder = AGENT_FOLDER if mounts else folder
-    env = {
-        **_settings(session, agent, seen, seen_folder).to_env(),
-        **_key(agent, environ),
-        "HOME": str(seen.home),
-        "PYTHONUNBUFFERED": "1",
-    }
-    if not mounts:
-        # A child process finds our code where we found it.
-        env["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
     return Spec(
         name=name,
         command=["python" if mounts else sys.executable, "-m", "agent"],
-        env=env,
+        env=environment(session.id, agent, seen, folder=seen_folder, environ=environ, mounts=mounts),
         workdir=seen.work,
         log=logs / f"{session.id}.log",
         mounts=[*_mounts(session.workspace, there), *_mount_of(folder)],
@@ -58,14 +49,37 @@ def spec(
     )
 
 
+def environment(
+    session_id: str,
+    agent: AgentConfig,
+    seen: Workspace,
+    *,
+    folder: Path,
+    environ: Mapping[str, str],
+    mounts: bool = False,
+) -> dict[str, str]:
+    """The variables of a runner that sees its folders as `seen` and the agent's as `folder`. Of `environ` it gets
+    the key for its model and nothing else."""
+    env = {
+        **_settings(session_id, agent, seen, folder).to_env(),
+        **_key(agent, environ),
+        "HOME": str(seen.home),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if not mounts:
+        # A child process finds our code where we found it.
+        env["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+    return env
+
+
 def is_outdated(labels: Mapping[str, str]) -> bool:
     """Whether a runner speaks another version of the protocol than this service."""
     return labels.get(PROTOCOL_LABEL) != str(VERSION)
 
 
-def _settings(session: Session, agent: AgentConfig, seen: Workspace, folder: Path) -> AgentSettings:
+def _settings(session_id: str, agent: AgentConfig, seen: Workspace, folder: Path) -> AgentSettings:
     return AgentSettings(
-        session=session.id,
+        session=session_id,
         assistant_name=agent.assistant_name,
         provider=agent.provider,
         provider_options=agent.provider_options,

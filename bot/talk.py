@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+import typer
+
 from adapters.base import CommandInfo, clean
 from adapters.terminal.console import run_console
 from adapters.terminal.links import Link
@@ -15,16 +17,16 @@ from adapters.terminal.pipe import run_pipe, stdin_lines
 from bot import control_client, version
 from bot.config import Config
 from bot.control_wire import MAX_CONVERSATION_CHARS
-from bot.errors import CommandFailed
 
 BANNER: Final = "Roost {version}. Write something; /help shows what else you can do, Ctrl-D leaves."
 
 
 def talk(settings: Config, *, conversation: str, once: str | None) -> int:
-    """Talks with the running service; `once` is the only thing to say. Raises NotRunning, CommandFailed."""
+    """Talks with the running service; `once` is the only thing to say. Raises NotRunning, CommandFailed,
+    BadParameter."""
     name = clean(conversation)
-    if not 0 < len(name) <= MAX_CONVERSATION_CHARS:
-        raise CommandFailed(f"The name of a conversation has 1 to {MAX_CONVERSATION_CHARS} characters.")
+    if len(name) > MAX_CONVERSATION_CHARS:
+        raise typer.BadParameter(f"A conversation's name has at most {MAX_CONVERSATION_CHARS} characters.")
     return asyncio.run(_talk(settings, name, once))
 
 

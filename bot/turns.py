@@ -19,6 +19,10 @@ NO_ROOM: Final = (
     "Sorry, I could not answer this: the disk of this conversation is full. Please ask an admin to make room,"
     " and then say it again."
 )
+MISCONFIGURED: Final = (
+    "Sorry, I could not answer this: the agent is not configured properly."
+    " An admin finds the reason with `roost config check`, and in the log of this conversation."
+)
 UNREADABLE: Final = "Sorry, I could not answer this: the message could not be read."
 STOPPED: Final = "Stopped."
 

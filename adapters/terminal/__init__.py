@@ -40,6 +40,8 @@ RECENT_REPLIES: Final = 32
 MISSED_REPLIES: Final = 256
 QUOTES: Final = 256
 SAVE_RETRY_SECONDS: Final = 60.0
+NOBODY_THERE: Final = "(nobody: whoever asked for this has left and cannot answer)"
+STILL_OPEN: Final = "A question is still open: answer {numbers}, or /stop. Your message comes after it."
 
 
 @dataclass
@@ -50,6 +52,15 @@ class _Reply:
     seats: set[Seat]
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A question that is open, of the turn that answers `event`."""
+
+    question: base.Question
+    turn_id: str | None
+    event: str | None
+
+
 @dataclass
 class _Room:
     """A conversation. `recent` serves once seats whose message another seat's turn has answered;
@@ -57,7 +68,7 @@ class _Room:
 
     route: Route
     seats: list[Seat] = field(default_factory=list)
-    questions: dict[str, tuple[str | None, base.Question]] = field(default_factory=dict)
+    questions: dict[str, _Asked] = field(default_factory=dict)
     recent: deque[_Reply] = field(default_factory=lambda: deque(maxlen=RECENT_REPLIES))
     missed: deque[wire.Shown] = field(default_factory=lambda: deque(maxlen=MISSED_REPLIES))
     working: wire.Working = field(default_factory=lambda: wire.Working(on=False))
@@ -96,6 +107,7 @@ class TerminalAdapter:
         self._said: dict[str, tuple[Seat, str]] = {}
         self._host: Host | None = None
         self._hosted = asyncio.Event()
+        self._given_up: asyncio.Queue[Event] = asyncio.Queue()
 
     def sit(self, conversation: str = "local", *, once: bool = False) -> Seat:
         """A new seat in `conversation`. Usable at once; what is said before `run` waits for it."""
@@ -125,7 +137,8 @@ class TerminalAdapter:
             if room.seats:
                 host.present(self.name, conversation)
         try:
-            await asyncio.get_running_loop().create_future()
+            while True:
+                await host.receive(await self._given_up.get())
         finally:
             self._host = None
             self._hosted.clear()
@@ -174,7 +187,7 @@ class TerminalAdapter:
             case base.Settled():
                 self._settle(room, update)
             case base.Open(question=asked, turn_id=turn_id):
-                room.questions[asked.id] = (turn_id, asked)
+                room.questions[asked.id] = _Asked(asked, turn_id, None)
                 self._remind(room, wire.Shown(turn_id=turn_id, question=_question(asked)))
 
     # ---------------------------------------------------------------- out
@@ -206,11 +219,13 @@ class TerminalAdapter:
 
     def _show(self, room: _Room, out: Outgoing, shown: wire.Shown) -> None:
         if out.question is not None:
-            room.questions[out.question.id] = (out.turn_id, out.question)
+            room.questions[out.question.id] = _Asked(out.question, out.turn_id, out.answers)
         takers = [seat for seat in room.seats if not seat.once or out.answers in seat.events]
         for seat in takers:
             seat.offer(shown)
-        if not takers:
+        if not takers and out.question is not None:
+            self._give_up(room, out.question.id)
+        elif not takers:
             # Refusing it would hold up the replies behind it, and with them the one that a once seat waits for.
             room.missed.append(shown)
         if any(seat.once for seat in room.seats):
@@ -225,8 +240,8 @@ class TerminalAdapter:
 
     def _settle(self, room: _Room, update: base.Settled) -> None:
         if update.turn_id is not None:
-            for question_id, (turn_id, _) in list(room.questions.items()):
-                if turn_id == update.turn_id:
+            for question_id, asked in list(room.questions.items()):
+                if asked.turn_id == update.turn_id:
                     del room.questions[question_id]
         seat, say_id = self._said.pop(update.event_id, (None, ""))
         if seat is None:
@@ -264,8 +279,8 @@ class TerminalAdapter:
 
     async def _say(self, host: Host, room: _Room, seat: Seat, frame: wire.Say) -> None:
         if not frame.files:
-            for question_id, (_, question) in reversed(list(room.questions.items())):
-                answer = wire.match_answer(frame.text, question.options)
+            for question_id, asked in reversed(list(room.questions.items())):
+                answer = wire.match_answer(frame.text, asked.question.options)
                 if answer is not None:
                     await self._answer(host, room, seat, frame, question_id, clean(answer))
                     return
@@ -291,6 +306,8 @@ class TerminalAdapter:
         receipt = await host.receive(event)
         if receipt.state != "accepted":
             self._said.pop(event.id, None)
+        elif receipt.text is None:
+            receipt = replace(receipt, text=_still_open(room))
         self._receipt(seat, frame.id, receipt)
 
     async def _answer(
@@ -324,10 +341,20 @@ class TerminalAdapter:
             return
         room.seats.remove(seat)
         self._said = {event: said for event, said in self._said.items() if said[0] is not seat}
+        if seat.once and not room.watching():
+            for question_id, asked in list(room.questions.items()):
+                if asked.event in seat.events:
+                    self._give_up(room, question_id)
         if not room.watching():
             room.missed.extend(frame for frame in unread if isinstance(frame, wire.Shown))
         if not any(other.once for other in room.seats):
             room.recent.clear()
+
+    def _give_up(self, room: _Room, question_id: str) -> None:
+        """Nobody is there to answer: whoever speaks here next must not wait until the question runs out."""
+        room.questions.pop(question_id, None)
+        event = self._event(room, "answer")
+        self._given_up.put_nowait(replace(event, text=NOBODY_THERE, question_id=question_id, direct=True))
 
     def _room(self, conversation: str) -> _Room:
         if conversation not in self._rooms:
@@ -338,6 +365,15 @@ class TerminalAdapter:
 
 def _question(asked: base.Question) -> wire.Question:
     return wire.Question(title=asked.title, question=asked.question, options=list(asked.options))
+
+
+def _still_open(room: _Room) -> str | None:
+    """What to tell somebody whose message waits behind a question."""
+    if not room.questions:
+        return None
+    count = len(list(room.questions.values())[-1].question.options)
+    numbers = "1" if count == 1 else f"1 {'or' if count == 2 else 'to'} {count}"
+    return STILL_OPEN.format(numbers=numbers)
 
 
 def _of_a_stop(receipt: base.Receipt) -> base.Receipt:

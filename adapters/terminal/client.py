@@ -107,6 +107,8 @@ class Client:
                 self._unsettled.discard(frame_id)
                 self.asking = False
                 self.failed |= not ok
+            case wire.Working(on=False):
+                self.asking = False
             case wire.Shown(question=wire.Question()):
                 self.asking = True
 

@@ -31,7 +31,6 @@ from adapters.terminal.printer import NOT_TAKEN
 from adapters.terminal.stream import Stream
 from adapters.terminal.text import printable, question_lines
 
-EXIT_INTERRUPTED: Final = 130
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SPINNER_SECONDS: Final = 0.1
 PROMPT: Final = "> "
@@ -49,8 +48,8 @@ async def run_console(
     history: Path,
     commands: Sequence[CommandInfo] = SERVICE_COMMANDS,
 ) -> int:
-    """Talks with the person at this process's terminal until they leave: 0; 130 when they leave a running turn
-    by Ctrl-C; 2 when the link was lost. What they enter is kept in `history`, readable by them alone."""
+    """Talks with the person at this process's terminal until they leave: 0; 2 when the link was lost. What
+    they enter is kept in `history`, readable by them alone."""
     console = Console(Client(link), history, commands, sys.stdout)
     return await console.run(banner)
 
@@ -119,7 +118,7 @@ class Console:
             except _Interrupted:
                 draft = self._session.default_buffer.text
                 if self._running and self._stopping:
-                    return EXIT_INTERRUPTED
+                    return 0
                 elif self._running:
                     self._stopping = True
                     self._client.stop()
@@ -145,6 +144,10 @@ class Console:
             case wire.Working():
                 self._working = frame
                 self._stopping &= frame.on
+                if not frame.on:
+                    # What comes late of a turn that is over is no news.
+                    self._give_up()
+                    self._stream = None
             case wire.Settled():
                 self._stopping = False
             case wire.Receipt(state="refused" | "dropped", text=text):
@@ -201,7 +204,7 @@ class Console:
         if self._stream is not None and self._stream.partial:
             rows = wrap(printable(self._stream.partial[-_TAIL_CHARS:]), size.columns)
             above += [("", row) for row in rows[-max(1, size.rows // 2) :]]
-        if self._running and not self._client.asking:
+        if self._running:
             above.append((_FAINT, wrap(self._doing(), size.columns)[0]))
         if self._desk.attached:
             names = "Attached: " + ", ".join(file.name for file in self._desk.attached)
@@ -212,6 +215,8 @@ class Console:
         mark = SPINNER[self._spin % len(SPINNER)]
         if self._stopping:
             return f"{mark} Stopping … (Ctrl-C again leaves)"
+        if self._client.asking:
+            return f"{mark} Waiting for your answer … (Ctrl-C stops)"
         words = " ".join(printable(self._working.progress or "Working").split())
         return f"{mark} {words} … (Ctrl-C stops)"
 

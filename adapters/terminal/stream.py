@@ -14,6 +14,7 @@ class Stream:
         self.partial = ""
         self._length = 0
         self._since: list[str] = []
+        self._broken_off = False
 
     def feed(self, offset: int, text: str) -> str:
         """The lines that `text` completes, with their newlines. Text after a gap is left out: the final has it."""
@@ -26,7 +27,7 @@ class Stream:
         lines, newline, rest = text.rpartition("\n")
         done = self.partial + lines + newline if newline else ""
         self.partial = rest if newline else self.partial + text
-        return done
+        return self._after_break(done) if done else ""
 
     def finish(self, final: str) -> str | None:
         """What is missing, after the lines that `feed` gave, for `final` to stand there whole; None when `final`
@@ -41,14 +42,20 @@ class Stream:
                     -1
                 )  # The rest may still be streamed, too late: nothing follows without a gap now.
             self._since, self.partial = [], ""
-            return wanted[printed:]
+            return self._after_break(wanted[printed:])
         if body.startswith(wanted):
             rest = body[len(wanted) :].lstrip()
             self._since, self.partial = [rest], rest[max(0, len(rest) - len(self.partial)) :]
-            return wanted[printed:]
+            return self._after_break(wanted[printed:])
         return None
 
     def give_up(self) -> str:
         """The partial line, to be printed as it is; what follows it starts on a line of its own."""
         partial, self.partial = self.partial, ""
+        self._broken_off |= bool(partial)
         return partial
+
+    def _after_break(self, text: str) -> str:
+        """What goes on after a line that was broken off: its end is printed already."""
+        broken_off, self._broken_off = self._broken_off, False
+        return text.lstrip(" ").removeprefix("\n") if broken_off else text

@@ -175,11 +175,12 @@ class Card(Frozen):
 
 class ChatOut(Frozen):
     """A reply, with files from the message's own folder under out/files. A `card` is shown in the place of the
-    text where the channel has cards."""
+    text where the channel has cards. A `failed` one says why there is no answer."""
 
     text: Text = ""
     attachments: Annotated[list[Attachment], Field(max_length=MAX_ATTACHMENTS)] = []
     card: Card | None = None
+    failed: bool = False
 
 
 class AskQuestion(Frozen):

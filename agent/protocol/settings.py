@@ -21,8 +21,12 @@ EXIT_LOCKED: Final = 75
 """Exit status of a runner that found another one alive in its session (EX_TEMPFAIL)."""
 EXIT_BROKEN: Final = 76
 """Exit status of a runner whose inbound.db or outbound.db is damaged (EX_PROTOCOL)."""
+EXIT_UNUSABLE: Final = 77
+"""Exit status of a runner whose provider cannot be made from its settings: no other try will go better."""
 EXIT_MISFIT: Final = 78
 """Exit status of a runner whose settings or protocol do not fit the host's (EX_CONFIG)."""
+CHECK_FLAG: Final = "--check"
+"""The one argument of a runner: it makes its provider, says on stderr why it cannot, and ends."""
 PROVIDERS: Final[Mapping[str, str]] = {
     "mock": "agent.providers.mock:MockProvider",
     "claude": "agent.providers.claude:ClaudeProvider",

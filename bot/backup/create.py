@@ -43,7 +43,8 @@ class Made:
 
 
 def make(data: Path, folder: Path, bounds: Bounds, *, now: int, stop: threading.Event) -> Made:
-    """Makes a backup of the data folder in `folder`. Raises BackupFailed; then nothing is left of it."""
+    """Makes a backup of the data folder in `folder`. Raises BackupFailed, NewerDatabase; then nothing is
+    left of it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sweep(folder, now)

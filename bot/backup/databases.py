@@ -22,7 +22,7 @@ from agent.protocol.snapshot.image import copy
 from agent.protocol.snapshot.rows import in_memory, parse
 from bot.backup import layout
 from bot.backup.errors import ArchiveRefused
-from bot.db import dead_letters
+from bot.db import dead_letters, reader
 from bot.db.migrations import MIGRATIONS
 from bot.db.soundness import is_ours
 
@@ -51,8 +51,9 @@ class Facts:
 
 def copy_bot(source: Path, target: Path) -> Facts:
     """Copies bot.db as of one moment, beside its writer and without holding it up. Raises sqlite3.Error,
-    ArchiveRefused when the copy is not sound."""
+    NewerDatabase, ArchiveRefused when the copy is not sound."""
     with closing(_connect(source, "rw")) as live, closing(sqlite3.connect(target)) as kept:
+        reader.version(live, source)
         # One step is one read transaction: with more of them every write in between would begin it anew.
         live.backup(kept, pages=-1)
         kept.execute("PRAGMA journal_mode = DELETE")

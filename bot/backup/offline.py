@@ -24,7 +24,7 @@ LATEST: Final = "latest"
 
 
 def create(config: Config, to: Path | None) -> telling.Told:
-    """Makes a backup. Raises BackupFailed, CommandFailed, DataFolderBusy."""
+    """Makes a backup. Raises BackupFailed, CommandFailed, DataFolderBusy, NewerDatabase."""
     data = config.service.data_dir
     words = ["backup", "create", *([to.absolute().as_uri()] if to else [])]
     try:

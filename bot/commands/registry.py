@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from adapters.base import CommandInfo, Sender
 from agent.protocol.messages import Route
-from bot.access import Level
+from bot.access import Level, may
 from bot.db.people import Role
 from bot.errors import CommandFailed
 
@@ -104,6 +104,12 @@ class Registry(Generic[C]):
                 return command, words[count:]
         return None
 
+    def usage(self, name: str, role: Role | None) -> str | None:
+        """How the commands of the group `name` are used, those that `role` may use; None when there are none."""
+        first = name.split()[:1]
+        group = [each for each in self.commands if each.name.split()[:1] == first and may(role, each.level)]
+        return "\n".join(f"Usage: /{command.usage}" for command in group) or None
+
     async def run(
         self, command: Command[C, Any], words: Sequence[str], given: Mapping[str, str], invocation: Invocation
     ) -> Reply:
@@ -128,5 +134,6 @@ def _shown(name: str, info: FieldInfo) -> str:
 
 def _summary(first: str, group: Sequence[Command[Any, Any]]) -> str:
     if len(group) == 1:
-        return group[0].summary
+        words = group[0].usage.removeprefix(first).strip()
+        return f"{words}: {group[0].summary}" if words else group[0].summary
     return " | ".join(command.usage.removeprefix(f"{first} ") for command in group)

@@ -78,7 +78,7 @@ class FakeBackend(Backend):
     ) -> None:
         self.engine = FakeEngine() if engine is None else engine
         self.started: list[Spec] = []
-        self.failures: list[BackendError] = []
+        self.failures: list[Exception] = []
         self._default = default
         self._programs = {} if programs is None else programs
 

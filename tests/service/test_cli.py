@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -192,6 +193,18 @@ def test_a_pipe_can_give_commands(roost: Roost) -> None:
     assert done.returncode == 1, "something was not understood"
 
 
+def test_a_group_of_commands_says_how_it_is_used(roost: Roost) -> None:
+    done = roost("run", said="/backup\n/deadletter nothing\n/help\n")
+    assert done.stderr.splitlines()[1:] == [
+        "Usage: /backup create [TO]",
+        "Usage: /deadletter list [SESSION] [LIMIT] [ALL]",
+        "Usage: /deadletter show ID",
+        "Usage: /deadletter replay ID|all",
+        "Usage: /deadletter drop ID",
+    ]
+    assert re.search(r"^/backup +create", done.stdout, re.MULTILINE)
+
+
 def test_an_empty_pipe_is_nothing_to_do(roost: Roost) -> None:
     done = roost("run", said="")
     assert (done.stdout, done.returncode) == ("", 0)
@@ -323,8 +336,20 @@ def test_a_database_that_cannot_be_used_is_one_sentence(
     assert (done.stdout, done.returncode) == ("", 1)
     assert done.stderr.startswith(f"roost: {path} {said}") and done.stderr.count("\n") == 1
     assert path.read_bytes() == before
-    looked = roost("session", "list")
-    assert (looked.stdout, looked.returncode, looked.stderr.count("\n")) == ("", 1, 1)
+    for looked in (roost("session", "list"), roost("backup", "create")):
+        assert (looked.stdout, looked.returncode, looked.stderr.count("\n")) == ("", 1, 1)
+        assert ("newer Roost" in looked.stderr) == ("newer Roost" in said)
+        assert ("backup restore" in looked.stderr) != ("newer Roost" in said)
+
+
+def test_a_port_that_is_taken_is_one_sentence(roost: Roost) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        fails(
+            roost("run", said="hello\n", ROOST_SERVICE__METRICS_PORT=str(port)),
+            f"Port {port} on 127.0.0.1 cannot be used (Address already in use): set [service] metrics_port to"
+            " another, or leave it out.",
+        )
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["run", "--headless"]])
@@ -354,6 +379,17 @@ def test_each_of_many_at_once_is_answered(served: Roost) -> None:
         assert (answered.stderr, answered.returncode) == ("", 0)
 
 
+def test_a_question_to_somebody_who_has_left_holds_up_nobody(roost: Roost) -> None:
+    ask = '{ do = "tool", name = "ask_user_question", arguments = { title = "T", question = "Now?", options = ["Y"] } }'
+    (roost.folder / "config.toml").write_text(
+        f"[agents.bob]\nprovider_options = {{ script = [{{ match = 'deploy', steps = [{ask}] }}] }}\n"
+    )
+    with roost.serving():
+        asked = roost("chat", "--once", "deploy")
+        assert (asked.stderr, asked.returncode) == ("The question was left without an answer.\n", 1)
+        assert roost("chat", "--once", "hello").stdout == "You said: hello\n"
+
+
 def test_a_chat_can_be_piped(served: Roost) -> None:
     done = served("chat", "--conversation", "piped", said="one\n/whoami\ntwo\n")
     assert done.stdout.splitlines()[0::2] == ["You said: one", "You said: two"]
@@ -369,12 +405,30 @@ def test_without_a_service_there_is_nobody_to_chat_with(roost: Roost) -> None:
     assert not roost.data.exists()
 
 
-@pytest.mark.parametrize("name", ["", "x" * 101])
-def test_a_conversation_has_a_name(served: Roost, name: str) -> None:
-    fails(
-        served("chat", "--conversation", name, said="hello\n"),
-        "The name of a conversation has 1 to 100 characters.",
+@pytest.mark.parametrize(
+    ("name", "said"), [("", "It is empty."), ("x" * 101, "A conversation's name has at most 100 characters.")]
+)
+def test_a_conversation_has_a_name(served: Roost, name: str, said: str) -> None:
+    done = served("chat", "--conversation", name, said="hello\n")
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert "Usage: roost chat" in done.stderr and said in done.stderr
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        '{ do = "raise", message = "boom" }',
+        '{ do = "error", message = "The quota is used up." }',
+        '{ do = "kill" }',
+    ],
+)
+def test_an_agent_that_fails_is_exit_1(roost: Roost, step: str) -> None:
+    (roost.folder / "config.toml").write_text(
+        f"[turns]\nmax_tries = 1\n[agents.bob]\nprovider_options = {{ script = [{{ steps = [{step}] }}] }}\n"
     )
+    with roost.serving():
+        done = roost("chat", "--once", "hello")
+        assert done.returncode == 1 and done.stdout.count("\n") == 1
 
 
 def test_a_service_that_dies_is_noticed(roost: Roost) -> None:
@@ -425,7 +479,6 @@ def test_sessions_are_listed_shown_cleared_and_stopped(served: Roost) -> None:
 @pytest.mark.parametrize("action", ["show", "stop", "clear"])
 def test_an_unknown_session_is_said(served: Roost, action: str) -> None:
     fails(served("session", action, "zz"), "There is no session zz; `session list` shows them.")
-    fails(served("session", action, ""), f"Usage: session {action} ID")
 
 
 def test_what_nobody_reads_is_no_error(served: Roost) -> None:
@@ -437,6 +490,26 @@ def test_what_nobody_reads_is_no_error(served: Roost) -> None:
         done = served.shell(f'{line}; echo "${{PIPESTATUS[0]}}"')
         assert done.stderr == "", line
         assert done.stdout in ("0\n", "1\n"), line
+
+
+@pytest.mark.parametrize(
+    ("to", "why"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
+)
+def test_an_output_that_cannot_be_written_is_one_sentence(roost: Roost, to: str, why: str) -> None:
+    for line in ("roost run", "roost version", "roost --help", "roost session list --json"):
+        done = roost.shell(f"{line} {to}", said="hello\n")
+        last = done.stderr.splitlines()[-1]
+        assert (last, done.returncode) == (f"roost: Standard output cannot be written: {why}.", 1), line
+        assert "Traceback" not in done.stderr, line
+    assert (roost.data / "bot.db").exists()
+
+
+def test_a_service_needs_no_stream(roost: Roost) -> None:
+    done = roost.shell(
+        f"{ROOST} run --headless <&- >&- 2>&- & until [ -S data/control.sock ]; do sleep 0.05; done;"
+        " roost chat --once hello; kill $!; wait $!; echo $?"
+    )
+    assert done.stdout == "You said: hello\n0\n"
 
 
 def test_output_fits_any_encoding(served: Roost) -> None:
@@ -500,6 +573,29 @@ def test_the_configuration_can_be_checked(roost: Roost) -> None:
     assert data["service"]["data_dir"] == str(roost.data)
 
 
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        (
+            'provider_options = { script = [{ steps = [{ do = "dance" }] }] }',
+            "[agents.bob] provider_options: The mock's options do not fit: rule 1 steps.0: ",
+        ),
+        (
+            'destinations = [{ name = "ops", channel = "slak", platform_id = "C1" }]',
+            '[agents.bob] destinations[0].channel: nothing serves this channel; known is "terminal"\n',
+        ),
+    ],
+)
+def test_an_agent_that_could_not_answer_is_said_before_anybody_asks(
+    roost: Roost, agent: str, said: str
+) -> None:
+    (roost.folder / "config.toml").write_text(f"[agents.bob]\n{agent}\n")
+    for arguments in (["config", "check"], ["run"]):
+        done = roost(*arguments, said="hello\n")
+        assert (done.stdout, done.returncode, done.stderr.count("\n")) == ("", 1, 1)
+        assert done.stderr.startswith(f"roost: {said}")
+
+
 def test_the_version_is_text_or_data(roost: Roost) -> None:
     text = roost("version")
     assert re.fullmatch(r"Roost \d+\.\d+\.\d+\n", text.stdout) and text.returncode == 0
@@ -554,6 +650,17 @@ def test_help_lists_every_command(roost: Roost) -> None:
         ["status", "more"],
         ["run", "--no"],
         ["chat", "--once"],
+        ["chat", "--once", ""],
+        ["chat", "--once", "  "],
+        ["chat", "--once", "hi", "--conversation", ""],
+        ["session", "show", ""],
+        ["session", "stop", ""],
+        ["trace", ""],
+        ["schedule", "show", ""],
+        ["schedule", "create", "hi", "--session", "3f", "--when", ""],
+        ["schedule", "create", "", "--session", "3f", "--when", "at 9"],
+        ["deadletter", "drop", ""],
+        ["backup", "restore", ""],
     ],
     ids=" ".join,
 )

@@ -60,6 +60,15 @@ async def test_an_agent_that_cannot_be_started_is_given_up_visibly(house: House)
     assert house.states() == {"failed": 1, "posted": 1}
 
 
+async def test_a_start_that_fails_in_a_way_nobody_foresaw_is_given_up_visibly(house: House) -> None:
+    backend = FakeBackend()
+    backend.failures += [OverflowError("Python int too large to convert to C long") for _ in range(5)]
+    async with house.open(backend=backend) as p:
+        await p.say("one")
+        assert await p.replies(1) == [NOT_STARTED.format(tries=5)]
+    assert house.states() == {"failed": 1}
+
+
 async def test_a_backend_that_is_not_there_ends_the_start_in_one_sentence(house: House) -> None:
     backend = Moody(house)
     backend.moods["running"] = [BackendUnavailable("the engine is down")]

@@ -14,7 +14,7 @@ import pytest
 
 from bot.folder import FOLDER_MODES
 from bot.posting import DAMAGED, LOST, NO_AGENT
-from bot.turns import GAVE_UP, STOPPED, UNREADABLE
+from bot.turns import GAVE_UP, MISCONFIGURED, STOPPED, UNREADABLE
 from tests.fakes.misbehaving import PROVIDER
 from tests.service.conftest import House
 
@@ -32,6 +32,17 @@ def tries(house: House) -> list[int]:
 
 
 # -------------------------------------------------------------------- runners that die
+
+
+async def test_an_agent_that_is_not_configured_properly_says_so_at_once(house: House) -> None:
+    house.script({"match": "x", "steps": [{"do": "dance"}]})
+    house.turns = {"retry_base_seconds": 600}
+    async with house.open() as p:
+        await p.say("one")
+        assert await p.replies(1) == [MISCONFIGURED]
+        await p.say("two")
+        assert await p.replies(2) == [MISCONFIGURED] * 2
+    assert house.states() == {"failed": 2}
 
 
 async def test_a_turn_that_dies_is_tried_again_and_given_up_visibly(house: House) -> None:

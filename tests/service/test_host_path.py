@@ -104,6 +104,8 @@ async def test_a_question_is_asked_and_its_answer_reaches_the_tool(house: House)
         {
             "match": "ask",
             "steps": [
+                {"do": "delta", "text": "Let me "},
+                {"do": "delta", "text": "ask first."},
                 {
                     "do": "tool",
                     "name": "ask_user_question",
@@ -116,6 +118,7 @@ async def test_a_question_is_asked_and_its_answer_reaches_the_tool(house: House)
     async with house.open() as p:
         await p.say("ask")
         await p.until(lambda: bool(p.sent))
+        assert p.live()[-1] == "Let me ask first.", "what was written before the question stands before it"
         question = p.sent[0].outgoing.question
         assert question is not None and list(question.options) == ["red", "green"]
         wrong = await p.answer(question.id, "red", place="elsewhere")

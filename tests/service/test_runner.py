@@ -92,6 +92,18 @@ async def test_a_flood_of_words_is_few_frames(tmp_path: Path) -> None:
         assert len(runner.live()) < 100
 
 
+async def test_what_was_written_before_a_question_is_heard_before_it(tmp_path: Path) -> None:
+    script = Script().on("ask", do("delta", text="Let me "), do("delta", text="ask first."), ask())
+    async with running(tmp_path, script) as runner:
+        await runner.heard(bell.Changed)
+        before = len(runner.frames)
+        runner.post("ask")
+        await runner.until(lambda: bell.Changed() in runner.frames[before:])
+        asked = runner.frames.index(bell.Changed(), before)
+        heard = [frame.text for frame in runner.frames[before:asked] if isinstance(frame, bell.LiveText)]
+        assert "".join(heard) == "Let me ask first."
+
+
 async def test_the_first_answer_of_a_runner_is_heard_live_as_well(tmp_path: Path) -> None:
     async with running(tmp_path, start=False) as runner:
         (asked_by,) = runner.post("one two three")

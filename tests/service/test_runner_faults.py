@@ -22,7 +22,7 @@ from agent.protocol.messages import (
     Interrupt,
     SystemIn,
 )
-from agent.protocol.settings import EXIT_BROKEN, EXIT_LOCKED, EXIT_MISFIT
+from agent.protocol.settings import EXIT_BROKEN, EXIT_LOCKED, EXIT_MISFIT, EXIT_UNUSABLE
 from agent.turns import STOPPED
 from tests.fakes.mailroom import ROUTE
 from tests.fakes.runner import OPS, Runner, Script, ask, do, running
@@ -394,7 +394,7 @@ async def test_a_second_runner_leaves_the_first_alone(tmp_path: Path) -> None:
         ({"AGENT_SESSION": None}, EXIT_MISFIT, "AGENT_SESSION"),
         ({"AGENT_PROTOCOL": "99"}, EXIT_MISFIT, "99"),
         ({"AGENT_LOG_LEVEL": "LOUD"}, EXIT_MISFIT, "AGENT_LOG_LEVEL"),
-        ({"AGENT_PROVIDER": "nobody"}, 1, "nobody"),
+        ({"AGENT_PROVIDER": "nobody"}, EXIT_UNUSABLE, "nobody"),
         ({"AGENT_OUTBOX": "/nowhere"}, 1, "/nowhere"),
     ],
 )

@@ -122,6 +122,32 @@ def test_wrong_values_say_what_was_expected(tmp_path: Path) -> None:
     ]
 
 
+def test_every_number_has_an_upper_bound(tmp_path: Path) -> None:
+    for name, table in tables().items():
+        for key, value in table:
+            if type(value) in (int, float):
+                (line,) = mistakes(write(tmp_path, f"[{name}]\n{key} = {10**23}\n"))
+                assert line.startswith(f"config.toml: [{name}] {key} should be less than or equal to ")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("3", "should be a path in quotes"),
+        ('""', "should not be empty; leave it out for the default"),
+        ('" "', "should not be empty; leave it out for the default"),
+        (r'"a\u0000b"', "should be a path, and no path holds a NUL character"),
+        ('"~nobody-of-this-name/x"', ": begins with the home of a user whom this machine does not know"),
+    ],
+)
+def test_a_path_names_something(tmp_path: Path, value: str, said: str) -> None:
+    gap = "" if said.startswith(":") else " "
+    for setting in ("data_dir", "log_file"):
+        assert mistakes(write(tmp_path, f"[service]\n{setting} = {value}\n")) == [
+            f"config.toml: [service] {setting}{gap}{said}"
+        ]
+
+
 def test_tables_and_agents_have_a_form(tmp_path: Path) -> None:
     assert mistakes(write(tmp_path, "service = 3\n")) == ["config.toml: [service] should be a table"]
     assert mistakes(write(tmp_path, "[agents]\n")) == ["config.toml: [agents] should not be empty"]

@@ -5,6 +5,7 @@ import urllib.request
 
 import pytest
 
+from bot.errors import UnusablePort
 from bot.metrics import Metrics
 
 
@@ -48,7 +49,10 @@ async def test_served_on_loopback_for_the_block_only() -> None:
             return text.decode()
 
         assert "roost_awake_sessions 7.0" in await asyncio.to_thread(get)
-        with pytest.raises(OSError, match="in use"), metrics.serve(port):
+        with (
+            pytest.raises(UnusablePort, match=f"Port {port} on 127.0.0.1 cannot be used .*in use"),
+            metrics.serve(port),
+        ):
             pass
     with pytest.raises(OSError, match="refused"):
         await asyncio.to_thread(get)

@@ -37,6 +37,19 @@ def test_the_last_word_is_held_back() -> None:
     assert presentable("one two", 7) == 7
 
 
+async def test_the_last_word_is_shown_before_something_else_is_said(tmp_path: Path) -> None:
+    platform = FakePlatform()
+    presence = Presence({"fake": platform})
+    async with room(tmp_path) as session, running(presence):
+        message = await accept(session, "one")
+        feed(presence, session, message.id, "Let me ", "ask first.")
+        await presence.catch_up(session)
+        assert platform.live()[-1] == "Let me ask first."
+        feed(presence, session, message.id, "Let me ", f"show {SECRET}")
+        await presence.catch_up(session)
+        assert platform.live()[-1] == "Let me show "
+
+
 @given(st.lists(st.text(alphabet="ab \n", max_size=20), max_size=8), st.integers(1, 12))
 def test_no_part_of_a_secret_is_ever_shown(words: list[str], step: int) -> None:
     text = "".join(words) + f" {SECRET} and more of it"

@@ -25,7 +25,7 @@ from adapters.base import (
     Settled,
     Working,
 )
-from adapters.terminal import QUOTES, TerminalAdapter, wire
+from adapters.terminal import NOBODY_THERE, QUOTES, TerminalAdapter, wire
 from adapters.terminal.seat import LIVE_ROOM, MAX_WAITING, Seat
 from agent.protocol.messages import Route
 from tests.fakes.host import TIMEOUT_SECONDS, FakeHost
@@ -208,7 +208,11 @@ async def test_a_question_is_answered_by_typing(adapter: TerminalAdapter) -> Non
             ("message", "2", ""),
         ]
         assert waiting(seat) == [
-            wire.Receipt(id="0", state="accepted"),
+            wire.Receipt(
+                id="0",
+                state="accepted",
+                text="A question is still open: answer 1 or 2, or /stop. Your message comes after it.",
+            ),
             wire.Settled(id="1"),
             wire.Receipt(id="1", state="accepted"),
             wire.Receipt(id="2", state="accepted"),
@@ -230,6 +234,35 @@ async def test_a_question_ends_with_its_turn(adapter: TerminalAdapter) -> None:
         await adapter.show(Settled(ROUTE, "somebody's", "t", ok=False))
         await seat.handle(wire.Say(id="1", text="1"))
         assert [e.kind for e in host.events] == ["message"]
+
+
+async def test_a_question_that_nobody_can_answer_is_ended(adapter: TerminalAdapter) -> None:
+    async with running(adapter) as host:
+        once = adapter.sit(once=True)
+        await once.handle(wire.Say(id="1", text="ask"))
+        asked_by = await host.event()
+        await put(adapter, reply("", question=QUESTION, turn_id="t", answers=asked_by.id))
+        await take(once), await take(once)
+        once.close()
+        ended = await host.event()
+        assert (ended.kind, ended.question_id, ended.text) == ("answer", "q1", NOBODY_THERE)
+
+        adapter.sit(once=True)
+        again = replace(QUESTION, id="q2")
+        await put(adapter, reply("again", question=again, turn_id="t", answers=asked_by.id))
+        assert (await host.event()).question_id == "q2"
+        assert waiting(adapter.sit()) == []
+
+
+async def test_a_question_stays_open_where_somebody_else_watches(adapter: TerminalAdapter) -> None:
+    async with running(adapter) as host:
+        once, watching = adapter.sit(once=True), adapter.sit()
+        await once.handle(wire.Say(id="1", text="ask"))
+        asked_by = await host.event()
+        await put(adapter, reply("", question=QUESTION, turn_id="t", answers=asked_by.id))
+        once.close()
+        await watching.handle(wire.Say(id="1", text="1"))
+        assert (await host.event()).text == "Red"
 
 
 async def test_nobody_there_is_absent_until_somebody_sits(adapter: TerminalAdapter) -> None:

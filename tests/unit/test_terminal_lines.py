@@ -115,6 +115,19 @@ def test_another_text_does_not_continue_the_stream() -> None:
     assert stream.finish("one\ntwo") == "o"
 
 
+def test_a_line_that_was_broken_off_is_not_ended_twice() -> None:
+    stream = Stream("t")
+    stream.feed(0, "Let me ask first.")
+    assert stream.give_up() == "Let me ask first."
+    assert stream.feed(17, "\n\nYou") == "\n"
+    assert stream.finish("Let me ask first.\n\nYou said no.") == "You said no."
+
+    stopped = Stream("t")
+    stopped.feed(0, "One two")
+    assert stopped.give_up() == "One two"
+    assert stopped.finish("One two\n\n(Stopped.)") == "\n(Stopped.)"
+
+
 def test_text_after_a_gap_waits_for_the_final() -> None:
     stream = Stream("t")
     stream.feed(0, "one ")

@@ -1,0 +1,72 @@
+"""Whether the configured agents can be run at all: what the settings alone do not tell.
+
+A provider is made in a process of its own, with the environment that a runner gets: this package imports none.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from adapters.terminal import TerminalAdapter
+from agent.protocol.settings import CHECK_FLAG, EXIT_UNUSABLE
+from agent.protocol.workspace import Workspace
+from bot.config import AgentConfig, Config
+from bot.errors import ConfigError
+from bot.specs import environment
+from container.process import DEFAULT_ENV
+
+CHANNELS: Final = (TerminalAdapter.name,)
+"""What `roost run` serves."""
+CHECK_SECONDS: Final = 60.0
+
+
+def check_agents(config: Config) -> None:
+    """Raises ConfigError with a line for each agent that could not answer, and each place that nobody serves."""
+    wrong = [line for name, agent in config.agents.items() for line in _mistakes(name, agent)]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def _mistakes(name: str, agent: AgentConfig) -> list[str]:
+    known = ", ".join(f'"{each}"' for each in CHANNELS)
+    wrong = [
+        f"[agents.{name}] destinations[{number}].channel: nothing serves this channel; known is {known}"
+        for number, place in enumerate(agent.destinations)
+        if place.channel not in CHANNELS
+    ]
+    fault = _provider_fault(agent)
+    return wrong if fault is None else [*wrong, f"[agents.{name}] provider_options: {fault}"]
+
+
+def _provider_fault(agent: AgentConfig) -> str | None:
+    """Why the provider cannot be made. The mock without options always can, and nobody waits for that."""
+    if agent.provider == "mock" and not agent.provider_options:
+        return None
+    with tempfile.TemporaryDirectory(prefix="roost-check-") as folder:
+        seen = Workspace.on_host(Path(folder))
+        env = environment("check", agent, seen, folder=Path(folder), environ=os.environ)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "agent", CHECK_FLAG],
+                cwd=folder,
+                env={**DEFAULT_ENV, **env},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=CHECK_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"the provider could not be made within {CHECK_SECONDS:.0f} s"
+        except (OSError, ValueError) as exc:
+            return f"the provider could not be tried: {exc}"
+    if done.returncode == 0:
+        return None
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    if done.returncode == EXIT_UNUSABLE and said:
+        return said[-1]
+    return f"the provider ended with code {done.returncode} while it was made"
