@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -69,6 +69,10 @@ class Snapshot:
     size: int
 
 
+class _NotUtf8(bytes):
+    """A text that is none. Going on behind its first wrong byte would cost more than all the rest."""
+
+
 class _Tool(Frozen):
     name: str
     deadline: Millis
@@ -98,13 +102,19 @@ def in_memory(image: bytes, bounds: Bounds, deadline: Deadline) -> sqlite3.Conne
         for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "query_only = ON"):
             db.execute(f"PRAGMA {pragma}")
         db.set_progress_handler(deadline.passed, _STEPS_BETWEEN_LOOKS)
-        # Bytes that are no UTF-8 become lone surrogates, which no validated value may hold.
-        db.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+        db.text_factory = _decoded
         db.deserialize(image)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _decoded(cell: bytes) -> str | bytes:
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return _NotUtf8(cell)
 
 
 def _check_integrity(db: sqlite3.Connection) -> None:
@@ -186,6 +196,8 @@ class _Reader:
 
 def _typed(row: dict[str, Any]) -> dict[str, Any]:
     for name, cell in row.items():
+        if isinstance(cell, _NotUtf8):
+            raise ValueError(f"{name} is not in UTF-8")
         if isinstance(cell, bytes):
             raise ValueError(f"{name} is a BLOB")
     return row
