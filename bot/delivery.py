@@ -33,7 +33,6 @@ MAX_RECOVERIES: Final = 3
 """How often an agent is started to recover outbound.db before it counts as damaged."""
 MAX_UNREAD: Final = 1_000
 """An agent that leaves so much unread is not told any more which of its messages were refused."""
-BUSY_SECONDS: Final = 0.05
 VAIN_LOOKS: Final = 20
 FIRST_PAUSE_SECONDS: Final = 0.002
 RETRY_SECONDS: Final = 2.0
@@ -138,8 +137,12 @@ class Delivery:
             snapshot = await session.snapshot()
         except Missing:
             return NOTHING
-        except Busy:
-            self._lanes.kick_later(session.id, BUSY_SECONDS)
+        except Busy as exc:
+            wait = session.patience.failed(exc)
+            if session.patience.at_an_end:
+                self._damaged(session, f"{exc}, {session.patience.costly} times in a row")
+            else:
+                self._lanes.kick_later(session.id, wait)
         except SnapshotError as exc:
             if session.outboxes != outbox:
                 self._lanes.kick(session.id)
@@ -148,17 +151,22 @@ class Delivery:
                 session.recover = True
                 self._wake(session.id)
             else:
-                self._metrics.violations.labels("outbound").inc()
-                session.damage = str(exc)
-                self._wake(session.id)
+                self._damaged(session, str(exc))
         else:
             failpoint.hit("outbound-read")
             session.recover, session.recoveries = False, 0
+            session.patience.restored()
             session.saw(snapshot)
             return snapshot
         finally:
-            session.read_after = max(2 * loop.time() - began, began + _pause(session.in_vain))
+            pause = max(_pause(session.in_vain), session.patience.pause_seconds)
+            session.read_after = max(2 * loop.time() - began, began + pause)
         return None
+
+    def _damaged(self, session: Session, why: str) -> None:
+        self._metrics.violations.labels("outbound").inc()
+        session.damage = why
+        self._wake(session.id)
 
     def _fold(self, session: Session, snapshot: Snapshot) -> None:
         now = self._clock()
@@ -207,11 +215,12 @@ class Delivery:
 
     def _report(self, session: Session, snapshot: Snapshot) -> None:
         """Rows that are not what an agent writes are counted once, however often they are read."""
-        for row in snapshot.rejected:
-            if row.id not in session.rejected:
-                self._metrics.violations.labels("row").inc()
-                _log.warning("a row was refused: %s", row.reason, session=session.id)
+        new = [row for row in snapshot.rejected if row.id not in session.rejected]
         session.rejected = {row.id for row in snapshot.rejected}
+        if new:
+            self._metrics.violations.labels("row").inc(len(new))
+            if self._seldom(f"{session.id} rows"):
+                _log.warning("rows were refused: %s", new[0].reason, session=session.id, rows=len(new))
 
     async def _deliver(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> bool:
         """Brings one message to its end; False when it has to wait, and what comes after it too."""

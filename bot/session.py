@@ -19,6 +19,7 @@ from bot.db.sessions import SessionRecord
 from bot.folder import Folder, Outbox
 from bot.ledger import Ledger
 from bot.marks import Marks
+from bot.patience import Patience
 
 REFUSALS_TOLD: Final = 10
 REFUSALS_MS: Final = 3_600_000
@@ -95,6 +96,8 @@ class Session:
         """Of which count inbound.db has them, or will with the next post; -1: what lies there may be old."""
         self.outboxes = 0
         """How often outbound.db was put aside: what was read of an earlier one says nothing about this one."""
+        self.patience = Patience()
+        """What has become of the latest looks at outbound.db."""
         self.in_vain = 0
         """How often in a row a look at outbound.db has shown nothing new."""
         self._shown: object = None
@@ -268,7 +271,11 @@ class Session:
         """What the container has written so far. Raises SnapshotError."""
         # What lay on a disk while the session was asleep is looked at twice; later ones have to be fast.
         first = self.handled is None
-        return await self._run(lambda: snapshot.read(self.workspace.outbox, thorough=first))
+        return await self._run(
+            lambda: snapshot.read(
+                self.workspace.outbox, deadline_seconds=self.patience.read_seconds, thorough=first
+            )
+        )
 
     async def read_file(self, message_id: str, name: str, *, max_bytes: int) -> bytes:
         """A file that the container sends. Raises SnapshotError."""
@@ -283,6 +290,7 @@ class Session:
         await self._run(self._folder.put_aside, name)
         self.damage, self.recover, self.recoveries = None, False, 0
         self.unusable = False
+        self.patience.restored()
 
     async def lost(self) -> bool:
         """Whether the session's folder was taken away, or what the agent had in it."""

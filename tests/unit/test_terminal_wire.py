@@ -105,7 +105,9 @@ def test_no_control_character_is_left(text: str) -> None:
     assert printable(shown) == shown
 
 
-@pytest.mark.parametrize("introducer", ["\x9d", "\x90", "\x9b", "\x1b]", "\x1b[", "\x1b[" + "0" * 64, "\x9d" + "a" * 4_000])
+@pytest.mark.parametrize(
+    "introducer", ["\x9d", "\x90", "\x9b", "\x1b]", "\x1b[", "\x1b[" + "0" * 64, "\x9d" + "a" * 4_000]
+)
 def test_introducers_that_nothing_follows_cost_what_they_are_long(introducer: str) -> None:
     # Where each of them looked for its end among all the later ones, this took hours.
     many = introducer * (2 * 2**20 // len(introducer))

@@ -20,7 +20,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.protocol.snapshot.bounds import Bounds, Deadline
-from agent.protocol.snapshot.errors import Busy, Costly, HotJournal, Missing, SnapshotError, Violation, translating
+from agent.protocol.snapshot.errors import (
+    Busy,
+    Costly,
+    HotJournal,
+    Missing,
+    SnapshotError,
+    Violation,
+    translating,
+)
 from agent.protocol.snapshot.files import read_file
 from agent.protocol.snapshot.image import copy
 from agent.protocol.snapshot.rows import Rejected, Snapshot, parse

@@ -20,6 +20,7 @@ class Bounds:
     file_bytes: int = 64 * 2**20
     messages: int = 2_000
     acks: int = 10_000
+    rejected: int = 100
     # The longest text that a message may have still fits when JSON escapes each of its characters.
     cell_bytes: int = MAX_TEXT_CHARS * _JSON_ESCAPE_BYTES + _REST_OF_A_ROW_BYTES
 

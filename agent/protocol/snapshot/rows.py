@@ -84,7 +84,7 @@ def parse(image: bytes, bounds: Bounds, deadline: Deadline, *, thorough: bool = 
         _check_schema(db)
         if thorough and len(image) <= _MAX_THOROUGH_BYTES:
             _check_integrity(db)
-        reader = _Reader(db, deadline, cell_bytes_left=len(image))
+        reader = _Reader(db, bounds, deadline, cell_bytes_left=len(image))
         messages = reader.values("messages_out", bounds.messages, _message, lambda m: {m.id, m.seq})
         acks = reader.values("processing_ack", bounds.acks, Ack.model_validate, lambda a: {a.message_id})
         tool_deadline = reader.tool_deadline()
@@ -141,9 +141,12 @@ def _schema(version: int) -> _Schema:
 class _Reader:
     """Reads one table after the other, and keeps count of what it was made to read."""
 
-    def __init__(self, db: sqlite3.Connection, deadline: Deadline, *, cell_bytes_left: int) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, bounds: Bounds, deadline: Deadline, *, cell_bytes_left: int
+    ) -> None:
         self.rejected: list[Rejected] = []
         self._db = db
+        self._max_rejected = bounds.rejected
         self._deadline = deadline
         self._cell_bytes_left = cell_bytes_left
 
@@ -164,7 +167,7 @@ class _Reader:
                 if not seen.isdisjoint(keys(value)):
                     raise ValueError("repeats the id or seq of another row")
             except _INVALID as exc:
-                self.rejected.append(_rejected(row, exc))
+                self._reject(row, exc)
             else:
                 seen |= keys(value)
                 values.append(value)
@@ -177,8 +180,16 @@ class _Reader:
                 if row["key"] == "tool" and row["value"] != "":
                     return _tool(_typed(row)).deadline
             except _INVALID as exc:
-                self.rejected.append(_rejected(row, exc))
+                self._reject(row, exc)
         return None
+
+    def _reject(self, row: Mapping[str, Any], exc: Exception) -> None:
+        """A few forged rows cost only themselves; each more costs the host as much as an honest one."""
+        self.rejected.append(_rejected(row, exc))
+        if len(self.rejected) > self._max_rejected:
+            raise Violation(
+                f"more than {self._max_rejected} rows do not validate, at first: {self.rejected[0].reason}"
+            )
 
     def _rows(self, table: str, limit: int) -> Iterator[dict[str, Any]]:
         # Not in an order: that would be an index's, and the index of a forged file may say anything.
