@@ -12,6 +12,7 @@ from agent.protocol.messages import Route
 from bot import log
 from bot.lanes import Lanes
 from bot.redaction import redact
+from bot.screening import screened
 from bot.session import Session
 
 MAX_LIVE_CHARS: Final = 200_000
@@ -138,4 +139,4 @@ def presentable(text: str, shown: int = 0) -> int:
     tail = text[-HELD_BACK_CHARS:]
     end = len(text) - len(tail) + max(tail.rfind(" "), tail.rfind("\n")) + 1
     looked_at = text[max(0, shown - OVERLAP_CHARS) : max(end, shown)]
-    return max(end, shown) if redact(looked_at) == looked_at else -1
+    return max(end, shown) if screened(looked_at) == looked_at else -1

@@ -9,11 +9,11 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from adapters.base import Settled
+from adapters.base import Outgoing, Settled
 from agent.protocol import snapshot
 from agent.protocol.clock import Clock, now_ms, steady_ms
 from agent.protocol.mailbox import StatusChange
-from agent.protocol.messages import Destination, MessageIn, Receipt, Route, Schedule
+from agent.protocol.messages import Destination, MessageIn, MessageOut, Receipt, Route, Schedule
 from bot.db.engine import Database
 from bot.db.sessions import SessionRecord
 from bot.folder import Folder, Outbox
@@ -62,6 +62,8 @@ class Session:
         self.newest_out_seq = record.last_out_seq
         self.handled: dict[str, Receipt] | None = None
         """message_outs in outbound.db that are dealt with; None until bot.db was asked once."""
+        self.prepared: tuple[MessageOut, Outgoing] | None = None
+        """The latest reply that was made fit to be shown, without its files; most often it is the one that waits."""
         self.receipted: set[str] = set()
         self.rejected: set[str | None] = set()
         """Rows that were refused and reported; they stay in the file and are met again."""

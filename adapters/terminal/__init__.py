@@ -156,6 +156,7 @@ class TerminalAdapter:
         out = part.outgoing
         if part.file is not None:
             try:
+                await asyncio.to_thread(files.check_room, self._downloads)
                 path = await asyncio.to_thread(files.save, self._downloads, part.file.name, part.file.data)
             except OSError as exc:
                 message = f"A file could not be saved in {self._downloads}: {exc.strerror}."

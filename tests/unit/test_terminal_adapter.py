@@ -21,7 +21,7 @@ from adapters.base import (
     Settled,
     Working,
 )
-from adapters.terminal import TerminalAdapter, wire
+from adapters.terminal import TerminalAdapter, files, wire
 from adapters.terminal.seat import LIVE_ROOM, MAX_WAITING, Seat
 from agent.protocol.messages import Route
 from tests.fakes.host import TIMEOUT_SECONDS, FakeHost
@@ -371,6 +371,22 @@ async def test_a_file_that_cannot_be_saved_is_tried_again(adapter: TerminalAdapt
             await put(adapter, reply("", files=[OutgoingFile("a", "text/plain", b"x")]))
         assert caught.value.retry_after is not None
         assert waiting(seat) == []
+
+
+async def test_what_agents_send_does_not_fill_the_disk(
+    adapter: TerminalAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "DOWNLOADS_BYTES", 8)
+    async with running(adapter):
+        adapter.sit()
+        some = [OutgoingFile("a", "text/plain", b"xxxxx")] * 3
+        with pytest.raises(SendFailed, match="it is full"):
+            await put(adapter, reply("", files=some))
+        assert len(list((tmp_path / "downloads").iterdir())) == 2
+        monkeypatch.setattr(files, "DOWNLOADS_BYTES", 2**30)
+        monkeypatch.setattr(files, "DOWNLOADS", 2)
+        with pytest.raises(SendFailed, match="it is full"):
+            await put(adapter, reply("", files=some))
 
 
 async def test_the_end_of_the_service_ends_the_seats_after_their_last_words(adapter: TerminalAdapter) -> None:
