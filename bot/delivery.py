@@ -85,6 +85,10 @@ class Delivery:
         # The clock may be set meanwhile.
         self._lanes.kick_later(session_id, min(LOOK_SECONDS, max(0, at - self._clock()) / 1000))
 
+    def present(self, channel: str, platform_id: str) -> None:
+        """Somebody is there again; whoever has something for this place is to be kicked."""
+        self._sending.present(channel, platform_id)
+
     async def settle(self, session_id: str) -> None:
         """Returns when nothing is being delivered for the session."""
         await self._lanes.settle(session_id)
@@ -228,6 +232,11 @@ class Delivery:
         if refusal is not None:
             await self._refuse(session, message, refusal)
             return True
+        waits = await self._sending.waits(session, message)
+        if waits is not None:
+            # Before anything is read or looked through for it: it may be met here again and again.
+            self.kick_at(session.id, waits)
+            return False
         if isinstance(message.content, ActionOut):
             now = self._clock()
             session.books.add(lambda db: actions.begin(db, session.id, message, now=now))
@@ -283,6 +292,7 @@ class Delivery:
         self._wake(session.id)
 
     def _done(self, session: Session, receipt: Receipt) -> None:
+        session.prepared = None
         if session.handled is not None:
             session.handled[receipt.message_out_id] = receipt
         session.receipt(receipt)
