@@ -293,6 +293,7 @@ class Session:
         self.damage, self.recover, self.recoveries = None, False, 0
         self.unusable = False
         self.patience.restored()
+        await self._run(self._folder.tidy)
 
     async def lost(self) -> bool:
         """Whether the session's folder was taken away, or what the agent had in it."""

@@ -172,6 +172,18 @@ def plant_million_rows(outbox: Path) -> None:
         _set_pages(file.fileno(), copy)
 
 
+def deepen(folder: Path, levels: int) -> None:
+    """Folders within folders, far deeper than a path may be long."""
+    home = os.getcwd()
+    os.chdir(folder)
+    try:
+        for _ in range(levels):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(home)
+
+
 def make_sparse(path: Path, size: int) -> None:
     """`path` grows to `size` bytes and takes no disk for it."""
     with path.open("ab") as file:
