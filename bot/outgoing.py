@@ -51,6 +51,7 @@ async def _words(session: Session, message: MessageOut) -> Outgoing:
                 title=one_line(await _screened(session, asked.title)),
                 question=await _screened(session, asked.question),
                 options=[one_line(await _screened(session, option)) for option in asked.options],
+                expires_at=asked.expires_at,
             )
             reply = replace(reply, question=question)
     session.prepared = (message, reply)

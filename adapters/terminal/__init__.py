@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import shutil
 import uuid
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,12 +29,16 @@ from adapters.base import (
     clean,
 )
 from adapters.terminal import files, wire
+from adapters.terminal.kept import Kept, weight
 from adapters.terminal.seat import Seat
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 
 RECENT_REPLIES: Final = 32
 MISSED_REPLIES: Final = 256
+KEPT_BYTES: Final = 32 * 2**20
+OPEN_QUESTIONS: Final = 32
+"""Of one conversation; the oldest give way, and can be answered in words."""
 SAVE_RETRY_SECONDS: Final = 60.0
 
 
@@ -55,8 +58,10 @@ class _Room:
     route: Route
     seats: list[Seat] = field(default_factory=list)
     questions: dict[str, tuple[str | None, base.Question]] = field(default_factory=dict)
-    recent: deque[_Reply] = field(default_factory=lambda: deque(maxlen=RECENT_REPLIES))
-    missed: deque[wire.Shown] = field(default_factory=lambda: deque(maxlen=MISSED_REPLIES))
+    recent: Kept[_Reply] = field(
+        default_factory=lambda: Kept(RECENT_REPLIES, KEPT_BYTES, lambda reply: weight(reply.shown))
+    )
+    missed: Kept[wire.Shown] = field(default_factory=lambda: Kept(MISSED_REPLIES, KEPT_BYTES, weight))
     working: wire.Working = field(default_factory=lambda: wire.Working(on=False))
     live: tuple[str, str] = ("", "")
 
@@ -170,6 +175,8 @@ class TerminalAdapter:
     def _show(self, room: _Room, out: Outgoing, shown: wire.Shown) -> None:
         if out.question is not None:
             room.questions[out.question.id] = (out.turn_id, out.question)
+            if len(room.questions) > OPEN_QUESTIONS:
+                del room.questions[next(iter(room.questions))]
         takers = [seat for seat in room.seats if not seat.once or out.answers in seat.events]
         for seat in takers:
             seat.offer(shown)
@@ -220,11 +227,12 @@ class TerminalAdapter:
 
     async def _say(self, host: Host, room: _Room, seat: Seat, frame: wire.Say) -> None:
         if not frame.files:
-            for question_id, (_, question) in reversed(list(room.questions.items())):
+            for question_id, question in self._open_questions(room):
                 answer = wire.match_answer(frame.text, question.options)
                 if answer is not None:
-                    await self._answer(host, room, seat, frame, question_id, clean(answer))
-                    return
+                    if await self._answer(host, room, seat, frame, question_id, clean(answer)):
+                        return
+                    break
         folder = self._incoming / uuid.uuid4().hex
         try:
             staged = await asyncio.to_thread(_stage, folder, frame.files)
@@ -250,14 +258,26 @@ class TerminalAdapter:
 
     async def _answer(
         self, host: Host, room: _Room, seat: Seat, frame: wire.Say, question_id: str, answer: str
-    ) -> None:
-        """An answer settles at once, and before its receipt: what it leads to belongs to the turn that asked."""
+    ) -> bool:
+        """An answer settles at once, and before its receipt: what it leads to belongs to the turn that asked. False
+        when the service does not take it as one: then it is what else a person may say."""
         room.questions.pop(question_id, None)
         event = replace(self._event(room, "answer"), text=answer, question_id=question_id, direct=True)
         receipt = await host.receive(event)
+        if receipt.state == "refused":
+            return False
         if receipt.state == "accepted":
             seat.offer(wire.Settled(id=frame.id))
         self._receipt(seat, frame.id, receipt)
+        return True
+
+    def _open_questions(self, room: _Room) -> list[tuple[str, base.Question]]:
+        """The newest first."""
+        now = self._clock()
+        for question_id, (_, question) in list(room.questions.items()):
+            if question.expires_at is not None and question.expires_at <= now:
+                del room.questions[question_id]
+        return [(question_id, question) for question_id, (_, question) in reversed(room.questions.items())]
 
     def _event(self, room: _Room, kind: EventKind) -> Event:
         return Event(
