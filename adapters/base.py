@@ -120,12 +120,14 @@ class OutgoingFile:
 
 @dataclass(frozen=True)
 class Question:
-    """A question to show with buttons where the platform has them."""
+    """A question to show with buttons where the platform has them. It is open until `expires_at`, in epoch
+    milliseconds."""
 
     id: str
     title: str
     question: str
     options: Sequence[str]
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True)

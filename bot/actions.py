@@ -116,7 +116,7 @@ class Actions:
         failpoint.hit("action-begun")
         if not ours[0]:
             return await self._refuse(session, message, TAKEN)
-        return outgoing.question(session, message, asked, answers=answers)
+        return await outgoing.question(session, message, asked, answers=answers)
 
     async def _edit(
         self, session: Session, message: MessageOut, asked: EditMessage, answers: str | None
@@ -130,7 +130,7 @@ class Actions:
         if not target.ids:
             return await self._refuse(session, message, NO_TEXT.format(number=asked.message))
         edit = Edit(target.ids, asked.message)
-        return outgoing.edit(session, message, asked.text, edit, route=route, answers=answers)
+        return await outgoing.edit(session, message, asked.text, edit, route=route, answers=answers)
 
     async def _react(
         self, session: Session, message: MessageOut, asked: AddReaction, answers: str | None

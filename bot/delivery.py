@@ -15,7 +15,15 @@ from typing import Final
 from adapters.base import Outgoing, Settled
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from agent.protocol.messages import ActionOut, ActionResult, ChatOut, MessageIn, MessageOut, Receipt
+from agent.protocol.messages import (
+    ActionOut,
+    ActionResult,
+    AskQuestion,
+    ChatOut,
+    MessageIn,
+    MessageOut,
+    Receipt,
+)
 from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
 from bot import backlog, destinations, folding, log, outgoing
 from bot.actions import MAX_UNREAD, Actions, tell
@@ -33,7 +41,6 @@ from bot.signals import Signal
 MAX_SEQ_JUMP: Final = 10_000
 MAX_RECOVERIES: Final = 3
 """How often an agent is started to recover outbound.db before it counts as damaged."""
-BUSY_SECONDS: Final = 0.05
 VAIN_LOOKS: Final = 20
 FIRST_PAUSE_SECONDS: Final = 0.002
 RETRY_SECONDS: Final = 2.0
@@ -87,6 +94,10 @@ class Delivery:
         """The same at a time on the clock."""
         # The clock may be set meanwhile.
         self._lanes.kick_later(session_id, min(LOOK_SECONDS, max(0, at - self._clock()) / 1000))
+
+    def present(self, channel: str, platform_id: str) -> None:
+        """Somebody is there again; whoever has something for this place is to be kicked."""
+        self._sending.present(channel, platform_id)
 
     async def settle(self, session_id: str) -> None:
         """Returns when nothing is being delivered for the session."""
@@ -142,8 +153,12 @@ class Delivery:
             snapshot = await session.snapshot()
         except Missing:
             return NOTHING
-        except Busy:
-            self._lanes.kick_later(session.id, BUSY_SECONDS)
+        except Busy as exc:
+            wait = session.patience.failed(exc)
+            if session.patience.at_an_end:
+                self._damaged(session, f"{exc}, {session.patience.costly} times in a row")
+            else:
+                self._lanes.kick_later(session.id, wait)
         except SnapshotError as exc:
             if session.outboxes != outbox:
                 self._lanes.kick(session.id)
@@ -152,17 +167,22 @@ class Delivery:
                 session.recover = True
                 self._wake(session.id)
             else:
-                self._metrics.violations.labels("outbound").inc()
-                session.damage = str(exc)
-                self._wake(session.id)
+                self._damaged(session, str(exc))
         else:
             failpoint.hit("outbound-read")
             session.recover, session.recoveries = False, 0
+            session.patience.restored()
             session.saw(snapshot)
             return snapshot
         finally:
-            session.read_after = max(2 * loop.time() - began, began + _pause(session.in_vain))
+            pause = max(_pause(session.in_vain), session.patience.pause_seconds)
+            session.read_after = max(2 * loop.time() - began, began + pause)
         return None
+
+    def _damaged(self, session: Session, why: str) -> None:
+        self._metrics.violations.labels("outbound").inc()
+        session.damage = why
+        self._wake(session.id)
 
     def _fold(self, session: Session, snapshot: Snapshot) -> None:
         now = self._clock()
@@ -225,11 +245,12 @@ class Delivery:
 
     def _report(self, session: Session, snapshot: Snapshot) -> None:
         """Rows that are not what an agent writes are counted once, however often they are read."""
-        for row in snapshot.rejected:
-            if row.id not in session.rejected:
-                self._metrics.violations.labels("row").inc()
-                _log.warning("a row was refused: %s", row.reason, session=session.id)
+        new = [row for row in snapshot.rejected if row.id not in session.rejected]
         session.rejected = {row.id for row in snapshot.rejected}
+        if new:
+            self._metrics.violations.labels("row").inc(len(new))
+            if self._seldom(f"{session.id} rows"):
+                _log.warning("rows were refused: %s", new[0].reason, session=session.id, rows=len(new))
 
     async def _deliver(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> bool:
         """Brings one message to its end; False when it has to wait, and what comes after it too."""
@@ -237,6 +258,11 @@ class Delivery:
         if refusal is not None:
             await self._refuse(session, message, refusal)
             return True
+        waits = await self._sending.waits(session, message) if _is_shown(message) else None
+        if waits is not None:
+            # Before anything is read or looked through for it: it may be met here again and again.
+            self.kick_at(session.id, waits)
+            return False
         answers = await self._event_of(session, message.in_reply_to, asked)
         outcome: Receipt | int
         match message.content:
@@ -299,6 +325,7 @@ class Delivery:
         self._wake(session.id)
 
     def _done(self, session: Session, receipt: Receipt) -> None:
+        session.prepared = None
         if session.handled is not None:
             session.handled[receipt.message_out_id] = receipt
         session.receipt(receipt)
@@ -319,6 +346,12 @@ class Delivery:
         elif self._seldom(f"{session_id} {error!r}"):
             _log.error("delivery failed; trying again", exc_info=error, session=session_id)
         self._lanes.kick_later(session_id, RETRY_SECONDS)
+
+
+def _is_shown(message: MessageOut) -> bool:
+    """Whether it is nothing without its channel; other actions are carried out, whoever is there."""
+    content = message.content
+    return isinstance(content, ChatOut) or isinstance(content.do, AskQuestion)
 
 
 def _pause(in_vain: int) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from agent.protocol import failpoint
 from agent.protocol.mailbox import HostEnd, MailboxGone, StatusChange
 from agent.protocol.messages import ChatIn, Destination, MessageIn, Receipt, Route, Schedule
 from agent.protocol.workspace import Workspace
+from bot.removal import remove
 
 FOLDER_MODES: Final = {
     "in": 0o755,
@@ -26,6 +27,7 @@ FOLDER_MODES: Final = {
 AGENTS_OWN: Final = ("out", "home", "work")
 ROOM_BYTES: Final = 256 * 1024
 """With less than this left on the disk an agent cannot commit an answer of any length."""
+DAMAGED: Final = "damaged"
 DAMAGED_KEPT: Final = 3
 """How many damaged outboxes are kept for whoever wants to look; a hostile agent can make many."""
 
@@ -120,9 +122,7 @@ class Folder:
         that it has receipts of. Raises MailboxError, OSError."""
         self.close()
         for name, mode in FOLDER_MODES.items():
-            folder = self.root / name
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(mode)
+            _make(self.root / name, mode)
         self.root.chmod(0o700)
         for message in messages:
             self._take_files(message)
@@ -153,15 +153,18 @@ class Folder:
 
     def put_aside(self, name: str) -> None:
         """Moves out/ away and makes an empty one. Raises OSError."""
-        kept = self.root / "damaged"
+        kept = self.root / DAMAGED
         kept.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.path.lexists(self.workspace.outbox):
             self.workspace.outbox.rename(kept / name)
         failpoint.hit("outbox-moved")
-        self.workspace.outbox.mkdir()
-        self.workspace.outbox.chmod(FOLDER_MODES["out"])
-        for old in sorted(kept.iterdir())[:-DAMAGED_KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        _make(self.workspace.outbox, FOLDER_MODES["out"])
+
+    def tidy(self) -> None:
+        """Removes the oldest of what was put aside. What cannot be removed is tried again the next time."""
+        with suppress(OSError):
+            for old in sorted((self.root / DAMAGED).iterdir())[:-DAMAGED_KEPT]:
+                remove(old)
 
     def close(self) -> None:
         """Closes inbound.db. Twice is fine."""
@@ -176,3 +179,16 @@ class Folder:
         if staged.is_dir() and not self.workspace.received(message.id).exists():
             staged.rename(self.workspace.received(message.id))
             failpoint.hit("files-in-place")
+
+
+def _make(folder: Path, mode: int) -> None:
+    """Makes sure of a folder of that mode, in place of a link that leads anywhere else. Raises OSError."""
+    if folder.is_symlink():
+        folder.unlink()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        # A descriptor that needs no permission takes no fchmod.
+        os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)

@@ -130,6 +130,7 @@ class Intake:
 
     def present(self, channel: str, platform_id: str) -> None:
         """Somebody is there again: what was kept for this place can go out."""
+        self._delivery.present(channel, platform_id)
         self._begin(self._present(channel, platform_id))
 
     def commands(self) -> Sequence[CommandInfo]:

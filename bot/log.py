@@ -7,6 +7,7 @@ Secrets of known shape are struck out of every value, tracebacks included, on th
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -20,6 +21,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from bot.redaction import redact
 
 LogFormat = Literal["auto", "console", "json"]
+
+_OBEYED: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""DEL, C1, and what turns the direction of a line or ends it."""
+_CONTROL: Final = re.compile("[\x00-\x1f]")
+_CONTROL_BUT_LINES: Final = re.compile("[\x00-\x08\x0b-\x1f]")
 
 SELDOM_SECONDS: Final = 60.0
 
@@ -144,6 +150,7 @@ def _formatter(*, people: bool) -> logging.Formatter:
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             _redacted,
+            *([_of_one_line] if people else []),
             renderer,
         ],
     )
@@ -153,11 +160,30 @@ def _redacted(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
     return {key: _clean(value) for key, value in event.items()}
 
 
+def _of_one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """JSON escapes these by itself; on a terminal an id could clear the screen or forge the next line."""
+    return {key: _contained(key, value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _contained(key: str, value: str) -> str:
+    return (_CONTROL_BUT_LINES if key in ("exception", "stack") else _CONTROL).sub(_escaped, value)
+
+
 def _clean(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {redact(str(key)): _clean(each) for key, each in value.items()}
+        return {_visible(redact(str(key))): _clean(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean(each) for each in value]
-    return redact(value if isinstance(value, str) else repr(value))
+    return _visible(redact(value if isinstance(value, str) else repr(value)))
+
+
+def _visible(text: str) -> str:
+    """Whoever reads the log on a terminal must not be at the mercy of what an agent called a file: whatever JSON
+    does not escape and a terminal obeys is written as an escape."""
+    return _OBEYED.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

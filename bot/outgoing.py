@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final
+
 from adapters.base import Edit, Open, Outgoing, OutgoingFile, Question, Reaction
 from agent.protocol.messages import (
     MAX_CARD_NAME_CHARS,
@@ -15,12 +18,15 @@ from agent.protocol.messages import (
     MessageOut,
     Route,
 )
-from agent.protocol.snapshot import SnapshotError
+from agent.protocol.snapshot import SnapshotError, Violation
 from bot import log
 from bot.db.deliveries import Notice
 from bot.db.questions import QuestionRecord
-from bot.redaction import redact
+from bot.screening import one_line, screen, screened
 from bot.session import Session
+
+FILES_TOGETHER: Final = 2
+"""All files of one reply may be so many times as large as one of them: they are in memory at once."""
 
 _log = log.get("roost.outgoing")
 
@@ -28,30 +34,26 @@ _log = log.get("roost.outgoing")
 async def prepare(
     session: Session, message: MessageOut, said: ChatOut, *, answers: str | None, max_file_bytes: int
 ) -> Outgoing:
-    """The reply with its files read, and secrets of known shape taken out. A file that cannot be read is
-    named in the text instead: a reply is never dropped for one."""
+    """The reply with its files read, and secrets of known shape taken out. A file that cannot be read, or is too
+    large with the others, is named in the text instead: a reply is never dropped for one."""
+    reply = replace(await _words(session, message, said), answers=answers)
+    if not said.attachments:
+        return reply
     files, missing = await _files(session, message.id, said.attachments, max_file_bytes)
-    card = None if said.card is None else _card(session, said.card)
-    text = said.text if card is None or said.text.strip() else in_words(card)
-    body = "\n\n".join(part for part in (text, *missing) if part)
-    return Outgoing(
-        id=message.id,
-        route=message.route,
-        text=_screened(session, body),
-        files=files,
-        answers=answers,
-        turn_id=message.turn_id,
-        card=card,
-    )
+    text = "\n\n".join(part for part in (reply.text, *missing) if part)
+    return replace(reply, files=files, text=text)
 
 
-def question(session: Session, message: MessageOut, asked: AskQuestion, *, answers: str | None) -> Outgoing:
+async def question(
+    session: Session, message: MessageOut, asked: AskQuestion, *, answers: str | None
+) -> Outgoing:
     """A question with its options."""
     shown = Question(
         id=asked.question_id,
-        title=_screened(session, asked.title),
-        question=_screened(session, asked.question),
-        options=[_screened(session, option) for option in asked.options],
+        title=one_line(_struck(session, asked.title)),
+        question=await _screened(session, asked.question),
+        options=[one_line(_struck(session, option)) for option in asked.options],
+        expires_at=asked.expires_at,
     )
     return Outgoing(message.id, message.route, "", question=shown, answers=answers, turn_id=message.turn_id)
 
@@ -59,17 +61,26 @@ def question(session: Session, message: MessageOut, asked: AskQuestion, *, answe
 def still_open(asked: QuestionRecord, turn_id: str) -> Open:
     """A question that was shown by an earlier service."""
     shown = Question(
-        asked.id, redact(asked.title), redact(asked.question), [redact(each) for each in asked.options]
+        asked.id,
+        one_line(screened(asked.title)),
+        screened(asked.question),
+        [one_line(screened(each)) for each in asked.options],
+        expires_at=asked.expires_at,
     )
     return Open(asked.route, shown, turn_id)
 
 
-def edit(
+async def edit(
     session: Session, message: MessageOut, text: str, edited: Edit, *, route: Route, answers: str | None
 ) -> Outgoing:
     """A text in the place of another one."""
     return Outgoing(
-        message.id, route, _screened(session, text), answers=answers, turn_id=message.turn_id, edit=edited
+        message.id,
+        route,
+        await _screened(session, text),
+        answers=answers,
+        turn_id=message.turn_id,
+        edit=edited,
     )
 
 
@@ -92,19 +103,38 @@ def notice(said: Notice) -> Outgoing:
     return Outgoing(id=said.id, route=said.route, text=said.text, answers=said.answers, notice=True)
 
 
+async def _words(session: Session, message: MessageOut, said: ChatOut) -> Outgoing:
+    """What it says. Only the first of the replies that wait is prepared again and again, so one is remembered."""
+    if session.prepared is not None and session.prepared[0] == message:
+        return session.prepared[1]
+    card = None if said.card is None else _card(session, said.card)
+    text = said.text if card is None or said.text.strip() else in_words(card)
+    shown = await _screened(session, text)
+    reply = Outgoing(id=message.id, route=message.route, text=shown, turn_id=message.turn_id, card=card)
+    session.prepared = (message, reply)
+    return reply
+
+
 async def _files(
     session: Session, message_id: str, attachments: list[Attachment], max_bytes: int
 ) -> tuple[list[OutgoingFile], list[str]]:
     files: list[OutgoingFile] = []
     missing: list[str] = []
+    taken: set[str] = set()
+    left = FILES_TOGETHER * max_bytes
     for attachment in attachments:
+        name = screened(attachment.name)
         try:
-            data = await session.read_file(message_id, attachment.path, max_bytes=max_bytes)
+            if attachment.path in taken:
+                raise Violation("a file of that path was attached already")
+            taken.add(attachment.path)
+            data = await session.read_file(message_id, attachment.path, max_bytes=min(max_bytes, left))
         except SnapshotError as exc:
             _log.warning("a file was not sent: %s", exc, session=session.id, message=message_id)
-            missing.append(f"(The file {attachment.name} could not be sent.)")
+            missing.append(f"(The file {name} could not be sent.)")
         else:
-            files.append(OutgoingFile(attachment.name, attachment.media_type, data))
+            left -= len(data)
+            files.append(OutgoingFile(name, attachment.media_type, data))
     return files, missing
 
 
@@ -112,7 +142,7 @@ def _card(session: Session, card: Card) -> Card:
     """What stands in the place of a secret may be longer than the secret was."""
 
     def fit(text: str, limit: int) -> str:
-        return _screened(session, text)[:limit]
+        return _struck(session, text)[:limit]
 
     return Card(
         title=fit(card.title, MAX_CARD_NAME_CHARS),
@@ -124,8 +154,16 @@ def _card(session: Session, card: Card) -> Card:
     )
 
 
-def _screened(session: Session, text: str) -> str:
-    screened = redact(text)
-    if screened != text:
+def _struck(session: Session, text: str) -> str:
+    """For short texts."""
+    return _told(session, text, screened(text))
+
+
+async def _screened(session: Session, text: str) -> str:
+    return _told(session, text, await screen(text))
+
+
+def _told(session: Session, text: str, shown: str) -> str:
+    if shown != text:
         _log.error("a reply held a secret, which was taken out", session=session.id)
-    return screened
+    return shown

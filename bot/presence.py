@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import string
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,14 +15,25 @@ from agent.protocol.messages import Route
 from bot import log
 from bot.lanes import Lanes
 from bot.redaction import redact
+from bot.screening import screened
 from bot.session import Session
 
 MAX_LIVE_CHARS: Final = 200_000
 MAX_NEWS: Final = 1_000
 """What is kept for a channel that shows nothing; no conversation has so much to be told at once."""
-HELD_BACK_CHARS: Final = 256
-"""The end of a live text that could be the beginning of a secret is not shown yet, up to this long."""
-
+MAX_RUN_CHARS: Final = 8_192
+"""The end of a live text that could be the beginning of a secret is not shown yet; when it is longer than this, no
+more is shown at all, and the rest comes with the answer."""
+_RUN: Final = (
+    string.ascii_letters
+    + string.digits
+    + "_-.~+/=[];?"
+    + "".join(
+        map(chr, (*range(9), *range(0xB, 0x20), *range(0x7F, 0xA0), 0xAD, *range(0x200B, 0x2010), 0xFEFF))
+    )
+)
+"""What secrets of known shape are made of, and what may stand between without being seen. A word of any other script
+ends such a run."""
 CATCH_UP_SECONDS: Final = 1.0
 """How long a channel that shows live text slowly may hold up what comes after it."""
 OVERLAP_CHARS: Final = 512
@@ -92,8 +104,8 @@ class Presence:
         secret."""
         stream = self._streams.get(session.id)
         if stream is not None and not stream.broken and stream.shown < len(stream.text):
-            end = stream.text[-HELD_BACK_CHARS - OVERLAP_CHARS :]
-            if redact(end) == end:
+            end = stream.text[max(0, stream.shown - OVERLAP_CHARS) :]
+            if screened(end) == end:
                 stream.shown = len(stream.text)
                 self._of(session).live = Live(stream.route, stream.turn_id, stream.text)
                 self._lanes.kick(session.id)
@@ -159,7 +171,13 @@ class Presence:
 def presentable(text: str, shown: int = 0) -> int:
     """How much of a live text can be shown now: not the last word, which may become a secret, and nothing any
     more once it holds one, which is -1. The first `shown` characters were found to hold none."""
-    tail = text[-HELD_BACK_CHARS:]
-    end = len(text) - len(tail) + max(tail.rfind(" "), tail.rfind("\n")) + 1
+    end = len(text) - _open_run(text[-MAX_RUN_CHARS - 1 :])
+    if len(text) - end > MAX_RUN_CHARS:
+        return -1
     looked_at = text[max(0, shown - OVERLAP_CHARS) : max(end, shown)]
-    return max(end, shown) if redact(looked_at) == looked_at else -1
+    return max(end, shown) if screened(looked_at) == looked_at else -1
+
+
+def _open_run(tail: str) -> int:
+    """How long the run is in which a text ends."""
+    return len(tail) - len(tail.rstrip(_RUN))

@@ -12,6 +12,7 @@ from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import MessageOut, Receipt
 from bot import log
+from bot.absences import Absences
 from bot.booking import Booking, ReplayBooking, ReplyBooking
 from bot.db import dead_letters, deliveries
 from bot.db.dead_letters import Letter
@@ -24,6 +25,8 @@ from bot.session import Session
 LAST_SEND_SECONDS: Final = 5.0
 """How long the service stays for a part that is on its way when it is told to stop."""
 MAX_REASON_CHARS: Final = 500
+PAUSED: Final = "the channel asked for a pause"
+NOBODY: Final = "nobody is there"
 UNREADABLE: Final = "its files cannot be read any more"
 
 T = TypeVar("T")
@@ -65,6 +68,7 @@ class Sending:
         self._metrics = metrics
         self._clock = clock
         self._gates = Gates()
+        self._absent = Absences(clock)
         self._on_their_way: set[asyncio.Task[Any]] = set()
         self._finishing = False
 
@@ -74,6 +78,25 @@ class Sending:
         self._finishing = True
         if self._on_their_way:
             await asyncio.wait(self._on_their_way, timeout=LAST_SEND_SECONDS)
+
+    def present(self, channel: str, platform_id: str) -> None:
+        """Somebody is there again to take what is sent."""
+        self._absent.over(channel, platform_id)
+
+    async def waits(self, session: Session, message: MessageOut) -> int | None:
+        """The time on the clock before which a reply needs not even be prepared, if there is one. Raises
+        DatabaseError."""
+        reply = Outgoing(message.id, message.route, "", turn_id=message.turn_id)
+        if (until := self._absent.until(message.route)) is not None:
+            session.marks.held_back(reply, NOBODY)
+            return until
+        if left := self._gates.left(message.route):
+            session.marks.held_back(reply, PAUSED)
+            return self._clock() + left
+        if message.seq > session.newest_out_seq:
+            return None
+        at = await session.books.db.read(lambda db: deliveries.progress(db, session.id, message.id))
+        return at.next_at if at.error is None and at.waits(self._clock()) else None
 
     async def send(self, session: Session, reply: Outgoing, *, seq: int) -> Receipt | int:
         """Sends what is still to be sent of a reply. Returns its receipt, or the time on the clock at which
@@ -143,15 +166,18 @@ class Sending:
             if self._finishing:
                 return self._clock() + int(LAST_SEND_SECONDS * 1000)
             if left := self._gates.left(reply.route):
-                session.marks.held_back(reply, "the channel asked for a pause")
+                session.marks.held_back(reply, PAUSED)
                 return self._clock() + left
             at = replace(at, next_part=part.index)
+            came = self._absent.comings
             try:
                 last = part.index == len(parts) - 1
                 platform_id = await self._to_its_end(self._send(session, adapter, part, booking, last=last))
             except Absent as exc:
-                session.marks.held_back(reply, "nobody is there")
-                return self._clock() + int((exc.retry_after or 60.0) * 1000)
+                session.marks.held_back(reply, NOBODY)
+                until = self._clock() + int((exc.retry_after or 60.0) * 1000)
+                self._absent.begin(reply.route, until, came=came)
+                return until
             except SendFailed as exc:
                 return await self._not_sent(session, reply, booking, at, exc)
             at = Progress()

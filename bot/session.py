@@ -10,16 +10,17 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from adapters.base import Settled
+from adapters.base import Outgoing, Settled
 from agent.protocol import snapshot
 from agent.protocol.clock import Clock, now_ms, steady_ms
 from agent.protocol.mailbox import StatusChange
-from agent.protocol.messages import Destination, MessageIn, Receipt, Route, Schedule
+from agent.protocol.messages import Destination, MessageIn, MessageOut, Receipt, Route, Schedule
 from bot.db.engine import Database
 from bot.db.sessions import SessionRecord
 from bot.folder import Folder, Outbox
 from bot.ledger import Ledger
 from bot.marks import Marks
+from bot.patience import Patience
 
 REFUSALS_TOLD: Final = 10
 REFUSALS_MS: Final = 3_600_000
@@ -65,6 +66,8 @@ class Session:
         self.newest_out_seq = record.last_out_seq
         self.handled: dict[str, Receipt] | None = None
         """message_outs in outbound.db that are dealt with; None until bot.db was asked once."""
+        self.prepared: tuple[MessageOut, Outgoing] | None = None
+        """The latest reply that was made fit to be shown, without its files; most often it is the one that waits."""
         self.receipted: set[str] = set()
         self.rejected: set[str | None] = set()
         """Rows that were refused and reported; they stay in the file and are met again."""
@@ -99,6 +102,8 @@ class Session:
         """Of which count inbound.db has them, or will with the next post; -1: what lies there may be old."""
         self.outboxes = 0
         """How often outbound.db was put aside: what was read of an earlier one says nothing about this one."""
+        self.patience = Patience()
+        """What has become of the latest looks at outbound.db."""
         self.in_vain = 0
         """How often in a row a look at outbound.db has shown nothing new."""
         self._shown: object = None
@@ -282,7 +287,11 @@ class Session:
         """What the container has written so far. Raises SnapshotError."""
         # What lay on a disk while the session was asleep is looked at twice; later ones have to be fast.
         first = self.handled is None
-        return await self._run(lambda: snapshot.read(self.workspace.outbox, thorough=first))
+        return await self._run(
+            lambda: snapshot.read(
+                self.workspace.outbox, deadline_seconds=self.patience.read_seconds, thorough=first
+            )
+        )
 
     async def read_file(self, message_id: str, name: str, *, max_bytes: int) -> bytes:
         """A file that the container sends. Raises SnapshotError."""
@@ -297,6 +306,8 @@ class Session:
         await self._run(self._folder.put_aside, name)
         self.damage, self.recover, self.recoveries = None, False, 0
         self.unusable = False
+        self.patience.restored()
+        await self._run(self._folder.tidy)
 
     async def lost(self) -> bool:
         """Whether the session's folder was taken away, or what the agent had in it."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import uuid
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from adapters.base import (
     replacing,
 )
 from adapters.terminal import files, wire
+from adapters.terminal.kept import Kept, weight
 from adapters.terminal.seat import Seat
 from adapters.terminal.text import quoted
 from agent.protocol.clock import Clock, now_ms
@@ -39,6 +40,9 @@ from agent.protocol.messages import Route
 RECENT_REPLIES: Final = 32
 MISSED_REPLIES: Final = 256
 QUOTES: Final = 256
+KEPT_BYTES: Final = 32 * 2**20
+OPEN_QUESTIONS: Final = 32
+"""Of one conversation; the oldest give way, and can be answered in words."""
 SAVE_RETRY_SECONDS: Final = 60.0
 NOBODY_THERE: Final = "(nobody: whoever asked for this has left and cannot answer)"
 STILL_OPEN: Final = "A question is still open: answer {numbers}, or /stop. Your message comes after it."
@@ -69,8 +73,10 @@ class _Room:
     route: Route
     seats: list[Seat] = field(default_factory=list)
     questions: dict[str, _Asked] = field(default_factory=dict)
-    recent: deque[_Reply] = field(default_factory=lambda: deque(maxlen=RECENT_REPLIES))
-    missed: deque[wire.Shown] = field(default_factory=lambda: deque(maxlen=MISSED_REPLIES))
+    recent: Kept[_Reply] = field(
+        default_factory=lambda: Kept(RECENT_REPLIES, KEPT_BYTES, lambda reply: weight(reply.shown))
+    )
+    missed: Kept[wire.Shown] = field(default_factory=lambda: Kept(MISSED_REPLIES, KEPT_BYTES, weight))
     working: wire.Working = field(default_factory=lambda: wire.Working(on=False))
     live: tuple[str, str] = ("", "")
     quotes: OrderedDict[str, str] = field(default_factory=OrderedDict)
@@ -196,6 +202,7 @@ class TerminalAdapter:
         out = part.outgoing
         if part.file is not None:
             try:
+                await asyncio.to_thread(files.check_room, self._downloads)
                 path = await asyncio.to_thread(files.save, self._downloads, part.file.name, part.file.data)
             except OSError as exc:
                 message = f"A file could not be saved in {self._downloads}: {exc.strerror}."
@@ -220,6 +227,8 @@ class TerminalAdapter:
     def _show(self, room: _Room, out: Outgoing, shown: wire.Shown) -> None:
         if out.question is not None:
             room.questions[out.question.id] = _Asked(out.question, out.turn_id, out.answers)
+            if len(room.questions) > OPEN_QUESTIONS:
+                del room.questions[next(iter(room.questions))]
         takers = [seat for seat in room.seats if not seat.once or out.answers in seat.events]
         for seat in takers:
             seat.offer(shown)
@@ -279,11 +288,12 @@ class TerminalAdapter:
 
     async def _say(self, host: Host, room: _Room, seat: Seat, frame: wire.Say) -> None:
         if not frame.files:
-            for question_id, asked in reversed(list(room.questions.items())):
-                answer = wire.match_answer(frame.text, asked.question.options)
+            for question_id, question in self._open_questions(room):
+                answer = wire.match_answer(frame.text, question.options)
                 if answer is not None:
-                    await self._answer(host, room, seat, frame, question_id, clean(answer))
-                    return
+                    if await self._answer(host, room, seat, frame, question_id, clean(answer)):
+                        return
+                    break
         folder = self._incoming / uuid.uuid4().hex
         try:
             staged = await asyncio.to_thread(_stage, folder, frame.files)
@@ -312,14 +322,26 @@ class TerminalAdapter:
 
     async def _answer(
         self, host: Host, room: _Room, seat: Seat, frame: wire.Say, question_id: str, answer: str
-    ) -> None:
-        """An answer settles at once, and before its receipt: what it leads to belongs to the turn that asked."""
+    ) -> bool:
+        """An answer settles at once, and before its receipt: what it leads to belongs to the turn that asked. False
+        when the service does not take it as one: then it is what else a person may say."""
         room.questions.pop(question_id, None)
         event = replace(self._event(room, "answer"), text=answer, question_id=question_id, direct=True)
         receipt = await host.receive(event)
+        if receipt.state == "refused":
+            return False
         if receipt.state == "accepted":
             seat.offer(wire.Settled(id=frame.id))
         self._receipt(seat, frame.id, receipt)
+        return True
+
+    def _open_questions(self, room: _Room) -> list[tuple[str, base.Question]]:
+        """The newest first."""
+        now = self._clock()
+        for question_id, asked in list(room.questions.items()):
+            if asked.question.expires_at is not None and asked.question.expires_at <= now:
+                del room.questions[question_id]
+        return [(question_id, asked.question) for question_id, asked in reversed(room.questions.items())]
 
     def _event(self, room: _Room, kind: EventKind) -> Event:
         return Event(

@@ -5,6 +5,8 @@ FileProblem                 a file cannot be read; the text is a sentence for th
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
 import mimetypes
 import os
@@ -18,6 +20,11 @@ from adapters.terminal import wire
 
 MAX_NAME_BYTES: Final = 180
 """File systems allow 255 bytes; a number that keeps names apart has to fit, too."""
+
+
+DOWNLOADS: Final = 10_000
+DOWNLOADS_BYTES: Final = 4 * 2**30
+"""So many files, and so much, may lie in the folder of what agents have sent."""
 
 
 class FileProblem(Exception):
@@ -43,6 +50,14 @@ def load(path: Path) -> wire.File:
         raise FileProblem(f"{path} is larger than {wire.MAX_FILES_BYTES // 2**20} MiB.")
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return wire.File(name=safe_name(path.name), media_type=media_type, data=data)
+
+
+def check_room(folder: Path) -> None:
+    """Raises OSError when there is as much in `folder` as may be: agents fill it, and only people empty it."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
+        sizes = [entry.stat(follow_symlinks=False).st_size for entry in found]
+        if len(sizes) >= DOWNLOADS or sum(sizes) >= DOWNLOADS_BYTES:
+            raise OSError(errno.EDQUOT, "it is full, remove what is not needed")
 
 
 def save(folder: Path, name: str, data: bytes) -> Path:

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from adapters.terminal import wire
+from adapters.terminal.kept import weight
 
 LIVE_ROOM: Final = 64
 """Frames waiting at which live text is left out: the next live frame, or the reply, makes up for it."""
 MAX_WAITING: Final = 1024
-"""Frames waiting at which the seat is closed: nobody reads at the other end."""
+MAX_WAITING_BYTES: Final = 32 * 2**20
+"""Frames, or bytes of them, waiting at which the seat is closed: nobody reads at the other end."""
 
 
 class Seat:
@@ -34,6 +36,7 @@ class Seat:
         self._handle = handle
         self._left = left
         self._waiting: deque[wire.SeatFrame] = deque()
+        self._waiting_bytes = 0
         self._news = asyncio.Event()
         self._live: tuple[str, int] = ("", 0)
 
@@ -48,7 +51,9 @@ class Seat:
                 return None
             self._news.clear()
             await self._news.wait()
-        return self._waiting.popleft()
+        frame = self._waiting.popleft()
+        self._waiting_bytes -= weight(frame)
+        return frame
 
     def __aiter__(self) -> Seat:
         return self
@@ -60,12 +65,18 @@ class Seat:
         return frame
 
     def offer(self, frame: wire.SeatFrame) -> None:
-        """Puts `frame` in line. A reader that has fallen too far behind loses its seat."""
+        """Puts `frame` in line. A newer word about work takes the place of the one before. A reader that has fallen
+        too far behind loses its seat."""
         if self.closed:
             return
+        if isinstance(frame, wire.Working) and self._waiting and isinstance(self._waiting[-1], wire.Working):
+            self._waiting_bytes -= weight(self._waiting.pop())
         self._waiting.append(frame)
+        self._waiting_bytes += weight(frame)
         self._news.set()
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING or (
+            self._waiting_bytes > MAX_WAITING_BYTES and len(self._waiting) > 1
+        ):
             self.close()
 
     def stream(self, turn_id: str, text: str, *, anew: bool) -> None:
@@ -81,6 +92,7 @@ class Seat:
         """Nobody sits here any more; what was not read goes back. Absent is success."""
         unread = list(self._waiting)
         self._waiting.clear()
+        self._waiting_bytes = 0
         self.finish()
         self._left(self, unread)
 

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from typing import Final
 
 _SEQUENCE: Final = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]{0,4096}(?:\x07|\x1b\\|\x9c)"
-    r"|\x1b[ -/]{0,4}[0-~]"
+    r"(?:\x1b\[|\x9b)[0-?]{0,64}+[ -/]{0,8}+[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]{0,4096}+(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]{0,4}+[0-~]"
 )
-"""Escape sequences of ECMA-48: CSI, then the strings (OSC, DCS, SOS, PM, APC), then the short ones."""
+"""Escape sequences of ECMA-48: CSI, then the strings (OSC, DCS, SOS, PM, APC), then the short ones.
+
+A string ends where another begins, as in a terminal. That keeps the search linear: what follows an introducer
+is never looked at again on behalf of an earlier one.
+"""
 QUOTED_CHARS: Final = 40
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import os
-import time
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -20,17 +20,23 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from agent.protocol.messages import Frozen, Id
+from agent.protocol.pace import Bucket, Pace
 from agent.protocol.workspace import socket_address
 
 MAX_FRAME_BYTES: Final = 64 * 1024
 MAX_LIVE_CHARS: Final = 4_096
 """Live text in one frame; JSON may need six bytes, in the worst case twelve, for a character."""
 MAX_CONNECTIONS: Final = 2
+MAX_WAITING_CONNECTIONS: Final = 4
+MAX_CONNECTIONS_A_SECOND: Final = 5.0
+"""In the long run, after the first few. An honest agent stays connected, and a new one takes a while to start."""
+FIRST_CONNECTIONS: Final = 10
 MAX_FRAMES_A_SECOND: Final = 500
 """Of one connection. An honest agent bunches what it has to say."""
 _LIVE_BACKLOG_BYTES: Final = 16 * MAX_FRAME_BYTES
 _BACKLOG_BYTES: Final = 2 * _LIVE_BACKLOG_BYTES
 """What a host that does not read is kept: live text gives way long before a Changed does."""
+WARNING_SECONDS: Final = 60.0
 RECONNECT_SECONDS: Final = (0.02, 0.1, 0.5, 2.0)
 
 _log = logging.getLogger("roost.bell")
@@ -105,7 +111,10 @@ class BellHost:
     def __init__(self, path: Path, on_frame: Callable[[AgentFrame], None]) -> None:
         self._path = path
         self._on_frame = on_frame
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._connections = Bucket(a_second=MAX_CONNECTIONS_A_SECOND, at_once=FIRST_CONNECTIONS)
+        self._warnings = Bucket(a_second=1 / WARNING_SECONDS, at_once=1)
         self._closed = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,10 +127,19 @@ class BellHost:
     async def listen(self) -> None:
         """Binds the socket anew, 0666 within its 0711 folder. Raises OSError."""
         self._path.unlink(missing_ok=True)
-        with socket_address(self._path) as address:
-            self._server = await asyncio.start_unix_server(self._serve, address, limit=MAX_FRAME_BYTES)
-            # The container connects as another user; the folder around it is the wall.
-            os.chmod(address, 0o666)  # noqa: S103
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.setblocking(False)
+            with socket_address(self._path) as address:
+                listener.bind(address)
+                # The container connects as another user; the folder around it is the wall.
+                os.chmod(address, 0o666)  # noqa: S103
+            listener.listen(MAX_WAITING_CONNECTIONS)
+        except BaseException:
+            listener.close()
+            raise
+        self._listener = listener
+        self._accepting = asyncio.create_task(self._accept(listener), name="bell")
 
     def ring(self, frame: HostFrame) -> bool:
         """Says `frame` to whoever listens; False when nobody does. Never blocks."""
@@ -136,53 +154,65 @@ class BellHost:
         if self._closed:
             return
         self._closed = True
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._accepting] if self._accepting else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # One that was cancelled before it began has closed nothing.
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+        if self._listener is not None:
+            self._listener.close()
         self._path.unlink(missing_ok=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or self._closed or len(self._writers) >= MAX_CONNECTIONS:
-            writer.close()
+    async def _accept(self, listener: socket.socket) -> None:
+        """Takes what connects, no faster than is allowed: the others wait where they are."""
+        loop = asyncio.get_running_loop()
+        while True:
+            while wait := self._connections.take():  # noqa: ASYNC110  # the time comes by itself
+                await asyncio.sleep(wait)
+            try:
+                connection, _ = await loop.sock_accept(listener)
+                await self._admit(connection)
+            except OSError as exc:
+                self._warn("a bell cannot be answered: %s", exc.strerror)
+                await asyncio.sleep(1)
+
+    async def _admit(self, connection: socket.socket) -> None:
+        if len(self._writers) >= MAX_CONNECTIONS:
+            connection.close()
             return
-        self._tasks.add(task)
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=connection, limit=MAX_FRAME_BYTES)
+        except BaseException:
+            connection.close()
+            raise
         self._writers.add(writer)
+        task = asyncio.create_task(self._serve(reader, writer), name="bell connection")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             self._on_frame(Changed())
-            pace = _Pace()
+            pace = Pace(MAX_FRAMES_A_SECOND)
             while line := await reader.readline():
                 self._on_frame(_AGENT.validate_json(line))
                 # Lines that are there already are read without a pause: one bell must not keep the others waiting.
                 await asyncio.sleep(pace.pause())
         except (ValidationError, ValueError) as exc:
-            _log.warning("bell frame refused, connection closed: %s", str(exc).splitlines()[0])
+            self._warn("bell frame refused, connection closed: %s", str(exc).splitlines()[0])
         except (OSError, asyncio.CancelledError):
             pass
         finally:
             self._writers.discard(writer)
-            self._tasks.discard(task)
             writer.close()
 
-
-class _Pace:
-    """So many frames in a second; the next ones wait where they are, and he who rings them."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._count = 0
-
-    def pause(self) -> float:
-        """How long to wait before the next frame, in seconds."""
-        self._count += 1
-        if self._count < MAX_FRAMES_A_SECOND:
-            return 0
-        rest = self._since + 1 - time.monotonic()
-        self._since, self._count = time.monotonic() + max(0, rest), 0
-        return max(0, rest)
+    def _warn(self, what: str, why: str | None) -> None:
+        """Whoever is at the other end may do it without end."""
+        if self._warnings.take() == 0:
+            _log.warning(what, why)
 
 
 class BellAgent:

@@ -153,7 +153,7 @@ class _Unpacking:
             self._give(fd, parts, member)
         if left:
             raise ArchiveRefused("its end is missing.")
-        when = int(member.mtime)
+        when = layout.mtime(member.mtime)
         os.utime(path, (when, when))
         return digest.hexdigest()
 

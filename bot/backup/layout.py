@@ -28,6 +28,9 @@ MAX_NAME_BYTES: Final = 3000
 """A path has at most 4096 with the folder that it is restored into."""
 MAX_DEPTH: Final = 40
 
+MAX_MTIME: Final = 2**33 - 1
+"""The year 2242, in seconds: the latest that every tar and every file system holds."""
+
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,3}")
 _AGENTS: Final = frozenset({"out", "home", "work"})
@@ -43,6 +46,13 @@ class Bounds:
     session_members: int = 50_000
     members: int = 300_000
     names_bytes: int = 32 * 2**20
+
+
+def mtime(seconds: float) -> int:
+    """When a file was changed, as far as that can be told to every file system. A container can claim any time."""
+    if 0 <= seconds <= MAX_MTIME:
+        return int(seconds)
+    return MAX_MTIME if seconds > MAX_MTIME else 0
 
 
 def trees(session_id: str) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from bot.backup.errors import BackupFailed
-from bot.backup.layout import MANIFEST, Bounds, key
+from bot.backup.layout import MANIFEST, Bounds, key, mtime
 from bot.backup.manifest import Manifest
 from bot.backup.tree import Sighting
 
@@ -165,6 +165,6 @@ def _like(sighted: Sighting, kind: bytes) -> tarfile.TarInfo:
     info = tarfile.TarInfo(sighted.name)
     info.type = kind
     info.mode = sighted.found.st_mode & 0o777
-    info.mtime = max(0, int(sighted.found.st_mtime))
+    info.mtime = mtime(sighted.found.st_mtime)
     info.uid, info.gid = sighted.found.st_uid, sighted.found.st_gid
     return info

@@ -138,7 +138,7 @@ def plant_endless_view(outbox: Path) -> None:
         )
 
 
-def plant_huge_cells(outbox: Path, *, claimed_bytes: int, cells: int = 1) -> int:
+def plant_huge_cells(outbox: Path, *, claimed_bytes: int, cells: int = 1, filled_with: bytes = b"A") -> int:
     """Rows of about `claimed_bytes` each, all from one page that names itself as its successor.
 
     The file is sparse and takes a few pages of disk. Returns the size that each row claims.
@@ -147,7 +147,7 @@ def plant_huge_cells(outbox: Path, *, claimed_bytes: int, cells: int = 1) -> int
     with path.open("r+b") as file:
         loop = path.stat().st_size // PAGE_BYTES + 1
         file.seek((loop - 1) * PAGE_BYTES)
-        file.write(loop.to_bytes(4, "big").ljust(PAGE_BYTES, b"A"))
+        file.write(loop.to_bytes(4, "big").ljust(PAGE_BYTES, filled_with))
         local = (PAGE_BYTES - 12) * 32 // 255 - 23
         payload = local + claimed_bytes // (PAGE_BYTES - 4) * (PAGE_BYTES - 4)
         file.seek(PAGE_BYTES)
@@ -170,6 +170,18 @@ def plant_million_rows(outbox: Path) -> None:
         os.pwrite(file.fileno(), (header + pointers).ljust(start, b"\0") + cell * children, PAGE_BYTES)
         os.pwrite(file.fileno(), leaf, (copy - 1) * PAGE_BYTES)
         _set_pages(file.fileno(), copy)
+
+
+def deepen(folder: Path, levels: int) -> None:
+    """Folders within folders, far deeper than a path may be long."""
+    home = os.getcwd()
+    os.chdir(folder)
+    try:
+        for _ in range(levels):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(home)
 
 
 def make_sparse(path: Path, size: int) -> None:

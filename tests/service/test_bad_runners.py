@@ -11,10 +11,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.protocol import snapshot
+from bot import patience
+from bot.patience import MAX_COSTLY
 from bot.posting import DAMAGED
 from bot.received import KEPT_DAYS, Received
 from bot.session import REFUSALS_TOLD
@@ -98,9 +101,9 @@ async def test_one_who_rings_without_end_is_looked_at_now_and_then(
     looks: list[str] = []
     read = snapshot.read
 
-    def counted(outbox: Path, *, thorough: bool = False) -> snapshot.Snapshot:
+    def counted(outbox: Path, **how: Any) -> snapshot.Snapshot:
         looks.append(outbox.parent.name)
-        return read(outbox, thorough=thorough)
+        return read(outbox, **how)
 
     monkeypatch.setattr(snapshot, "read", counted)
     began = time.monotonic()
@@ -119,6 +122,40 @@ async def test_one_who_writes_too_much_is_put_aside(house: House, manner: str) -
         assert set(p.texts(RUDE)) == {DAMAGED, GIVEN_UP} and backend.rude == 2
         kept = sum(file.stat().st_size for file in house.folder(RUDE).rglob("*.db*"))
         assert kept <= 2 * 97 * 2**20
+
+
+async def test_one_whose_file_is_never_read_in_time_is_put_aside(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    read = snapshot.read
+
+    def slow(outbox: Path, *, deadline_seconds: float, thorough: bool) -> snapshot.Snapshot:
+        found = read(outbox, deadline_seconds=deadline_seconds, thorough=thorough)
+        if outbox.parent.name != house.session_id(RUDE):
+            return found
+        given.append(deadline_seconds)
+        raise snapshot.Costly("no time left for validating messages_out")
+
+    monkeypatch.setattr(snapshot, "read", slow)
+    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.001)
+    async with served_by(house, "nags") as (p, backend):
+        await p.until(lambda: GIVEN_UP in p.texts(RUDE))
+        assert p.texts(RUDE) == [DAMAGED, DAMAGED, GIVEN_UP] and backend.rude == 2
+        assert given[:MAX_COSTLY] == [0.25, 0.5, 1.0, *[2.0] * (MAX_COSTLY - 3)]
+        assert len(given) < 3 * MAX_COSTLY
+        await others_are_served(p)
+
+
+async def test_one_whose_rows_are_refused_fills_no_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served_by(house, "scribbles") as (p, _):
+        refused = house.app.context.metrics.violations.labels("row")
+        await house.until(lambda: refused._value.get() >= 300)
+        await others_are_served(p)
+    said = [record for record in caplog.records if "rows were refused" in record.getMessage()]
+    assert len(said) == 1
 
 
 async def test_one_who_lies_about_what_it_did_harms_itself(house: House) -> None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from adapters.base import Part, Settled
+import pytest
+
+from adapters.base import Outgoing, Part, Settled
+from agent.protocol.messages import MessageOut
+from bot import outgoing
 from bot.booking import NOT_DELIVERED
+from bot.session import Session
 from tests.fakes.platform import PART_CHARS, FakePlatform, refusal
 from tests.service.conftest import House
 
@@ -111,6 +117,30 @@ async def test_a_reply_waits_until_somebody_is_there(house: House) -> None:
         await p.come("p1")
         assert await p.replies(2) == ["You said: one", "You said: two"]
     assert not house.query("SELECT 1 FROM deliveries WHERE attempts > 0")
+
+
+async def test_a_reply_that_nobody_takes_is_not_prepared_at_every_look(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[str] = []
+    prepare = outgoing.prepare
+
+    async def counted(session: Session, message: MessageOut, **how: Any) -> Outgoing:
+        prepared.append(message.id)
+        return await prepare(session, message, **how)
+
+    monkeypatch.setattr(outgoing, "prepare", counted)
+    p = house.platform
+    p.absent.add("p1")
+    async with house.open():
+        for number in range(5):
+            await p.say(f"m{number}")
+            await p.until(lambda: len(p.tried) == 1)
+            await house.until_quiet()
+        assert len(prepared) == 1
+        await p.come("p1")
+        assert await p.replies(5) == [f"You said: m{number}" for number in range(5)]
+        assert len(prepared) == 6
 
 
 async def test_a_channel_that_hangs_holds_up_nobody_else(house: House) -> None:

@@ -7,13 +7,15 @@ import json
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from agent.protocol import bell
 from agent.protocol.bell import (
+    FIRST_CONNECTIONS,
     MAX_CONNECTIONS,
     MAX_FRAME_BYTES,
     MAX_LIVE_CHARS,
@@ -183,6 +185,43 @@ async def test_there_is_room_for_two(path: Path) -> None:
         assert host.connected
         for each in (*writers, writer):
             each.close()
+
+
+async def test_whoever_calls_again_and_again_is_answered_now_and_then(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "MAX_CONNECTIONS_A_SECOND", 1e-6)
+    async with listening(path) as (_, ears):
+        for number in range(1, FIRST_CONNECTIONS + 1):
+            _, writer = await asyncio.open_unix_connection(str(path))
+            await ears.until(lambda frames, number=number: len(frames) == number)  # type: ignore[misc]
+            writer.close()
+        waiting = []
+        for _ in range(100):
+            caller = socket.socket(socket.AF_UNIX)
+            caller.setblocking(False)
+            waiting.append(caller)
+            with suppress(BlockingIOError):
+                caller.connect(str(path))
+                await asyncio.sleep(0)
+        assert len(ears.frames) == FIRST_CONNECTIONS
+        with pytest.raises(BlockingIOError), socket.socket(socket.AF_UNIX) as one_more:
+            one_more.setblocking(False)
+            one_more.connect(str(path))
+        for caller in waiting:
+            caller.close()
+
+
+async def test_callers_out_of_tune_fill_no_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with listening(path) as (host, ears):
+        for number in range(1, 6):
+            reader, writer = await asyncio.open_unix_connection(str(path))
+            await ears.until(lambda frames, number=number: len(frames) == number)  # type: ignore[misc]
+            writer.write(b"{}\n")
+            await asyncio.wait_for(reader.read(), TIMEOUT_SECONDS)
+            writer.close()
+        assert not host.connected
+    assert len([record for record in caplog.records if "refused" in record.message]) == 1
 
 
 async def test_frames_within_the_limits_fit(path: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.protocol import snapshot
-from agent.protocol.snapshot import Bounds, Busy, HotJournal, Snapshot, SnapshotError, Violation
+from agent.protocol.snapshot import Bounds, Busy, Costly, HotJournal, Snapshot, SnapshotError, Violation
 from agent.protocol.snapshot.bounds import Deadline
 from agent.protocol.snapshot.errors import translating
 from agent.protocol.snapshot.rows import in_memory, parse
@@ -313,6 +313,22 @@ def test_rows_that_share_their_pages_do_not_add_up(outbox: Path) -> None:
         read(outbox)
 
 
+def test_a_text_that_is_none_counts_with_all_that_it_claims(outbox: Path) -> None:
+    hostile.plant_huge_cells(outbox, claimed_bytes=9_000_000, cells=7, filled_with=b"\xff")
+    with pytest.raises(Violation, match="add up"):
+        read(outbox)
+
+
+def test_more_rows_that_do_not_validate_than_a_few_are_a_violation(outbox: Path) -> None:
+    write_outbound(outbox, [message_row(2 * number + 1, kind="bad") for number in range(100)])
+    assert len(read(outbox).rejected) == 100
+    insert = "INSERT INTO processing_ack VALUES ('a', 'bogus', 1, NULL)"
+    with closing(sqlite3.connect(outbox / "outbound.db")) as db, db:
+        db.execute(insert)
+    with pytest.raises(Violation, match="more than 100 rows do not validate, at first: unknown kind 'bad'"):
+        read(outbox)
+
+
 def test_a_million_rows_are_counted_no_further_than_the_bound(outbox: Path) -> None:
     hostile.plant_million_rows(outbox)
     path = outbox / "outbound.db"
@@ -321,17 +337,17 @@ def test_a_million_rows_are_counted_no_further_than_the_bound(outbox: Path) -> N
         assert db.execute("SELECT count(id) FROM messages_out NOT INDEXED").fetchone()[0] > 1_000_000
 
     with pytest.raises(Violation, match="more than 2000 rows"):
-        read(outbox)
+        read(outbox, bounds=Bounds(rejected=10_000))
 
 
 def test_rows_without_an_end_are_read_until_the_deadline(outbox: Path) -> None:
     hostile.plant_million_rows(outbox)
-    with pytest.raises(Busy):
-        snapshot.read(outbox, bounds=Bounds(messages=10**7), deadline_seconds=0.05)
+    with pytest.raises(Costly):
+        snapshot.read(outbox, bounds=Bounds(messages=10**7, rejected=10**7), deadline_seconds=0.05)
 
 
 def test_rows_that_are_slow_to_validate_are_read_until_the_deadline(honest: bytes) -> None:
-    with pytest.raises(Busy, match="validating"):
+    with pytest.raises(Costly, match="validating"):
         parse(honest, Bounds(), Deadline(0))
 
 
@@ -339,7 +355,7 @@ def test_a_query_without_an_end_is_ended_by_the_deadline(honest: bytes) -> None:
     endless = "WITH RECURSIVE endless (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless) SELECT max(n) FROM endless"
     with (
         closing(in_memory(honest, Bounds(), Deadline(0.01))) as db,
-        pytest.raises(Busy, match="too long"),
+        pytest.raises(Costly, match="too long"),
         translating("outbound.db"),
     ):
         db.execute(endless).fetchone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import math
 import os
 import random
 import sqlite3
@@ -18,9 +19,11 @@ import pytest
 
 from bot.backup.archive import unpack
 from bot.backup.errors import ArchiveRefused
-from bot.backup.layout import Bounds
+from bot.backup.layout import MAX_MTIME, Bounds, mtime
 from bot.backup.manifest import Manifest
 from bot.backup.restore import verify
+from bot.backup.tree import Sighting
+from bot.backup.writer import _like
 from bot.db.migrations import MIGRATIONS
 from tests.fakes.hostile import message_row, write_outbound
 
@@ -114,6 +117,26 @@ def refused_file(tmp_path: Path, archive: Path, bounds: Bounds = BOUNDS) -> str:
 
 
 # ---------------------------------------------------------------- what is whole
+
+
+@pytest.mark.parametrize(
+    ("claimed", "kept"),
+    [(2.0**63, MAX_MTIME), (-5, 0), (1_700_000_000.9, 1_700_000_000)],
+)
+def test_a_file_of_any_time_can_be_put_back(
+    tmp_path: Path, members: list[Member], claimed: float, kept: int
+) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    members[-2][0].mtime = claimed
+    unpack(pack(tmp_path / "a.tar.gz", members), into, BOUNDS)
+    assert (into / members[-2][0].name).stat().st_mtime == kept
+
+
+def test_a_time_that_no_tar_holds_is_not_written() -> None:
+    found = os.stat_result([0o600, 1, 1, 1, 1, 1, 0, 0, 2**63 - 1, 0])
+    assert (mtime(math.inf), mtime(math.nan)) == (MAX_MTIME, 0)
+    assert _like(Sighting("home/x", found), tarfile.REGTYPE).mtime == MAX_MTIME
 
 
 def test_a_whole_archive_is_unpacked_as_it_should_lie(tmp_path: Path, members: list[Member]) -> None:

@@ -105,6 +105,24 @@ def test_no_secret_by_any_road(fmt: log.LogFormat, monkeypatch: pytest.MonkeyPat
     assert stream.getvalue().count(KEY) >= 13
 
 
+@pytest.mark.parametrize("fmt", ["console", "json"])
+def test_nothing_in_it_controls_a_terminal(fmt: log.LogFormat) -> None:
+    stream = io.StringIO()
+    log.setup("INFO", fmt, stream=stream)
+    hostile = "\x1b[2J\x1b]0;title\x07\x9b2J\x9d0;t\x9c\u202egpj.exe\x85\u2028\n2026 [info] forged"
+    log.get("roost.x").warning(
+        "a file was not sent: %s", hostile, message=hostile, files={hostile: [hostile]}
+    )
+    try:
+        raise ValueError("in two\nlines \x1b[m\x9b2J")
+    except ValueError:
+        log.get("roost.x").exception("failed")
+    line, *traceback = stream.getvalue().removesuffix("\n").split("\n")
+    assert "forged" in line and (len(traceback) == 1 or fmt == "console")
+    shown = stream.getvalue().replace("\n", "")
+    assert shown.isprintable() and "\\u009b2J" in shown
+
+
 async def test_ids_belong_to_the_task_that_set_them(stream: io.StringIO) -> None:
     both = asyncio.Barrier(2)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.base import Live, Settled
 from agent.protocol.bell import LiveText
-from bot.presence import HELD_BACK_CHARS, Presence, presentable
+from bot.presence import MAX_RUN_CHARS, Presence, presentable
 from bot.redaction import redact
 from bot.services import running
 from bot.session import Session
@@ -33,7 +34,10 @@ def feed(presence: Presence, session: Session, turn_id: str, *texts: str) -> Non
 def test_the_last_word_is_held_back() -> None:
     assert presentable("one two thr") == len("one two ")
     assert presentable("one") == 0
-    assert presentable("x" * (HELD_BACK_CHARS + 10)) == 10
+    assert presentable("x" * MAX_RUN_CHARS) == 0
+    assert presentable("x" * (MAX_RUN_CHARS + 1)) == -1
+    assert presentable("one two" + "x" * MAX_RUN_CHARS, 4) == -1
+    assert presentable("今日は") == 3
     assert presentable("one two", 7) == 7
 
 
@@ -61,6 +65,27 @@ def test_no_part_of_a_secret_is_ever_shown(words: list[str], step: int) -> None:
         shown = max(shown, found)
         assert redact(text[:shown]) == text[:shown] and "ghp" not in text[:shown]
     assert shown <= text.index(SECRET)
+
+
+@pytest.mark.parametrize("step", [1, 7, 100, 4_096])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        f"eyJ{'h' * 40}.eyJ{'p' * 900}.{'s' * 43}",
+        f"sk-ant-\x1b[mapi03-{'A' * 30}",
+        f"sk-ant-\u200bapi03-{'A' * 30}",
+        f"bearer \t {'b' * 3_000}",
+    ],
+)
+def test_no_part_of_a_long_secret_is_shown(secret: str, step: int) -> None:
+    text = f"here: {secret} done. " + "x " * 200
+    shown = 0
+    for end in range(0, len(text) + step, step):
+        found = presentable(text[:end], shown)
+        if found < 0:
+            break
+        shown = found
+    assert shown <= text.index(secret) + len("bearer \t ")
 
 
 async def test_live_text_belongs_to_a_message_that_is_being_answered(tmp_path: Path) -> None:

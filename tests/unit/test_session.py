@@ -13,9 +13,12 @@ import pytest
 from adapters.base import Settled
 from agent.protocol.mailbox import MailboxGone, StatusChange
 from agent.protocol.messages import Receipt, Schedule
+from bot import folder
 from bot.folder import DAMAGED_KEPT, FOLDER_MODES, Outbox
+from bot.removal import remove
 from bot.session import ACTIONS_DONE, ACTIONS_MS, Session
 from bot.turns import Again, remember
+from tests.fakes import hostile
 from tests.fakes.rooms import HOME, accept, room
 
 
@@ -121,6 +124,50 @@ async def test_only_so_many_damaged_outboxes_are_kept(tmp_path: Path) -> None:
             assert list(session.workspace.outbox.iterdir()) == []
         kept = sorted(path.name for path in (session.root / "damaged").iterdir())
         assert kept == [str(number) for number in range(2, DAMAGED_KEPT + 2)]
+
+
+async def test_a_damaged_outbox_of_any_depth_is_put_aside(tmp_path: Path) -> None:
+    async with room(tmp_path) as session:
+        await session.rebuild([], [])
+        for number in range(DAMAGED_KEPT + 1):
+            hostile.deepen(session.workspace.outbox, 1_500)
+            session.damage = "it is no database"
+            await session.put_aside(str(number))
+            assert session.damage is None
+        assert len(list((session.root / "damaged").iterdir())) == DAMAGED_KEPT
+        for left in (session.root / "damaged").iterdir():
+            remove(left)
+
+
+async def test_tidying_that_fails_does_not_keep_the_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Path) -> bool:
+        raise RecursionError
+
+    monkeypatch.setattr(folder, "remove", fails)
+    async with room(tmp_path) as session:
+        await session.rebuild([], [])
+        for number in range(DAMAGED_KEPT):
+            await session.put_aside(str(number))
+        session.damage = "it is no database"
+        with pytest.raises(RecursionError):
+            await session.put_aside("9")
+        assert session.damage is None
+
+
+@pytest.mark.parametrize("name", ["out", "home", "work"])
+async def test_a_folder_that_became_a_link_is_made_anew(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "precious"
+    target.mkdir(mode=0o700)
+    async with room(tmp_path) as session:
+        await session.rebuild([], [])
+        shutil.rmtree(session.root / name)
+        (session.root / name).symlink_to(target)
+        await session.rebuild([], [])
+        assert target.stat().st_mode & 0o777 == 0o700
+        assert not (session.root / name).is_symlink()
+        assert (session.root / name).stat().st_mode & 0o777 == FOLDER_MODES[name]
 
 
 async def test_what_asks_for_no_turn_keeps_nobody_awake(tmp_path: Path) -> None:

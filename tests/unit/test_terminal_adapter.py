@@ -25,8 +25,8 @@ from adapters.base import (
     Settled,
     Working,
 )
-from adapters.terminal import NOBODY_THERE, QUOTES, TerminalAdapter, wire
-from adapters.terminal.seat import LIVE_ROOM, MAX_WAITING, Seat
+from adapters.terminal import KEPT_BYTES, NOBODY_THERE, OPEN_QUESTIONS, QUOTES, TerminalAdapter, files, wire
+from adapters.terminal.seat import LIVE_ROOM, MAX_WAITING, MAX_WAITING_BYTES, Seat
 from agent.protocol.messages import Route
 from tests.fakes.host import TIMEOUT_SECONDS, FakeHost
 
@@ -265,6 +265,33 @@ async def test_a_question_stays_open_where_somebody_else_watches(adapter: Termin
         assert (await host.event()).text == "Red"
 
 
+async def test_an_answer_that_is_not_taken_is_a_message(adapter: TerminalAdapter) -> None:
+    async with running(adapter) as host:
+        seat = adapter.sit()
+        for number in range(3):
+            await put(adapter, reply(f"{number}", question=Question(f"q{number}", "", "Well?", [])))
+        host.receipts += [Receipt("refused", "This question is not open any more."), Receipt("accepted")]
+        await seat.handle(wire.Say(id="1", text="important"))
+        assert [(e.kind, e.text) for e in host.events] == [("answer", "important"), ("message", "important")]
+        assert [f for f in waiting(seat) if not isinstance(f, wire.Shown)] == [
+            wire.Receipt(id="1", state="accepted")
+        ]
+
+
+async def test_a_question_is_open_until_its_time_and_only_so_many_are(adapter: TerminalAdapter) -> None:
+    async with running(adapter) as host:
+        seat = adapter.sit()
+        await put(adapter, reply("late", question=Question("late", "", "Well?", [], expires_at=NOW)))
+        await seat.handle(wire.Say(id="1", text="hello"))
+        assert [e.kind for e in host.events] == ["message"]
+        for number in range(2 * OPEN_QUESTIONS):
+            asked = Question(f"q{number}", "", "Well?", [], expires_at=NOW + 1)
+            await put(adapter, reply(f"{number}", question=asked))
+        for number in range(2 * OPEN_QUESTIONS):
+            await seat.handle(wire.Say(id=f"a{number}", text="yes"))
+        assert [e.kind for e in host.events].count("answer") == OPEN_QUESTIONS
+
+
 async def test_nobody_there_is_absent_until_somebody_sits(adapter: TerminalAdapter) -> None:
     async with running(adapter) as host:
         with pytest.raises(Absent):
@@ -381,6 +408,37 @@ async def test_a_slow_seat_loses_live_text_first_and_then_itself(adapter: Termin
         assert waiting(adapter.sit())[-1] == wire.Shown(text=str(MAX_WAITING - 1))
 
 
+async def test_a_seat_is_bound_by_what_its_frames_take(adapter: TerminalAdapter) -> None:
+    async with running(adapter):
+        slow = adapter.sit()
+        large = "\U0001f600" * (MAX_WAITING_BYTES // 16)
+        sent = 0
+        while not slow.closed:
+            await put(adapter, reply(f"{sent}{large}"))
+            sent += 1
+        assert sent == 4
+        missed = adapter._rooms["local"].missed
+        assert missed.bytes <= KEPT_BYTES
+        # The newest are kept, and room is made for one that is larger than all of it.
+        assert [shown.text[0] for shown in missed] == ["1", "2", "3"]
+        missed.append(wire.Shown(text="\U0001f600" * KEPT_BYTES))
+        assert len(missed) == 1
+
+
+async def test_progress_without_end_closes_no_seat(adapter: TerminalAdapter) -> None:
+    async with running(adapter):
+        slow = adapter.sit()
+        for number in range(2 * MAX_WAITING):
+            await adapter.show(Working(ROUTE, on=True, progress=f"{number}"))
+        await put(adapter, reply("done"))
+        await adapter.show(Working(ROUTE, on=False))
+        assert waiting(slow) == [
+            wire.Working(on=True, progress=f"{2 * MAX_WAITING - 1}"),
+            wire.Shown(text="done"),
+            wire.Working(on=False),
+        ]
+
+
 async def test_a_reply_is_its_text_and_then_its_files(adapter: TerminalAdapter, tmp_path: Path) -> None:
     file = OutgoingFile("../../a.txt", "text/plain", b"x")
     outgoing = reply("here", files=[file, file], notice=True)
@@ -408,6 +466,22 @@ async def test_a_file_that_cannot_be_saved_is_tried_again(adapter: TerminalAdapt
             await put(adapter, reply("", files=[OutgoingFile("a", "text/plain", b"x")]))
         assert caught.value.retry_after is not None
         assert waiting(seat) == []
+
+
+async def test_what_agents_send_does_not_fill_the_disk(
+    adapter: TerminalAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "DOWNLOADS_BYTES", 8)
+    async with running(adapter):
+        adapter.sit()
+        some = [OutgoingFile("a", "text/plain", b"xxxxx")] * 3
+        with pytest.raises(SendFailed, match="it is full"):
+            await put(adapter, reply("", files=some))
+        assert len(list((tmp_path / "downloads").iterdir())) == 2
+        monkeypatch.setattr(files, "DOWNLOADS_BYTES", 2**30)
+        monkeypatch.setattr(files, "DOWNLOADS", 2)
+        with pytest.raises(SendFailed, match="it is full"):
+            await put(adapter, reply("", files=some))
 
 
 async def test_the_end_of_the_service_ends_the_seats_after_their_last_words(adapter: TerminalAdapter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,8 @@ def test_without_options_every_text_is_an_answer() -> None:
         ("a\r\nb\tc\x07\x00\x7f", "a\nb\tc"),
         ("\x1b\x1b[0m[31mx", "[31mx"),
         ("half \x1b[3", "half 3"),
+        ("\x9d0;never\x9d0;title\x07ended", "0;neverended"),
+        ("\x90\x1bPone\x9eother\x9c.", "one."),
         ("שלום 👩‍👩‍👧 e\u0301 \u202eabc", "שלום 👩‍👩‍👧 e\u0301 \u202eabc"),
     ],
 )
@@ -100,6 +103,15 @@ def test_no_control_character_is_left(text: str) -> None:
     shown = printable(text)
     assert not any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 for c in shown)
     assert printable(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "introducer", ["\x9d", "\x90", "\x9b", "\x1b]", "\x1b[", "\x1b[" + "0" * 64, "\x9d" + "a" * 4_000]
+)
+def test_introducers_that_nothing_follows_cost_what_they_are_long(introducer: str) -> None:
+    # Where each of them looked for its end among all the later ones, this took hours.
+    many = introducer * (2 * 2**20 // len(introducer))
+    assert printable(many) == re.sub(r"[\x1b\x90\x9b\x9d]\[?\]?", "", many)
 
 
 def test_a_question_is_a_numbered_list() -> None:

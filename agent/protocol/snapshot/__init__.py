@@ -6,7 +6,8 @@ deadline, and nothing but a value or one of these errors comes out:
 
 SnapshotError
   x Missing      the agent has not written it yet
-  x Busy         a lock, a lease, a change under way or no time left: try again later
+  x Busy         a lock, a lease or a change under way: try again later
+      x Costly   it takes more than the time there is
   x HotJournal   a writer died in mid-commit: wake the session, only its own agent may recover the file
   x Violation    hostile or corrupt; the message says what
 
@@ -19,7 +20,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.protocol.snapshot.bounds import Bounds, Deadline
-from agent.protocol.snapshot.errors import Busy, HotJournal, Missing, SnapshotError, Violation, translating
+from agent.protocol.snapshot.errors import (
+    Busy,
+    Costly,
+    HotJournal,
+    Missing,
+    SnapshotError,
+    Violation,
+    translating,
+)
 from agent.protocol.snapshot.files import read_file
 from agent.protocol.snapshot.image import copy
 from agent.protocol.snapshot.rows import Rejected, Snapshot, parse
@@ -27,6 +36,7 @@ from agent.protocol.snapshot.rows import Rejected, Snapshot, parse
 __all__ = [
     "Bounds",
     "Busy",
+    "Costly",
     "HotJournal",
     "Missing",
     "Rejected",
@@ -47,11 +57,13 @@ def read(
     deadline_seconds: float = 0.25,
     thorough: bool = False,
 ) -> Snapshot:
-    """What outbound.db in the folder `outbox` holds now. Blocks for at most about `deadline_seconds`. A
-    `thorough` look finds damage that reads well, such as the id of a reply that is another one now.
+    """What outbound.db in the folder `outbox` holds now. Blocks for at most about `deadline_seconds` to get at it, and
+    as long to read it. A `thorough` look finds damage that reads well, such as the id of a reply that is another
+    one now.
 
-    Raises Missing, Busy, HotJournal, Violation.
+    Raises Missing, Busy, Costly, HotJournal, Violation.
     """
-    deadline = Deadline(deadline_seconds)
     with translating("outbound.db"):
-        return parse(copy(outbox, bounds, deadline), bounds, deadline, thorough=thorough)
+        image = copy(outbox, bounds, Deadline(deadline_seconds))
+        # Time spent on waiting for its writer says nothing about the file.
+        return parse(image, bounds, Deadline(deadline_seconds), thorough=thorough)

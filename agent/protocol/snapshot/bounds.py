@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.protocol.messages import MAX_TEXT_CHARS
-from agent.protocol.snapshot.errors import Busy
+from agent.protocol.snapshot.errors import Costly
 
 _JSON_ESCAPE_BYTES: Final = 6
 _REST_OF_A_ROW_BYTES: Final = 2**20
@@ -20,6 +20,7 @@ class Bounds:
     file_bytes: int = 64 * 2**20
     messages: int = 2_000
     acks: int = 10_000
+    rejected: int = 100
     # The longest text that a message may have still fits when JSON escapes each of its characters.
     cell_bytes: int = MAX_TEXT_CHARS * _JSON_ESCAPE_BYTES + _REST_OF_A_ROW_BYTES
 
@@ -35,6 +36,6 @@ class Deadline:
         return time.monotonic() >= self._at
 
     def check(self, doing: str) -> None:
-        """Raises Busy when there is no time left for `doing`."""
+        """Raises Costly when there is no time left for `doing`."""
         if self.passed():
-            raise Busy(f"no time left for {doing}")
+            raise Costly(f"no time left for {doing}")

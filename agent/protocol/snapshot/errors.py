@@ -39,6 +39,11 @@ class Busy(SnapshotError):
     """Raised when it cannot be read now: a lock, a lease, a change under way, no time left. Try again."""
 
 
+class Costly(Busy):
+    """Raised when it could be opened, and there was not the time to read all of it. A file of an honest agent may
+    meet that on a busy host; one that does so every time is made to."""
+
+
 class HotJournal(SnapshotError):
     """Raised when a writer died in mid-commit. Only the session's own agent may recover the file: wake it."""
 
@@ -81,5 +86,5 @@ def _from_os(what: str, exc: OSError) -> SnapshotError:
 def _from_sqlite(what: str, exc: sqlite3.Error) -> SnapshotError:
     code = getattr(exc, "sqlite_errorcode", 0) & _PRIMARY_CODE
     if code == sqlite3.SQLITE_INTERRUPT:
-        return Busy(f"{what} took too long to read")
+        return Costly(f"{what} took too long to read")
     return Violation(f"{what} is corrupt: {printable(str(exc))}")

@@ -69,10 +69,9 @@ def opened_file(name: str, folder: int) -> Iterator[int]:
 
 def read_bytes(file: int, limit: int) -> bytes:
     """The first `limit` bytes of an open file, or all of it when it is shorter. Raises OSError."""
-    content = bytearray()
-    while len(content) < limit:
-        chunk = os.pread(file, min(_CHUNK_BYTES, limit - len(content)), len(content))
-        if not chunk:
-            break
-        content += chunk
-    return bytes(content)
+    chunks: list[bytes] = []
+    position = 0
+    while position < limit and (chunk := os.pread(file, min(_CHUNK_BYTES, limit - position), position)):
+        chunks.append(chunk)
+        position += len(chunk)
+    return b"".join(chunks)

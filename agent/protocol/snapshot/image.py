@@ -63,7 +63,8 @@ def shared_lock(db: int, deadline: Deadline) -> Iterator[None]:
     The lock belongs to the open file, not to the process: closing another descriptor does not drop it.
     """
     while not _lock_shared(db):
-        deadline.check(f"waiting for the writer of {_NAME}")
+        if deadline.passed():
+            raise Busy(f"no time left for waiting for the writer of {_NAME}")
         time.sleep(_RETRY_SECONDS)
     try:
         yield

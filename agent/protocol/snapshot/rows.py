@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -69,6 +69,10 @@ class Snapshot:
     size: int
 
 
+class _NotUtf8(bytes):
+    """A text that is none. Going on behind its first wrong byte would cost more than all the rest."""
+
+
 class _Tool(Frozen):
     name: str
     deadline: Millis
@@ -80,7 +84,7 @@ def parse(image: bytes, bounds: Bounds, deadline: Deadline, *, thorough: bool = 
         _check_schema(db)
         if thorough and len(image) <= _MAX_THOROUGH_BYTES:
             _check_integrity(db)
-        reader = _Reader(db, deadline, cell_bytes_left=len(image))
+        reader = _Reader(db, bounds, deadline, cell_bytes_left=len(image))
         messages = reader.values("messages_out", bounds.messages, _message, lambda m: {m.id, m.seq})
         acks = reader.values("processing_ack", bounds.acks, Ack.model_validate, lambda a: {a.message_id})
         tool_deadline = reader.tool_deadline()
@@ -98,13 +102,19 @@ def in_memory(image: bytes, bounds: Bounds, deadline: Deadline) -> sqlite3.Conne
         for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "query_only = ON"):
             db.execute(f"PRAGMA {pragma}")
         db.set_progress_handler(deadline.passed, _STEPS_BETWEEN_LOOKS)
-        # Bytes that are no UTF-8 become lone surrogates, which no validated value may hold.
-        db.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+        db.text_factory = _decoded
         db.deserialize(image)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _decoded(cell: bytes) -> str | bytes:
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return _NotUtf8(cell)
 
 
 def _check_integrity(db: sqlite3.Connection) -> None:
@@ -131,9 +141,12 @@ def _schema(version: int) -> _Schema:
 class _Reader:
     """Reads one table after the other, and keeps count of what it was made to read."""
 
-    def __init__(self, db: sqlite3.Connection, deadline: Deadline, *, cell_bytes_left: int) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, bounds: Bounds, deadline: Deadline, *, cell_bytes_left: int
+    ) -> None:
         self.rejected: list[Rejected] = []
         self._db = db
+        self._max_rejected = bounds.rejected
         self._deadline = deadline
         self._cell_bytes_left = cell_bytes_left
 
@@ -154,7 +167,7 @@ class _Reader:
                 if not seen.isdisjoint(keys(value)):
                     raise ValueError("repeats the id or seq of another row")
             except _INVALID as exc:
-                self.rejected.append(_rejected(row, exc))
+                self._reject(row, exc)
             else:
                 seen |= keys(value)
                 values.append(value)
@@ -167,8 +180,16 @@ class _Reader:
                 if row["key"] == "tool" and row["value"] != "":
                     return _tool(_typed(row)).deadline
             except _INVALID as exc:
-                self.rejected.append(_rejected(row, exc))
+                self._reject(row, exc)
         return None
+
+    def _reject(self, row: Mapping[str, Any], exc: Exception) -> None:
+        """A few forged rows cost only themselves; each more costs the host as much as an honest one."""
+        self.rejected.append(_rejected(row, exc))
+        if len(self.rejected) > self._max_rejected:
+            raise Violation(
+                f"more than {self._max_rejected} rows do not validate, at first: {self.rejected[0].reason}"
+            )
 
     def _rows(self, table: str, limit: int) -> Iterator[dict[str, Any]]:
         # Not in an order: that would be an index's, and the index of a forged file may say anything.
@@ -186,6 +207,8 @@ class _Reader:
 
 def _typed(row: dict[str, Any]) -> dict[str, Any]:
     for name, cell in row.items():
+        if isinstance(cell, _NotUtf8):
+            raise ValueError(f"{name} is not in UTF-8")
         if isinstance(cell, bytes):
             raise ValueError(f"{name} is a BLOB")
     return row

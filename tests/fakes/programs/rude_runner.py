@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import socket
 import sqlite3
@@ -78,6 +79,21 @@ def grows(at: Workspace) -> None:
     time.sleep(1_000)
 
 
+def scribbles(at: Workspace) -> None:
+    """Fills its file with other nonsense each time it rings."""
+    with closing(AgentEnd(at)), socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(at.bell))
+        with closing(sqlite3.connect(at.outbound, isolation_level=None)) as db:
+            for look in itertools.count():
+                rows = [(f"{look}-{number}", "bogus", 1, None) for number in range(50)]
+                db.execute("BEGIN IMMEDIATE")
+                db.execute("DELETE FROM processing_ack")
+                db.executemany("INSERT INTO processing_ack VALUES (?, ?, ?, ?)", rows)
+                db.execute("COMMIT")
+                line.sendall(bell.encode(bell.Changed()))
+                time.sleep(_TICK_SECONDS)
+
+
 def lies(at: Workspace) -> None:
     """Acknowledges everything, to and fro, whether it is there or not."""
     with closing(AgentEnd(at)) as end:
@@ -99,7 +115,8 @@ def forks(at: Workspace) -> None:
 
 
 MANNERS: Final[Mapping[str, Callable[[Workspace], None]]] = {
-    manner.__name__: manner for manner in (idles, leaves, rings, nags, locks, floods, grows, lies, forks)
+    manner.__name__: manner
+    for manner in (idles, leaves, rings, nags, locks, floods, grows, scribbles, lies, forks)
 }
 
 if __name__ == "__main__":
