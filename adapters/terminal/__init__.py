@@ -391,9 +391,10 @@ def _question(asked: base.Question) -> wire.Question:
 
 def _still_open(room: _Room) -> str | None:
     """What to tell somebody whose message waits behind a question."""
-    if not room.questions:
+    asked = [each.question for each in room.questions.values() if each.question.options]
+    if not asked:
         return None
-    count = len(list(room.questions.values())[-1].question.options)
+    count = len(asked[-1].options)
     numbers = "1" if count == 1 else f"1 {'or' if count == 2 else 'to'} {count}"
     return STILL_OPEN.format(numbers=numbers)
 
