@@ -79,11 +79,12 @@ def sdk_options(
         max_turns=options.limits.max_turns,
         max_budget_usd=options.limits.max_budget_usd,
         tools=list(options.allowed_tools) or None,
-        disallowed_tools=[*_OURS_INSTEAD, *options.disallowed_tools],
+        disallowed_tools=[*_OURS_INSTEAD, *_skills(options), *options.disallowed_tools],
         add_dirs=list(options.additional_directories),
         mcp_servers={**options.mcp_servers, SERVER: create_sdk_mcp_server(SERVER, tools=_tools(options))},
         strict_mcp_config=not options.workspace_settings,
         setting_sources=["project", "local"] if options.workspace_settings else [],
+        skills=[] if _skills(options) else None,
         settings=_NO_ATTRIBUTION,
         # The container is what an agent may not get out of; nobody sits there to be asked.
         permission_mode="bypassPermissions",
@@ -112,6 +113,12 @@ def _file(home: Path, instructions: str) -> Path:
 def has_key(options: ProviderOptions) -> bool:
     """Whether there is anything to show to the model's server."""
     return any(options.env.get(name) or os.environ.get(name) for name in KEYS)
+
+
+def _skills(options: ProviderOptions) -> list[str]:
+    """The tool that is not needed: the CLI's own skills are for programmers at a terminal, and an agent's stand in
+    its instructions. The workspace may bring others."""
+    return [] if options.workspace_settings else ["Skill"]
 
 
 def _environment(options: ProviderOptions) -> dict[str, str]:
