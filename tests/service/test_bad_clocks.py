@@ -11,7 +11,7 @@ from agent.protocol.clock import now_ms
 from bot import schedules
 from bot.db import series
 from bot.db.series import Draft
-from bot.intake import NOT_OPEN
+from bot.intake import EXPIRED
 from bot.recurrence import At, Every
 from tests.fakes.misbehaving import PROVIDER
 from tests.fakes.platform import refusal
@@ -161,7 +161,7 @@ async def test_a_question_is_answered_or_says_that_it_is_closed(house: House, ju
         house.clock_ahead_ms += jump_ms
         receipt = await p.answer(question.id, "this")
         if jump_ms > 0:
-            assert (receipt.state, receipt.text) == ("refused", NOT_OPEN)
+            assert (receipt.state, receipt.text) == ("refused", EXPIRED)
         await p.until(lambda: "thanks" in p.texts())
         await house.until_quiet()
 

@@ -252,7 +252,7 @@ async def test_a_reply_that_is_given_up_is_said(house: House) -> None:
 
 
 async def test_a_turn_without_a_reply(house: House) -> None:
-    house.script({"match": "hush", "steps": [{"do": "result", "text": None}]})
+    house.script({"match": "hush", "steps": [{"do": "result", "text": "<internal>quiet</internal>"}]})
     async with house.open() as p:
         await p.say("hush")
         await p.ends(1)
