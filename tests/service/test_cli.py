@@ -557,9 +557,39 @@ def test_what_acts_needs_the_service(asleep: Roost) -> None:
 
 
 def test_where_nothing_ever_ran_there_is_nothing_to_look_at(roost: Roost) -> None:
-    done = roost("session", "list")
-    assert (done.stdout, done.stderr, done.returncode) == ("", NOT_RUNNING.format(data=roost.data), 1)
-    assert not roost.data.exists()
+    for _ in range(2):
+        fails(
+            roost("session", "list"),
+            f"There is no data in {roost.data} yet; is data_dir or --config right?",
+        )
+        assert not (roost.data / "bot.db").exists()
+        roost.data.mkdir(exist_ok=True)
+
+
+def test_a_service_whose_socket_is_gone_is_said_to_be_there(roost: Roost) -> None:
+    with roost.serving():
+        (roost.data / "control.sock").unlink()
+        fails(
+            roost("status"),
+            f"A service holds {roost.data} but cannot be reached: wait a moment, or restart it.",
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("bot.db", "is a folder: move it away."),
+        ("control.sock", "is a folder: move it away."),
+        ("sessions", "is no folder: move it away."),
+    ],
+)
+def test_what_is_in_the_way_is_named(roost: Roost, name: str, said: str) -> None:
+    roost.data.mkdir()
+    if "no folder" in said:
+        (roost.data / name).touch()
+    else:
+        (roost.data / name).mkdir()
+    fails(roost("run", said="hello\n"), f"{roost.data / name} {said}")
 
 
 # ---------------------------------------------------------------- help, version, usage
