@@ -184,7 +184,7 @@ class TerminalAdapter:
             room.questions[out.question.id] = _Asked(out.question, out.turn_id, out.answers)
         takers = [seat for seat in room.seats if not seat.once or out.answers in seat.events]
         for seat in takers:
-            seat.offer(shown)
+            seat.offer(shown.model_copy(update={"own": out.answers in seat.events}))
         if not takers and out.question is not None:
             self._give_up(room, out.question.id)
         elif not takers:
@@ -198,6 +198,8 @@ class TerminalAdapter:
             for question_id, asked in list(room.questions.items()):
                 if asked.turn_id == update.turn_id:
                     del room.questions[question_id]
+        for each in room.watching():
+            each.events.discard(update.event_id)
         seat, say_id = self._said.pop(update.event_id, (None, ""))
         if seat is None:
             return
@@ -213,7 +215,7 @@ class TerminalAdapter:
             return
         for reply in said:
             reply.seats.add(seat)
-            seat.offer(reply.shown)
+            seat.offer(reply.shown.model_copy(update={"own": True}))
             with contextlib.suppress(ValueError):
                 room.missed.remove(reply.shown)
 
@@ -255,8 +257,7 @@ class TerminalAdapter:
     async def _hand_in(self, host: Host, room: _Room, seat: Seat, frame: wire.Say, event: Event) -> None:
         # Before the event is handed in: its end may come sooner than its receipt.
         self._said[event.id] = (seat, frame.id)
-        if seat.once:
-            seat.events.add(event.id)
+        seat.events.add(event.id)
         receipt = await host.receive(event)
         if receipt.state != "accepted":
             self._said.pop(event.id, None)
@@ -268,7 +269,9 @@ class TerminalAdapter:
         self, host: Host, room: _Room, seat: Seat, frame: wire.Say, question_id: str, answer: str
     ) -> None:
         """An answer settles at once, and before its receipt: what it leads to belongs to the turn that asked."""
-        room.questions.pop(question_id, None)
+        asked = room.questions.pop(question_id, None)
+        if asked is not None and asked.event is not None:
+            seat.events.add(asked.event)
         event = replace(self._event(room, "answer"), text=answer, question_id=question_id, direct=True)
         receipt = await host.receive(event)
         if receipt.state == "accepted":

@@ -81,7 +81,8 @@ class Question(_Frame):
 
 
 class Shown(_Frame):
-    """A reply. `files` are the paths at which its files were saved; a notice is the service speaking."""
+    """A reply. `files` are the paths at which its files were saved; a notice is the service speaking. `own`: it
+    answers what was said from this seat."""
 
     frame: Literal["shown"] = "shown"
     text: str = ""
@@ -89,6 +90,7 @@ class Shown(_Frame):
     turn_id: str | None = None
     notice: bool = False
     question: Question | None = None
+    own: bool = False
 
 
 class Live(_Frame):
