@@ -12,7 +12,7 @@ import typer
 from agent.protocol import failpoint
 from bot.cli_backup import backup_app
 from bot.cli_deadletter import deadletter_app
-from bot.cli_options import ConfigOption, JsonOption, not_empty
+from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
 from bot.cli_schedule import schedule_app
 from bot.cli_service import ask, look, opened, say, say_answer, settings
 from bot.errors import NotRunning, RoostError
@@ -35,17 +35,9 @@ SessionId = Annotated[
     typer.Argument(metavar="ID", callback=not_empty, help="The session's id, or the beginning of it."),
 ]
 
-app = typer.Typer(
-    help="A self-hosted assistant: every conversation gets its own agent behind a wall.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-session_app = typer.Typer(
-    help="Look at conversations and act on them.", no_args_is_help=True, rich_markup_mode=None
-)
-config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
+app = CommandLine("A self-hosted assistant: every conversation gets its own agent behind a wall.")
+session_app = CommandLine("Look at conversations and act on them.")
+config_app = CommandLine("Look at the configuration.")
 app.add_typer(session_app, name="session")
 app.add_typer(config_app, name="config")
 app.add_typer(backup_app, name="backup")
@@ -71,6 +63,21 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
     finally:
         _write_out()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        show_version()
+        raise typer.Exit
+
+
+@app.callback()
+def roost(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Which Roost this is.")
+    ] = False,
+) -> None:
+    """A self-hosted assistant: every conversation gets its own agent behind a wall."""
 
 
 @app.command()

@@ -566,6 +566,14 @@ def test_where_nothing_ever_ran_there_is_nothing_to_look_at(roost: Roost) -> Non
         roost.data.mkdir(exist_ok=True)
 
 
+def test_where_no_backup_is_the_newest_one_is_said_to_be_missing(roost: Roost) -> None:
+    fails(
+        roost("backup", "verify", "latest"),
+        f"There are no backups in {roost.data / 'backups'} yet: make one with `roost backup create`,"
+        " or name a file.",
+    )
+
+
 def test_a_service_whose_socket_is_gone_is_said_to_be_there(roost: Roost) -> None:
     with roost.serving():
         (roost.data / "control.sock").unlink()
@@ -628,6 +636,7 @@ def test_an_agent_that_could_not_answer_is_said_before_anybody_asks(
 def test_the_version_is_text_or_data(roost: Roost) -> None:
     text = roost("version")
     assert re.fullmatch(r"Roost \d+\.\d+\.\d+\n", text.stdout) and text.returncode == 0
+    assert roost("--version").stdout == text.stdout
     assert text.stdout == f"Roost {json.loads(roost('version', '--json').stdout)['version']}\n"
 
 
@@ -657,7 +666,11 @@ COMMANDS = [
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_has_its_help(words: list[str]) -> None:
     done = CliRunner().invoke(cli.app, [*words, "--help"], prog_name="roost")
-    assert done.exit_code == 0
+    assert (
+        done.exit_code == 0
+        and done.output == CliRunner().invoke(cli.app, [*words, "-h"], prog_name="roost").output
+    )
+    assert not re.search(r"[{}]|\[\[", done.output)
     usage, _, sentence, *_ = done.stdout.splitlines()
     assert usage.startswith(f"Usage: roost {' '.join(words)} ") and sentence.strip()
 
