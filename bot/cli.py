@@ -25,6 +25,7 @@ PARTS: Final = {
     "serve": "bot.serve:serve",
     "talk": "bot.talk:talk",
     "check agents": "bot.agent_check:check_agents",
+    "plain": "adapters.terminal.text:plain",
     "show trace": "bot.trace_view:show",
     "version": "bot.version:VERSION",
 }
@@ -186,7 +187,7 @@ def show_version(as_json: JsonOption = False) -> None:
 
 
 def _complain(error: object) -> None:
-    typer.echo(f"roost: {error}", err=True)
+    typer.echo(f"roost: {opened(PARTS['plain'])(str(error))}", err=True)
 
 
 def _stand_in_for_closed_streams() -> None:

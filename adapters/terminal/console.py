@@ -29,7 +29,7 @@ from adapters.terminal.lines import SERVICE_COMMANDS
 from adapters.terminal.links import Link, LinkLost
 from adapters.terminal.printer import NOT_TAKEN
 from adapters.terminal.stream import Stream
-from adapters.terminal.text import printable, question_lines
+from adapters.terminal.text import plain, printable, question_lines
 
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SPINNER_SECONDS: Final = 0.1
@@ -198,7 +198,7 @@ class Console:
             self._print(printable(partial))
 
     def _say(self, text: str) -> None:
-        self._print(printable(text) + "\n", style=_DIM)
+        self._print(plain(text) + "\n", style=_DIM)
 
     def _print(self, text: str, *, style: str = "") -> None:
         app = self._session.app

@@ -8,7 +8,7 @@ from typing import Any, Final, TextIO
 from adapters.terminal import wire
 from adapters.terminal.client import EXIT_FAILED, EXIT_LOST, LOST, Client
 from adapters.terminal.links import LinkLost
-from adapters.terminal.text import printable, question_lines
+from adapters.terminal.text import plain, printable, question_lines
 
 NOT_TAKEN: Final = "The message was not taken."
 
@@ -43,7 +43,7 @@ class Printer:
     def complain(self, sentence: str) -> None:
         """What is wrong."""
         self.complained = True
-        self._write(self._err, sentence)
+        self._write(self._err, plain(sentence))
 
     def show(self, frame: wire.SeatFrame) -> None:
         """Writes what a frame has to say."""

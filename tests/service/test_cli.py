@@ -459,13 +459,13 @@ def test_status_is_text_or_data(served: Roost) -> None:
 
 
 def test_sessions_are_listed_shown_cleared_and_stopped(served: Roost) -> None:
-    served("chat", "--conversation", "acted on [bold]", "--once", "a ]word[ \x1b[31mred")
+    served("chat", "--conversation", "acted on [bold]", "--once", "a ]word[ \x1b[31m\u202ered")
     (entry,) = [each for each in sessions_of(served) if each["platform_id"] == "acted on [bold]"]
     listed = served("session", "list").stdout
     assert f"{entry['id']}  idle" in listed and "terminal/acted on [bold]" in listed
     shown = served("session", "show", entry["id"][:8])
     assert shown.returncode == 0 and f"id: {entry['id']}\n" in shown.stdout
-    assert "#2 done: a ]word[ red" in shown.stdout and "\x1b" not in shown.stdout
+    assert "#2 done: a ]word[ red (" in shown.stdout and "\x1b" not in shown.stdout
     data = json.loads(served("session", "show", entry["id"], "--json").stdout)
     assert data["latest"][0]["state"] == "done" and data["container"]
     assert json.loads(served("session", "clear", entry["id"], "--json").stdout) == {"session": entry["id"]}
@@ -477,7 +477,7 @@ def test_sessions_are_listed_shown_cleared_and_stopped(served: Roost) -> None:
 
 @pytest.mark.parametrize("action", ["show", "stop", "clear"])
 def test_an_unknown_session_is_said(served: Roost, action: str) -> None:
-    fails(served("session", action, "zz"), "There is no session zz; `session list` shows them.")
+    fails(served("session", action, "z\u202ez"), "There is no session zz; `session list` shows them.")
 
 
 def test_what_nobody_reads_is_no_error(served: Roost) -> None:
