@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from adapters.base import Edit, Outgoing, Reaction
-from adapters.terminal.text import printable
+from adapters.terminal.text import plain
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import (
@@ -135,7 +135,7 @@ class Actions:
     async def _react(
         self, session: Session, message: MessageOut, asked: AddReaction, answers: str | None
     ) -> Outgoing | Receipt:
-        emoji = printable(asked.emoji).strip()
+        emoji = plain(asked.emoji).strip()
         if not emoji or len(emoji.split()) != 1 or redact(emoji) != emoji:
             return await self._refuse(session, message, NO_EMOJI)
         found = await self._find(session, message, asked.message)
@@ -197,7 +197,7 @@ class Actions:
             self._metrics.reports.labels(session.agent).inc()
             self._metrics.agent_problem.labels(session.agent).set(1)
             if self._seldom(f"{session.agent} {problem}"):
-                line = " ".join(printable(f"{problem}. {detail}").split())
+                line = " ".join(plain(f"{problem}. {detail}").split())
                 _log.error("an agent has a problem: %s", line, session=session.id, agent=session.agent)
 
         return await self._carry_out(session, message, effect, tell)

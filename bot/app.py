@@ -61,6 +61,7 @@ ADOPTED_AT_ONCE: Final = 16
 SWITCH_SECONDS: Final = 0.001
 """How long a thread keeps the interpreter while the event loop wants it back, which it does after every system call
 of its own; Python's 5 ms add up when a flood keeps the writer of bot.db busy."""
+FOLDERS: Final = ("sessions", "incoming", "deadletters", "run", "logs")
 BUSY: Final = (
     "Another Roost is running in {data}: talk to it with `roost chat`,"
     " or give this one a data folder of its own ([service] data_dir)."
@@ -305,18 +306,16 @@ async def _greet_owners(db: Database, channels: dict[str, Adapter], terminal_use
 @contextmanager
 def _sole_user_of(data: Path) -> Iterator[None]:
     """The data folder, made if need be and locked. Raises DataFolderBusy, UnusableDataFolder."""
-    try:
-        for folder in (
-            data,
-            data / "sessions",
-            data / "incoming",
-            data / "deadletters",
-            data / "run",
-            data / "logs",
-        ):
+    for folder in (data, *(data / name for name in FOLDERS)):
+        try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise UnusableDataFolder(f"The data folder {data} cannot be used: {exc.strerror}.") from exc
+        except FileExistsError as exc:
+            raise UnusableDataFolder(f"{folder} is no folder: move it away.") from exc
+        except OSError as exc:
+            raise UnusableDataFolder(f"The data folder {data} cannot be used: {exc.strerror}.") from exc
+    for file in (data / "bot.db", data / "control.sock"):
+        if file.is_dir():
+            raise UnusableDataFolder(f"{file} is a folder: move it away.")
     with taken(data, busy=BUSY):
         yield
 

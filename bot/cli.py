@@ -12,7 +12,7 @@ import typer
 from agent.protocol import failpoint
 from bot.cli_backup import backup_app
 from bot.cli_deadletter import deadletter_app
-from bot.cli_options import ConfigOption, JsonOption, not_empty
+from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
 from bot.cli_schedule import schedule_app
 from bot.cli_service import ask, look, opened, say, say_answer, settings
 from bot.errors import NotRunning, RoostError
@@ -25,6 +25,7 @@ PARTS: Final = {
     "serve": "bot.serve:serve",
     "talk": "bot.talk:talk",
     "check agents": "bot.agent_check:check_agents",
+    "plain": "adapters.terminal.text:plain",
     "show trace": "bot.trace_view:show",
     "version": "bot.version:VERSION",
 }
@@ -35,17 +36,9 @@ SessionId = Annotated[
     typer.Argument(metavar="ID", callback=not_empty, help="The session's id, or the beginning of it."),
 ]
 
-app = typer.Typer(
-    help="A self-hosted assistant: every conversation gets its own agent behind a wall.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-session_app = typer.Typer(
-    help="Look at conversations and act on them.", no_args_is_help=True, rich_markup_mode=None
-)
-config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
+app = CommandLine("A self-hosted assistant: every conversation gets its own agent behind a wall.")
+session_app = CommandLine("Look at conversations and act on them.")
+config_app = CommandLine("Look at the configuration.")
 app.add_typer(session_app, name="session")
 app.add_typer(config_app, name="config")
 app.add_typer(backup_app, name="backup")
@@ -71,6 +64,21 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
     finally:
         _write_out()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        show_version()
+        raise typer.Exit
+
+
+@app.callback()
+def roost(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Which Roost this is.")
+    ] = False,
+) -> None:
+    """A self-hosted assistant: every conversation gets its own agent behind a wall."""
 
 
 @app.command()
@@ -206,7 +214,7 @@ def show_version(as_json: JsonOption = False) -> None:
 
 
 def _complain(error: object) -> None:
-    typer.echo(f"roost: {error}", err=True)
+    typer.echo(f"roost: {opened(PARTS['plain'])(str(error))}", err=True)
 
 
 def _stand_in_for_closed_streams() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from bot.backup.errors import ArchiveRefused
-from bot.cli_options import ConfigOption, JsonOption, not_empty
+from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
 from bot.cli_service import opened, say, say_answer, settings
 
 EXIT_FAILED: Final = 1
@@ -25,9 +25,7 @@ File = Annotated[
     ),
 ]
 
-backup_app = typer.Typer(
-    help="Make backups, look at them, and put one back.", no_args_is_help=True, rich_markup_mode=None
-)
+backup_app = CommandLine("Make backups, look at them, and put one back.")
 
 
 @backup_app.command("create")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bot.cli_options import ConfigOption, JsonOption, not_empty
+from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
 from bot.cli_service import ask, look, say_answer
 
 Id = Annotated[
@@ -14,10 +14,8 @@ Id = Annotated[
     typer.Argument(metavar="ID", callback=not_empty, help="The dead letter's id, or the beginning of it."),
 ]
 
-deadletter_app = typer.Typer(
-    help="Replies and notices that could not be delivered: look at them, send them again, or drop them.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+deadletter_app = CommandLine(
+    "Replies and notices that could not be delivered: look at them, send them again, or drop them."
 )
 
 

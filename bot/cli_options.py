@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Command(TyperCommand):
+    """Its usage names what is needed without braces around it."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+
+class CommandLine(typer.Typer):
+    """A group of commands, all of which look the same."""
+
+    def __init__(self, summary: str) -> None:
+        super().__init__(
+            help=summary,
+            no_args_is_help=True,
+            add_completion=False,
+            pretty_exceptions_enable=False,
+            rich_markup_mode=None,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+
+    def command(self, name: str | None = None, **rest: Any) -> Callable[[F], F]:
+        return super().command(name, cls=_Command, **rest)
+
 
 ConfigOption = Annotated[
     Path | None,

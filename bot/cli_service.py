@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from bot.errors import NotRunning
+from bot.errors import CommandFailed, NotRunning
 
 if TYPE_CHECKING:
     from bot.backup.telling import Told
@@ -51,10 +51,12 @@ def look(config: Path | None, *words: str, given: Mapping[str, str] | None = Non
     try:
         return ask(config, *words, given=given)
     except NotRunning:
-        path = settings(config).service.data_dir / "bot.db"
-        if not os.access(path, os.R_OK):
-            raise
-        return _wait_for("ask records", path, words, given)
+        data = settings(config).service.data_dir
+        if os.access(data / "bot.db", os.R_OK):
+            return _wait_for("ask records", data / "bot.db", words, given)
+        if _is_empty(data):
+            raise CommandFailed(f"There is no data in {data} yet; is data_dir or --config right?") from None
+        raise
 
 
 def say(text: str, data: object, *, as_json: bool) -> None:
@@ -73,6 +75,11 @@ def _wait_for(part: str, path: Path, words: Sequence[str], given: Mapping[str, s
     named = {name: _text(value) for name, value in (given or {}).items()}
     answer: Answer = asyncio.run(opened(PARTS[part])(path, [_text(word) for word in words], named))
     return answer
+
+
+def _is_empty(data: Path) -> bool:
+    """Whether Roost was never there, as far as anybody may look."""
+    return not data.exists() or (os.access(data, os.R_OK | os.X_OK) and not (data / "bot.db").exists())
 
 
 def _text(word: str) -> str:

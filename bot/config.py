@@ -151,7 +151,7 @@ class ServiceConfig(ConfigModel):
     log_file: LocalPath | None = Field(
         None,
         description="Where the log goes; without it to stderr, or to logs/roost.log in data_dir "
-        "while somebody talks in the terminal.",
+        "while somebody talks in the terminal or through a pipe.",
     )
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
         None, description="Port on 127.0.0.1 for Prometheus metrics; without it they are not served."

@@ -29,6 +29,8 @@ from container.base import BackendError
 MAX_CONNECTIONS: Final = 64
 REQUEST_SECONDS: Final = 10.0
 """How long somebody may take to ask: a connection that never does must not keep others out."""
+LOOK_SECONDS: Final = 15.0
+"""How often it is looked whether the socket is still there: who tidies up a folder may take it along."""
 _PEER: Final = struct.Struct("3i")
 
 _log = log.get("roost.control")
@@ -52,18 +54,28 @@ class Control:
 
     async def run(self) -> None:
         """Until cancelled. Raises OSError."""
-        server = await asyncio.start_unix_server(
-            self._connected, sock=_bound(self._path), limit=wire.MAX_LINE
-        )
-        self._listening.set()
         try:
-            await server.serve_forever()
+            while True:
+                await self._listen()
+                _log.error("the control socket was removed; it is put back: %s", self._path)
         finally:
-            server.close()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._path.unlink(missing_ok=True)
+
+    async def _listen(self) -> None:
+        """Until the socket is not at its place any more."""
+        server = await asyncio.start_unix_server(
+            self._connected, sock=_bound(self._path), limit=wire.MAX_LINE
+        )
+        inode = self._path.stat().st_ino
+        self._listening.set()
+        try:
+            while _inode(self._path) == inode:  # noqa: ASYNC110  # nobody rings when a file is removed
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -115,6 +127,13 @@ class Control:
 async def _say(writer: asyncio.StreamWriter, answer: Answer) -> None:
     writer.write(answer.model_dump_json().encode() + b"\n")
     await writer.drain()
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _bound(path: Path) -> socket.socket:

@@ -15,6 +15,7 @@ from adapters.terminal import wire
 from adapters.terminal.links import SocketLink
 from agent.protocol.workspace import socket_address
 from bot.control_wire import Answer, Ask, Chat
+from bot.data_lock import is_held
 from bot.errors import CommandFailed, NotRunning
 
 _COMMANDS: Final = TypeAdapter(list[CommandInfo])
@@ -59,6 +60,10 @@ async def _connect(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
             f"You may not talk to the service in {path.parent}: it belongs to another user."
         ) from exc
     except OSError as exc:
+        if is_held(path.parent):
+            raise NotRunning(
+                f"A service holds {path.parent} but cannot be reached: wait a moment, or restart it."
+            ) from exc
         raise NotRunning(f"Roost is not running in {path.parent}: start it with `roost run`.") from exc
 
 

@@ -58,7 +58,13 @@ def parse_end(text: str, *, now: int, timezone: str) -> int:
         if end <= now:
             raise BadTime(f"{text} is in the past: say an end that is to come.")
         return end
-    when = parse(said, now=now, timezone=timezone, minimum_seconds=0)
+    try:
+        when = parse(said, now=now, timezone=timezone, minimum_seconds=0)
+    except BadTime as exc:
+        if EXAMPLES not in str(exc):
+            raise
+        # What the examples say has no end.
+        raise BadTime(f"{text} is no date; write it like 2026-11-23, or 2026-11-23 08:00.") from exc
     if not isinstance(when, At):
         raise BadTime(f"{text} has no end: say one date or time.")
     return when.at

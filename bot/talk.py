@@ -10,7 +10,7 @@ from typing import Final
 import typer
 
 from adapters.base import CommandInfo, clean
-from adapters.terminal.console import run_console
+from adapters.terminal.console import KEPT, run_console
 from adapters.terminal.links import Link
 from adapters.terminal.once import run_once
 from adapters.terminal.pipe import run_pipe, stdin_lines
@@ -19,6 +19,8 @@ from bot.config import Config
 from bot.control_wire import MAX_CONVERSATION_CHARS
 
 BANNER: Final = "Roost {version}. Write something; /help shows what else you can do, Ctrl-D leaves."
+
+WAITS: Final = "Your message is kept; its answer waits for you in this conversation."
 
 
 def talk(settings: Config, *, conversation: str, once: str | None) -> int:
@@ -30,12 +32,14 @@ def talk(settings: Config, *, conversation: str, once: str | None) -> int:
     return asyncio.run(_talk(settings, name, once))
 
 
-async def converse(link: Link, settings: Config, *, tty: bool, commands: Sequence[CommandInfo]) -> int:
+async def converse(
+    link: Link, settings: Config, *, tty: bool, commands: Sequence[CommandInfo], kept: str = KEPT
+) -> int:
     """Until the person leaves; the exit status."""
     if not tty:
         return await run_pipe(link, stdin_lines(), sys.stdout, sys.stderr, commands=commands)
     banner, history = BANNER.format(version=version.VERSION), settings.service.data_dir / "history"
-    return await run_console(link, banner=banner, history=history, commands=commands)
+    return await run_console(link, banner=banner, history=history, commands=commands, kept=kept)
 
 
 async def _talk(settings: Config, conversation: str, once: str | None) -> int:
@@ -43,4 +47,4 @@ async def _talk(settings: Config, conversation: str, once: str | None) -> int:
     async with control_client.chat(socket, conversation, once=once is not None) as link:
         if once is not None:
             return await run_once(link, once, sys.stdout, sys.stderr)
-        return await converse(link, settings, tty=sys.stdin.isatty(), commands=link.commands)
+        return await converse(link, settings, tty=sys.stdin.isatty(), commands=link.commands, kept=WAITS)

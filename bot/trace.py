@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
 
-from adapters.terminal.text import printable
+from adapters.terminal.text import plain
 from bot.db import traces
 from bot.db.inbox import Entry
 from bot.db.traces import Mark, PartRecord, Step, Straight
@@ -238,7 +238,7 @@ def _iso(at_us: int) -> str | None:
 
 def _clean(text: str) -> str:
     """On one line, and harmless to a terminal: some of it comes from platforms and containers."""
-    return " ".join(printable(text).split())
+    return " ".join(plain(text).split())
 
 
 def _what(mark: Mark) -> str:

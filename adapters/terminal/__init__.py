@@ -231,7 +231,7 @@ class TerminalAdapter:
                 del room.questions[next(iter(room.questions))]
         takers = [seat for seat in room.seats if not seat.once or out.answers in seat.events]
         for seat in takers:
-            seat.offer(shown)
+            seat.offer(shown.model_copy(update={"own": out.answers in seat.events}))
         if not takers and out.question is not None:
             self._give_up(room, out.question.id)
         elif not takers:
@@ -252,6 +252,8 @@ class TerminalAdapter:
             for question_id, asked in list(room.questions.items()):
                 if asked.turn_id == update.turn_id:
                     del room.questions[question_id]
+        for each in room.watching():
+            each.events.discard(update.event_id)
         seat, say_id = self._said.pop(update.event_id, (None, ""))
         if seat is None:
             return
@@ -267,7 +269,7 @@ class TerminalAdapter:
             return
         for reply in said:
             reply.seats.add(seat)
-            seat.offer(reply.shown)
+            seat.offer(reply.shown.model_copy(update={"own": True}))
             with contextlib.suppress(ValueError):
                 room.missed.remove(reply.shown)
 
@@ -311,8 +313,7 @@ class TerminalAdapter:
         # Before the event is handed in: its end may come sooner than its receipt.
         self._said[event.id] = (seat, frame.id)
         room.remember(event.id, event.text)
-        if seat.once:
-            seat.events.add(event.id)
+        seat.events.add(event.id)
         receipt = await host.receive(event)
         if receipt.state != "accepted":
             self._said.pop(event.id, None)
@@ -325,7 +326,9 @@ class TerminalAdapter:
     ) -> bool:
         """An answer settles at once, and before its receipt: what it leads to belongs to the turn that asked. False
         when the service does not take it as one: then it is what else a person may say."""
-        room.questions.pop(question_id, None)
+        asked = room.questions.pop(question_id, None)
+        if asked is not None and asked.event is not None:
+            seat.events.add(asked.event)
         event = replace(self._event(room, "answer"), text=answer, question_id=question_id, direct=True)
         receipt = await host.receive(event)
         if receipt.state == "refused":

@@ -29,11 +29,13 @@ from adapters.terminal.lines import SERVICE_COMMANDS
 from adapters.terminal.links import Link, LinkLost
 from adapters.terminal.printer import NOT_TAKEN
 from adapters.terminal.stream import Stream
-from adapters.terminal.text import printable, question_lines
+from adapters.terminal.text import plain, printable, question_lines
 
 SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SPINNER_SECONDS: Final = 0.1
 PROMPT: Final = "> "
+ONCE_MORE: Final = "Press Ctrl-C again to leave."
+KEPT: Final = "Your message is kept; its answer comes at the next start."
 _TAIL_CHARS: Final = 8192
 _DIM: Final = "\x1b[2m"
 _BOLD: Final = "\x1b[1m"
@@ -47,10 +49,12 @@ async def run_console(
     banner: str,
     history: Path,
     commands: Sequence[CommandInfo] = SERVICE_COMMANDS,
+    kept: str = KEPT,
 ) -> int:
     """Talks with the person at this process's terminal until they leave: 0; 2 when the link was lost. What
-    they enter is kept in `history`, readable by them alone."""
-    console = Console(Client(link), history, commands, sys.stdout)
+    they enter is kept in `history`, readable by them alone. `kept` says what becomes of a message that is not
+    answered yet."""
+    console = Console(Client(link), history, commands, sys.stdout, kept)
     return await console.run(banner)
 
 
@@ -62,9 +66,10 @@ class Console:
     """The screen. Only `_print` writes above the prompt."""
 
     def __init__(
-        self, client: Client, history: Path, commands: Sequence[CommandInfo], stdout: TextIO
+        self, client: Client, history: Path, commands: Sequence[CommandInfo], stdout: TextIO, kept: str
     ) -> None:
         self._client = client
+        self._kept = kept
         self._desk = Desk(client, commands, tell=self._say, complain=self._say)
         self._output = _output(stdout)
         self._input = create_input()
@@ -91,7 +96,10 @@ class Console:
         with self._input.raw_mode():
             spinner = asyncio.create_task(self._turn(), name="terminal-spinner")
             try:
-                return await self._client.run(self._show, self._person())
+                code = await self._client.run(self._show, self._person())
+                if self._client.busy and not self._stopping:
+                    sys.stderr.write(self._kept + "\n")
+                return code
             except LinkLost:
                 sys.stderr.write(LOST + "\n")
                 return EXIT_LOST
@@ -106,7 +114,7 @@ class Console:
     # ---------------------------------------------------------------- in
 
     async def _person(self) -> int:
-        draft = ""
+        draft, leaving = "", False
         while True:
             try:
                 # The signal handlers of this process and its error reports are the service's own.
@@ -124,10 +132,13 @@ class Console:
                     self._client.stop()
                 elif draft:
                     draft = ""
-                else:
+                elif leaving:
                     return 0
+                else:
+                    leaving = True
+                    self._say(ONCE_MORE)
             else:
-                draft = ""
+                draft, leaving = "", False
                 echo = printable(entered).replace("\n", "\n" + " " * len(PROMPT))
                 self._print(f"{_BOLD}{PROMPT}{_PLAIN}{echo}")
                 if not self._desk.act(entered):
@@ -152,7 +163,9 @@ class Console:
                 self._stopping = False
             case wire.Receipt(state="refused" | "dropped", text=text):
                 self._say(text or NOT_TAKEN)
-            case wire.Receipt(text=str(text)):
+            case wire.Receipt(text=str(text), data=data):
+                # A stop that came too late stops nothing.
+                self._stopping &= data != {"stopped": False}
                 self._say(text)
         self._session.app.invalidate()
 
@@ -186,7 +199,7 @@ class Console:
             self._print(printable(partial))
 
     def _say(self, text: str) -> None:
-        self._print(printable(text) + "\n", style=_DIM)
+        self._print(plain(text) + "\n", style=_DIM)
 
     def _print(self, text: str, *, style: str = "") -> None:
         app = self._session.app

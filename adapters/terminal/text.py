@@ -19,13 +19,41 @@ is never looked at again on behalf of an earlier one.
 QUOTED_CHARS: Final = 40
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+_PDF: Final = "\u202c"
+_PDI: Final = "\u2069"
+_OPENING: Final = dict.fromkeys("\u202a\u202b\u202d\u202e", _PDF) | dict.fromkeys("\u2066\u2067\u2068", _PDI)
+_DIRECTION: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
 
 def printable(text: str) -> str:
     """`text` without anything that could control a terminal: escape sequences, C0 but newline and tab, C1, DEL.
 
-    Letters of every script and direction stay as they are, as do emoji and what joins them.
+    Letters of every script and direction stay as they are, as do emoji and what joins them. A change of direction
+    ends with its line, so that it turns nothing around that is not the text's own.
     """
-    return _CONTROL.sub("", _SEQUENCE.sub("", text))
+    shown = _CONTROL.sub("", _SEQUENCE.sub("", text))
+    if not _DIRECTION.search(shown):
+        return shown
+    return "\n".join(line + _pops(line) for line in shown.split("\n"))
+
+
+def plain(text: str) -> str:
+    """The same for a text in a list or a sentence: there nothing may change the direction of what is around it."""
+    return _DIRECTION.sub("", printable(text))
+
+
+def _pops(line: str) -> str:
+    """What ends the embeddings, overrides and isolates that a line leaves open. Unicode Standard Annex #9."""
+    waiting: list[str] = []
+    for character in _DIRECTION.findall(line):
+        if character in _OPENING:
+            waiting.append(_OPENING[character])
+        elif character == _PDI and _PDI in waiting:
+            while waiting.pop() != _PDI:
+                pass
+        elif waiting[-1:] == [character]:
+            waiting.pop()
+    return "".join(reversed(waiting))
 
 
 def card_lines(*, title: str, text: str, fields: Sequence[tuple[str, str]]) -> str:

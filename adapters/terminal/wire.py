@@ -91,7 +91,7 @@ class About(_Frame):
 
 class Shown(_Frame):
     """A reply. `files` are the paths at which its files were saved; a notice is the service speaking; a card
-    stands in the place of the text."""
+    stands in the place of the text. `own`: it answers what was said from this seat."""
 
     frame: Literal["shown"] = "shown"
     text: str = ""
@@ -101,6 +101,7 @@ class Shown(_Frame):
     question: Question | None = None
     card: Card | None = None
     about: About | None = None
+    own: bool = False
 
 
 class Live(_Frame):

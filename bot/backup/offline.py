@@ -73,7 +73,9 @@ def _archive(config: Config, file: str) -> Path:
     folder = config.backup.folder_in(config.service.data_dir)
     backups = names.found(folder)
     if not backups:
-        raise ArchiveRefused(f"There are no backups in {folder}: name a file.")
+        raise ArchiveRefused(
+            f"There are no backups in {folder} yet: make one with `roost backup create`, or name a file."
+        )
     return backups[0].path
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from adapters.base import Outgoing
-from adapters.terminal.text import printable
+from adapters.terminal.text import plain
 from agent.protocol.messages import ChatIn, TaskIn
 from bot.commands.context import Context, Records
 from bot.commands.registry import Command, Invocation, Parameters, Reply
@@ -72,7 +72,7 @@ async def show(context: Records, _: Invocation, given: LetterId) -> Reply:
         f"where: {_place(letter)}",
         f"session: {letter.session}",
         f"not delivered: {_time(letter.created_at)}",
-        f"reason: {printable(letter.reason)}",
+        f"reason: {plain(letter.reason)}",
         f"attempts: {letter.attempts}",
         *([f"parts sent before: {letter.part}"] if letter.part else []),
         *([f"{letter.state} by: {letter.changed_by}, {_at(letter)}"] if letter.changed_by else []),
@@ -88,7 +88,7 @@ async def show(context: Records, _: Invocation, given: LetterId) -> Reply:
         lines.append("Its content is no longer kept.")
     else:
         data["content"] = dead_letters.as_data(content)
-        lines += ["", *(printable(text) for text in _content(content) if text)]
+        lines += ["", *(plain(text) for text in _content(content) if text)]
     return Reply("\n".join(lines), data)
 
 
@@ -147,7 +147,7 @@ def _who(invocation: Invocation) -> str:
 
 
 def _asked(letter: Letter, about: Entry | None) -> str:
-    event = printable(letter.answers or "")
+    event = plain(letter.answers or "")
     return event if about is None else f"{event}: {_line(_said(about))}"
 
 
@@ -163,7 +163,7 @@ def _said(about: Entry) -> str:
 
 def _file(letter: Letter, number: int) -> str:
     file = letter.files[number - 1]
-    named = f"{_line(file.name)} ({printable(file.media_type)}, {file.size:,} bytes)"
+    named = f"{_line(file.name)} ({plain(file.media_type)}, {file.size:,} bytes)"
     return f"{named}, {_path(letter, number)}" if letter.state in ("kept", "replaying") else named
 
 
@@ -174,7 +174,7 @@ def _path(letter: Letter, number: int) -> str:
 
 def _place(letter: Letter) -> str:
     route = letter.route
-    return printable("/".join(part for part in (route.channel, route.platform_id, route.thread_id) if part))
+    return plain("/".join(part for part in (route.channel, route.platform_id, route.thread_id) if part))
 
 
 def _data(letter: Letter) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _time(at: int) -> str:
 
 
 def _line(text: str) -> str:
-    line = " ".join(printable(text).split())
+    line = " ".join(plain(text).split())
     return line if len(line) <= SHOWN_CHARS else line[: SHOWN_CHARS - 1] + "…"
 
 

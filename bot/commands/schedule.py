@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from adapters.terminal.text import printable
+from adapters.terminal.text import plain
 from agent.protocol.messages import MAX_TEXT_CHARS
 from bot import planning
 from bot.access import may
@@ -109,9 +109,9 @@ async def show(context: Context, invocation: Invocation, given: SeriesId) -> Rep
         f"after downtime: {found.catch_up}",
         f"failed in a row: {found.failures}",
         f"session: {found.session}",
-        f"made by: {printable(found.created_by)}",
+        f"made by: {plain(found.created_by)}",
         *script,
-        f"prompt: {printable(found.prompt)}",
+        f"prompt: {plain(found.prompt)}",
     ]
     return Reply("\n".join(lines), {**data, "next": [_iso(at, found.when.timezone) for at in coming]})
 
@@ -262,7 +262,7 @@ def _iso(at: int, zone: str) -> str:
 
 
 def _line(text: str) -> str:
-    line = " ".join(printable(text).split())
+    line = " ".join(plain(text).split())
     return line if len(line) <= SHOWN_CHARS else line[: SHOWN_CHARS - 1] + "…"
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from adapters.terminal.text import printable
+from adapters.terminal.text import plain
 from agent.protocol.clock import steady_ms
 from bot import version
 from bot.access import may
@@ -61,7 +61,7 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
 
 def _line(problem: Problem) -> str:
     said = f"{problem.problem}. {problem.detail}" if problem.detail else problem.problem
-    line = " ".join(printable(said).split())
+    line = " ".join(plain(said).split())
     return line if len(line) <= SHOWN_CHARS else line[: SHOWN_CHARS - 1] + "…"
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from adapters.terminal.text import printable
+from adapters.terminal.text import plain
 from agent.protocol.messages import ChatIn
 from bot.commands.context import Context, Records
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
@@ -113,7 +113,7 @@ def _data(context: Records, record: SessionRecord) -> dict[str, Any]:
 
 def _table(data: list[dict[str, Any]]) -> str:
     rows = [[name.upper().replace("_", " ") for name in COLUMNS]]
-    rows += [[printable(entry[name]) for name in COLUMNS] for entry in data]
+    rows += [[plain(entry[name]) for name in COLUMNS] for entry in data]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -123,7 +123,7 @@ def _table(data: list[dict[str, Any]]) -> str:
 
 def _words(value: str | dict[str, int]) -> str:
     if isinstance(value, str):
-        return printable(value)
+        return plain(value)
     return ", ".join(f"{count} {state}" for state, count in value.items())
 
 
@@ -134,7 +134,7 @@ def _time(at: int) -> str:
 def _text(content: object) -> str:
     """What was said, on one line."""
     said = content.text if isinstance(content, ChatIn) else type(content).__name__.removesuffix("In").lower()
-    text = " ".join(printable(said).split())
+    text = " ".join(plain(said).split())
     return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
 
 

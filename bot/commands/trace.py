@@ -18,6 +18,8 @@ from bot.db.traces import Mark
 from bot.errors import CommandFailed
 from bot.trace import Facts
 
+MIN_ID_CHARS: Final = 4
+"""Fewer digits than this are a number, and not the beginning of an id."""
 _NUMBER: Final = re.compile(r"#?(\d{1,9})", re.ASCII)
 
 
@@ -50,7 +52,9 @@ def _facts(db: sqlite3.Connection, message_id: str, unwritten: list[Mark], now: 
 async def _find(context: Records, invocation: Invocation, given: Which) -> Entry:
     """The message that is meant. Raises CommandFailed."""
     number = _NUMBER.fullmatch(given.message)
-    if number is not None and (given.session or given.message.startswith("#")):
+    if number is not None and (
+        given.session or given.message.startswith("#") or len(number[1]) < MIN_ID_CHARS
+    ):
         session_id = await _session_of(context, invocation, given)
         found = await context.db.read(lambda db: _numbered(db, session_id, int(number[1])))
         missing = f"There is no message #{number[1]} in session {session_id}, nor one that reply answers."

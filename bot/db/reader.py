@@ -96,6 +96,8 @@ def version(db: sqlite3.Connection, path: Path) -> int:
 
 def not_opened(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> DatabaseError:
     """What to tell a person whose bot.db cannot be opened."""
+    if path.is_dir():
+        return DatabaseError(f"{path} is a folder: move it away.")
     return damaged(path, error) if is_damage(error) else DatabaseError(f"{path} cannot be opened: {error}.")
 
 

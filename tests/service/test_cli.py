@@ -460,13 +460,13 @@ def test_status_is_text_or_data(served: Roost) -> None:
 
 
 def test_sessions_are_listed_shown_cleared_and_stopped(served: Roost) -> None:
-    served("chat", "--conversation", "acted on [bold]", "--once", "a ]word[ \x1b[31mred")
+    served("chat", "--conversation", "acted on [bold]", "--once", "a ]word[ \x1b[31m\u202ered")
     (entry,) = [each for each in sessions_of(served) if each["platform_id"] == "acted on [bold]"]
     listed = served("session", "list").stdout
     assert f"{entry['id']}  idle" in listed and "terminal/acted on [bold]" in listed
     shown = served("session", "show", entry["id"][:8])
     assert shown.returncode == 0 and f"id: {entry['id']}\n" in shown.stdout
-    assert "#2 done: a ]word[ red" in shown.stdout and "\x1b" not in shown.stdout
+    assert "#2 done: a ]word[ red (" in shown.stdout and "\x1b" not in shown.stdout
     data = json.loads(served("session", "show", entry["id"], "--json").stdout)
     assert data["latest"][0]["state"] == "done" and data["container"]
     assert json.loads(served("session", "clear", entry["id"], "--json").stdout) == {"session": entry["id"]}
@@ -478,7 +478,7 @@ def test_sessions_are_listed_shown_cleared_and_stopped(served: Roost) -> None:
 
 @pytest.mark.parametrize("action", ["show", "stop", "clear"])
 def test_an_unknown_session_is_said(served: Roost, action: str) -> None:
-    fails(served("session", action, "zz"), "There is no session zz; `session list` shows them.")
+    fails(served("session", action, "z\u202ez"), "There is no session zz; `session list` shows them.")
 
 
 def test_what_nobody_reads_is_no_error(served: Roost) -> None:
@@ -558,9 +558,47 @@ def test_what_acts_needs_the_service(asleep: Roost) -> None:
 
 
 def test_where_nothing_ever_ran_there_is_nothing_to_look_at(roost: Roost) -> None:
-    done = roost("session", "list")
-    assert (done.stdout, done.stderr, done.returncode) == ("", NOT_RUNNING.format(data=roost.data), 1)
-    assert not roost.data.exists()
+    for _ in range(2):
+        fails(
+            roost("session", "list"),
+            f"There is no data in {roost.data} yet; is data_dir or --config right?",
+        )
+        assert not (roost.data / "bot.db").exists()
+        roost.data.mkdir(exist_ok=True)
+
+
+def test_where_no_backup_is_the_newest_one_is_said_to_be_missing(roost: Roost) -> None:
+    fails(
+        roost("backup", "verify", "latest"),
+        f"There are no backups in {roost.data / 'backups'} yet: make one with `roost backup create`,"
+        " or name a file.",
+    )
+
+
+def test_a_service_whose_socket_is_gone_is_said_to_be_there(roost: Roost) -> None:
+    with roost.serving():
+        (roost.data / "control.sock").unlink()
+        fails(
+            roost("status"),
+            f"A service holds {roost.data} but cannot be reached: wait a moment, or restart it.",
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("bot.db", "is a folder: move it away."),
+        ("control.sock", "is a folder: move it away."),
+        ("sessions", "is no folder: move it away."),
+    ],
+)
+def test_what_is_in_the_way_is_named(roost: Roost, name: str, said: str) -> None:
+    roost.data.mkdir()
+    if "no folder" in said:
+        (roost.data / name).touch()
+    else:
+        (roost.data / name).mkdir()
+    fails(roost("run", said="hello\n"), f"{roost.data / name} {said}")
 
 
 # ---------------------------------------------------------------- help, version, usage
@@ -599,6 +637,7 @@ def test_an_agent_that_could_not_answer_is_said_before_anybody_asks(
 def test_the_version_is_text_or_data(roost: Roost) -> None:
     text = roost("version")
     assert re.fullmatch(r"Roost \d+\.\d+\.\d+\n", text.stdout) and text.returncode == 0
+    assert roost("--version").stdout == text.stdout
     assert text.stdout == f"Roost {json.loads(roost('version', '--json').stdout)['version']}\n"
 
 
@@ -628,7 +667,11 @@ COMMANDS = [
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_has_its_help(words: list[str]) -> None:
     done = CliRunner().invoke(cli.app, [*words, "--help"], prog_name="roost")
-    assert done.exit_code == 0
+    assert (
+        done.exit_code == 0
+        and done.output == CliRunner().invoke(cli.app, [*words, "-h"], prog_name="roost").output
+    )
+    assert not re.search(r"[{}]|\[\[", done.output)
     usage, _, sentence, *_ = done.stdout.splitlines()
     assert usage.startswith(f"Usage: roost {' '.join(words)} ") and sentence.strip()
 

@@ -268,6 +268,18 @@ async def test_a_socket_that_a_killed_service_left_is_replaced(path: Path) -> No
         assert (await control_client.ask(path, ["echo", "x"])).ok
 
 
+async def test_a_socket_that_somebody_removed_is_put_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "LOOK_SECONDS", 0.01)
+    async with serving(path):
+        path.unlink()
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while not path.exists():  # noqa: ASYNC110  # nobody rings when a file is made
+                await asyncio.sleep(0.01)
+        assert (await control_client.ask(path, ["echo", "again"])).text == "You said again"
+
+
 async def test_a_path_may_be_long(path: Path) -> None:
     deep = path.parent / ("d" * 120) / "control.sock"
     with pytest.raises(NotRunning, match="is not running"):

@@ -167,10 +167,30 @@ def test_a_second_ctrl_c_leaves_a_turn_that_does_not_stop(tmp_path: Path) -> Non
         assert t.leaves() == 0
 
 
-@pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["ctrl-c", "ctrl-d"])
-def test_an_empty_prompt_is_left_by_one_key(tmp_path: Path, key: str) -> None:
+def test_an_empty_prompt_is_left_by_ctrl_d(tmp_path: Path) -> None:
     with console(tmp_path) as t:
-        t.type(key)
+        t.type("\x04")
+        assert t.leaves() == 0
+        assert "kept" not in t.text
+
+
+def test_an_idle_prompt_is_left_by_a_second_ctrl_c(tmp_path: Path) -> None:
+    with console(tmp_path) as t:
+        for _ in range(2):
+            t.type("/status\r")
+            t.expect("status is fine")
+            t.type("\x03")
+            t.expect("Press Ctrl-C again to leave.")
+        t.type("\x03")
+        assert t.leaves() == 0
+
+
+def test_who_leaves_before_the_answer_is_told_that_it_is_kept(tmp_path: Path) -> None:
+    with console(tmp_path) as t:
+        t.type("deaf\r")
+        t.expect("Working")
+        t.type("\x04")
+        t.expect("Your message is kept; its answer comes at the next start.")
         assert t.leaves() == 0
 
 

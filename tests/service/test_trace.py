@@ -154,10 +154,11 @@ async def test_it_is_the_same_without_a_service_and_by_every_name(house: House) 
     ("words", "said"),
     [
         (["zz"], "There is no message zz; `session show` lists the last ones of a conversation."),
+        (["2"], "Say in which session 2 is, with --session; `session list` shows them."),
         (["#2"], "Say in which session #2 is, with --session; `session list` shows them."),
         (["#2", "--session", "zz"], "There is no session zz; `session list` shows them."),
     ],
-    ids=["id", "number", "session"],
+    ids=["id", "digit", "number", "session"],
 )
 async def test_what_is_not_there_is_said(house: House, words: list[str], said: str) -> None:
     async with house.open():

@@ -182,6 +182,11 @@ def test_any_text_is_a_time_or_a_sentence(text: str) -> None:
         assert when.describe()
 
 
+def test_what_is_no_end_is_told_what_one_looks_like() -> None:
+    with pytest.raises(BadTime, match="junk is no date; write it like 2026-11-23, or 2026-11-23 08:00"):
+        parse_end("junk", now=NOW, timezone=ATHENS)
+
+
 def test_an_end_is_the_end_of_the_day_that_it_names() -> None:
     assert parse_end("2026-11-23", now=NOW, timezone=ATHENS) == ms("2026-11-24 00:00", ATHENS) - 1
     assert parse_end("friday at 18:00", now=NOW, timezone=ATHENS) == ms("2026-11-27 18:00", ATHENS)

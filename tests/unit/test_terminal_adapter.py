@@ -100,7 +100,7 @@ async def test_a_message_becomes_an_event_and_gets_its_receipt_and_its_end(adapt
         await adapter.show(Settled(ROUTE, event.id, "t", ok=True))
         assert waiting(seat) == [
             wire.Receipt(id="7", state="accepted"),
-            wire.Shown(text="hello", turn_id="t"),
+            wire.Shown(text="hello", turn_id="t", own=True),
             wire.Settled(id="7", turn_id="t", ok=True),
         ]
 
@@ -327,7 +327,7 @@ async def test_a_once_seat_sees_only_what_answers_it(adapter: TerminalAdapter) -
         await adapter.show(Settled(ROUTE, event.id, "t", ok=True))
         assert waiting(once) == [
             wire.Receipt(id="1", state="accepted"),
-            wire.Shown(text="mine", turn_id="t"),
+            wire.Shown(text="mine", turn_id="t", own=True),
             wire.Settled(id="1", turn_id="t"),
         ]
         assert [f.text for f in waiting(everything) if isinstance(f, wire.Shown)] == ["other", "mine"]
@@ -342,7 +342,7 @@ async def test_a_once_seat_is_shown_the_turn_that_answered_it_for_another(adapte
         await put(adapter, reply("unrelated", answers="a third", turn_id="u"))
         await adapter.show(Settled(ROUTE, event.id, "t", ok=True))
         assert waiting(once)[1:] == [
-            wire.Shown(text="both", turn_id="t"),
+            wire.Shown(text="both", turn_id="t", own=True),
             wire.Settled(id="1", turn_id="t"),
         ]
         assert waiting(adapter.sit()) == [wire.Shown(text="unrelated", turn_id="u")]

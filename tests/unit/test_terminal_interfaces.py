@@ -14,9 +14,11 @@ import pytest
 
 from adapters.base import Sender
 from adapters.terminal import TerminalAdapter, wire
+from adapters.terminal.client import Client
 from adapters.terminal.links import Link, LinkLost, LocalLink, SocketLink, serve
 from adapters.terminal.once import run_once
 from adapters.terminal.pipe import run_pipe, stdin_lines
+from adapters.terminal.printer import Printer
 from agent.protocol.messages import MAX_TEXT_CHARS
 from tests.fakes.host import TIMEOUT_SECONDS, ScriptedHost
 
@@ -78,6 +80,29 @@ async def test_each_line_is_answered_in_order(tmp_path: Path) -> None:
         assert await pipe(d, "one", "", "stream 3", "two") == 0
         assert d.out.getvalue() == "echo: one\nword0 word1 word2\necho: two\n"
         assert d.err.getvalue() == ""
+
+
+async def test_what_answers_somebody_else_is_no_output(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        await d.adapter.sit().handle(wire.Say(id="1", text="earlier"))
+        link = LocalLink(d.adapter.sit())
+        assert await pipe(d, "one", link=link) == 0
+        assert (d.out.getvalue(), d.err.getvalue()) == ("echo: one\n", "echo: earlier\n")
+
+
+async def test_a_turn_that_answers_several_answers_this_line_too(tmp_path: Path) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    printer = Printer(
+        Client(
+            LocalLink(TerminalAdapter(downloads=tmp_path, incoming=tmp_path, person=Sender("1", "Ada")).sit())
+        ),
+        out,
+        err,
+    )
+    for turn_id in ("earlier", "ours"):
+        printer.show(wire.Shown(text=turn_id, turn_id=turn_id))
+    printer.show(wire.Settled(id="1", turn_id="ours"))
+    assert (out.getvalue(), err.getvalue()) == ("ours\n", "earlier\n")
 
 
 async def test_the_same_over_a_socket(tmp_path: Path) -> None:

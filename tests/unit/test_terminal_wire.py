@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.terminal import files, wire
-from adapters.terminal.text import printable, question_lines
+from adapters.terminal.text import plain, printable, question_lines
 
 FRAMES: list[wire.ClientFrame | wire.SeatFrame] = [
     wire.Say(id="1", text="héllo\n\u2028🙂", files=[wire.File(name="a.bin", data=bytes(range(256)))]),
@@ -91,7 +91,7 @@ def test_without_options_every_text_is_an_answer() -> None:
         ("half \x1b[3", "half 3"),
         ("\x9d0;never\x9d0;title\x07ended", "0;neverended"),
         ("\x90\x1bPone\x9eother\x9c.", "one."),
-        ("שלום 👩‍👩‍👧 e\u0301 \u202eabc", "שלום 👩‍👩‍👧 e\u0301 \u202eabc"),
+        ("שלום 👩‍👩‍👧 e\u0301 \u202eabc", "שלום 👩‍👩‍👧 e\u0301 \u202eabc\u202c"),
     ],
 )
 def test_text_does_not_control_the_terminal(text: str, shown: str) -> None:
@@ -184,3 +184,21 @@ def test_a_file_that_is_too_large_is_not_loaded(tmp_path: Path) -> None:
         file.truncate(wire.MAX_FILES_BYTES + 1)
     with pytest.raises(files.FileProblem, match="larger than 32 MiB"):
         files.load(tmp_path / "large")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\u202eb", "a\u202eb\u202c"),
+        ("a\u202eb\nc", "a\u202eb\u202c\nc"),
+        ("\u2067x\u202dy", "\u2067x\u202dy\u202c\u2069"),
+        ("\u2067x\u202dy\u2069", "\u2067x\u202dy\u2069"),
+        ("\u202ax\u202c \u2069", "\u202ax\u202c \u2069"),
+        ("שלום", "שלום"),
+    ],
+)
+def test_a_change_of_direction_ends_with_its_line(text: str, shown: str) -> None:
+    assert printable(text) == printable(shown) == shown
+    assert plain(text) == "".join(
+        c for c in text if not "\u202a" <= c <= "\u202e" and not "\u2066" <= c <= "\u2069"
+    )
