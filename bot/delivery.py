@@ -33,6 +33,9 @@ MAX_RECOVERIES: Final = 3
 """How often an agent is started to recover outbound.db before it counts as damaged."""
 MAX_UNREAD: Final = 1_000
 """An agent that leaves so much unread is not told any more which of its messages were refused."""
+MAX_AHEAD_MS: Final = 24 * 3_600_000
+"""A reply may ask to be sent so much later. One that asks for more is sent at once: it would keep its session awake
+for ever."""
 VAIN_LOOKS: Final = 20
 FIRST_PAUSE_SECONDS: Final = 0.002
 RETRY_SECONDS: Final = 2.0
@@ -209,13 +212,15 @@ class Delivery:
                 session.receipt(session.handled[message.id])
             elif stuck:
                 held.add(message.turn_id)
-            elif (message.deliver_after or 0) > self._clock():
+            elif (due_at := message.deliver_after) is not None and 0 < due_at - self._clock() <= MAX_AHEAD_MS:
                 held.add(message.turn_id)
-                self.kick_at(session.id, message.deliver_after or 0)
+                self.kick_at(session.id, due_at)
             elif not await self._deliver(session, message, asked):
                 held.add(message.turn_id)
                 stuck = True
         session.held = held
+        if session.waiting.is_long:
+            self._wake(session.id)
 
     def _report(self, session: Session, snapshot: Snapshot) -> None:
         """Rows that are not what an agent writes are counted once, however often they are read."""

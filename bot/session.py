@@ -190,8 +190,9 @@ class Session:
     def forget_pruned(self, present: Collection[str]) -> None:
         """The agent has pruned what is not `present` any more: its receipts have served."""
         gone = self.receipted.difference(present)
-        self.waiting.forgotten += gone
-        self.receipted -= gone
+        if gone:
+            self.waiting.forget(gone)
+            self.receipted -= gone
         if self.handled is not None:
             self.handled = {out_id: receipt for out_id, receipt in self.handled.items() if out_id in present}
 
