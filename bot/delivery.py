@@ -11,12 +11,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from adapters.base import Settled
+from adapters.base import Outgoing, Settled
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import ActionOut, ActionResult, MessageIn, MessageOut, Receipt
 from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
 from bot import actions, backlog, destinations, folding, log, outgoing
+from bot.allowance import Allowance, Rate
 from bot.db import deliveries, inbox
 from bot.db.engine import Database
 from bot.errors import DatabaseError
@@ -42,6 +43,7 @@ RETRY_SECONDS: Final = 2.0
 LOOK_SECONDS: Final = 60.0
 """What waits for a time on the clock is looked at again after this long at the latest."""
 
+TOO_MUCH: Final = "this conversation says too much"
 NOTHING: Final = Snapshot((), (), None, (), 0)
 
 _log = log.get("roost.delivery")
@@ -60,6 +62,7 @@ class Delivery:
         presence: Presence,
         *,
         max_file_bytes: int,
+        rate: Rate,
         wake: Signal[str],
         metrics: Metrics,
         clock: Clock,
@@ -69,6 +72,7 @@ class Delivery:
         self._sending = sending
         self._presence = presence
         self._max_file_bytes = max_file_bytes
+        self._rate = rate
         self._wake = wake
         self._metrics = metrics
         self._clock = clock
@@ -233,8 +237,14 @@ class Delivery:
 
     async def _deliver(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> bool:
         """Brings one message to its end; False when it has to wait, and what comes after it too."""
+        session.allowance = session.allowance or Allowance(self._rate)
+        if wait := session.allowance.wait_ms():
+            session.marks.held_back(Outgoing(message.id, message.route, ""), TOO_MUCH)
+            self.kick_at(session.id, self._clock() + wait)
+            return False
         refusal = self._refusal(session, message, asked)
         if refusal is not None:
+            session.allowance.said(outgoing.size(message))
             await self._refuse(session, message, refusal)
             return True
         waits = await self._sending.waits(session, message)
@@ -255,6 +265,7 @@ class Delivery:
         if isinstance(outcome, int):
             self.kick_at(session.id, outcome)
             return False
+        session.allowance.said(outgoing.size(message) + sum(len(file.data) for file in prepared.files))
         self._done(session, outcome)
         return True
 

@@ -32,6 +32,15 @@ async def prepare(
     return replace(reply, files=files, text=text)
 
 
+def size(message: MessageOut) -> int:
+    """About how many bytes its words are."""
+    match message.content:
+        case ChatOut(text=text):
+            return len(text)
+        case ActionOut(do=asked):
+            return sum(map(len, (asked.title, asked.question, *asked.options)))
+
+
 def notice(said: Notice) -> Outgoing:
     """The service speaking for itself."""
     return Outgoing(id=said.id, route=said.route, text=said.text, answers=said.answers, notice=True)

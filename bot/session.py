@@ -14,6 +14,7 @@ from agent.protocol import snapshot
 from agent.protocol.clock import Clock, now_ms, steady_ms
 from agent.protocol.mailbox import StatusChange
 from agent.protocol.messages import Destination, MessageIn, MessageOut, Receipt, Route, Schedule
+from bot.allowance import Allowance
 from bot.db.engine import Database
 from bot.db.sessions import SessionRecord
 from bot.folder import Folder, Outbox
@@ -62,6 +63,8 @@ class Session:
         self.newest_out_seq = record.last_out_seq
         self.handled: dict[str, Receipt] | None = None
         """message_outs in outbound.db that are dealt with; None until bot.db was asked once."""
+        self.allowance: Allowance | None = None
+        """What is left to it of what it may say in a minute."""
         self.prepared: tuple[MessageOut, Outgoing] | None = None
         """The latest reply that was made fit to be shown, without its files; most often it is the one that waits."""
         self.receipted: set[str] = set()

@@ -162,6 +162,7 @@ async def test_one_who_prunes_what_it_sent_fills_no_memory(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder, "MAX_TOLD", 50)
+    house.limits["replies_per_minute"] = 10_000
     async with served_by(house, "chatters") as (p, _):
         session = await house.app.sessions.get(house.session_id(RUDE))
         most = 0
@@ -174,6 +175,17 @@ async def test_one_who_prunes_what_it_sent_fills_no_memory(
         await house.until(lambda: sent(500))
         await others_are_served(p)
         assert most <= 50 + 2 * 20
+
+
+async def test_one_who_never_stops_talking_is_heard_so_much_and_no_more(house: House) -> None:
+    house.limits["replies_per_minute"] = 30
+    async with served_by(house, "chatters") as (p, _):
+        await house.until(lambda: len(p.texts(RUDE)) >= 30)
+        for number in range(10):
+            await p.say(f"m{number}", place="p2")
+            assert (await p.replies(number + 1, place="p2"))[number] == f"You said: m{number}"
+        # Half a reply a second comes on top, and this took no minute.
+        assert len(p.texts(RUDE)) <= 60
 
 
 async def test_a_reply_for_the_end_of_time_is_sent_now(house: House) -> None:
