@@ -7,7 +7,7 @@ dead_letters  replayed or dropped
 runs          of schedules, that have ended
 
 Of a conversation the newest NUMBERS_KEPT stay however old they are: its outbound.db may still hold these replies, and
-one that bot.db does not know is sent. A number beyond the last one was out of line, and refused.
+one that bot.db does not know is sent.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Final
 
 NUMBERS_KEPT: Final = 4_000
 """Host and agent have every other one each: as many replies as a snapshot may hold."""
+NUMBERS_AHEAD: Final = 20_000
+"""Of a restored bot.db an outbox can be ahead. What is further ahead than this was refused, and would be again."""
 BATCH_ROWS: Final = 500
 
 _LIVING: Final = "d.state IN ('kept', 'replaying') AND d.session = r.session"
@@ -35,7 +37,7 @@ _OVER: Final[Mapping[str, str]] = {
         AND NOT EXISTS (SELECT 1 FROM runs AS n WHERE n.message_id = r.id AND n.state = 'running')""",
     "deliveries": f"""r.state != 'waiting' AND r.at < :before
         AND r.seq NOT BETWEEN (SELECT last_out_seq FROM sessions WHERE id = r.session) - {NUMBERS_KEPT} + 1
-            AND (SELECT last_out_seq FROM sessions WHERE id = r.session)
+            AND (SELECT max(last_in_seq, last_out_seq) FROM sessions WHERE id = r.session) + {NUMBERS_AHEAD}
         AND NOT EXISTS (SELECT 1 FROM dead_letters AS d WHERE {_LIVING} AND d.out_id = r.out_id)
         AND (r.state = 'sent' OR r.turn_id IS NULL OR (r.session, r.turn_id) NOT IN (
             SELECT m.session, m.turn_id FROM inbox AS m WHERE m.turn_id IS NOT NULL AND m.session IN (

@@ -118,11 +118,12 @@ def test_deliveries_are_forgotten_that_no_outbox_holds(db: sqlite3.Connection, s
     delivery(db, session, "waits", state="waiting")
     delivery(db, session, "newest", seq=10_001 - NUMBERS_KEPT + 2)
     delivery(db, session, "out of line", seq=2**53, state="failed")
+    delivery(db, session, "later than the backup", seq=10_777, state="failed")
     delivery(db, session, "nobody asked", state="failed", turn_id="unknown")
     delivery(db, session, "dead", state="failed")
     letter(db, session, "l", out_id="dead")
     prune(db)
-    assert left(db, "deliveries", "out_id") == {"of late", "waits", "newest", "dead"}
+    assert left(db, "deliveries", "out_id") == {"of late", "waits", "newest", "later than the backup", "dead"}
 
 
 def test_the_account_of_a_message_stays_as_it_is(db: sqlite3.Connection, session: str) -> None:
