@@ -33,6 +33,7 @@ from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
 from bot.engage import Wiring
 from bot.errors import ServiceCrashed, UnusableDataFolder
+from bot.history import History
 from bot.intake import Intake
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
@@ -156,6 +157,7 @@ async def running_app(
             presence,
             Actions(config.schedules, planned=planned, metrics=metrics, clock=clock),
             max_file_bytes=config.limits.attachment_mb * 1024 * 1024,
+            rate=config.limits.rate,
             wake=wake,
             metrics=metrics,
             clock=clock,
@@ -205,6 +207,7 @@ async def running_app(
         )
         orphans = Orphans(db, sessions, containers, data_dir=data, clock=clock)
         leftovers = Leftovers(db, posting, delivery, admission, clock=clock)
+        history = History(db, config.limits.history_days, clock=clock)
         received = Received(db, data / "sessions", clock=clock)
         polling = Polling(containers, delivery)
         share_seconds = config.backend.turn_share_seconds
@@ -250,7 +253,7 @@ async def running_app(
             await intake.clean_up()
             await letters.clean_up()
             await _take_over(sessions, containers)
-            async with running(leftovers, orphans, received, schedules, control, *edge):
+            async with running(leftovers, orphans, received, history, schedules, control, *edge):
                 await control.listening()
                 await _remind_of_questions(db, presence, clock())
                 try:

@@ -28,6 +28,7 @@ from pydantic import (
 from agent.protocol import failpoint
 from agent.protocol.messages import MAX_ATTACHMENTS, MAX_TEXT_CHARS, Destination, Route
 from agent.protocol.settings import PROVIDERS, SANDBOX_FREE_PROVIDERS
+from bot.allowance import Rate
 from bot.backup.layout import AGENTS, Bounds
 from bot.config_errors import explain, unknown_variable
 from bot.errors import ConfigError
@@ -344,12 +345,24 @@ class LimitsConfig(ConfigModel):
     attachments: Annotated[int, Field(ge=0, le=MAX_ATTACHMENTS)] = Field(
         10, description="How many files a message may have."
     )
+    replies_per_minute: Count = Field(
+        300, description="How many replies a conversation may send in a minute; the others wait."
+    )
+    reply_mb_per_minute: Count = Field(100, description="How much these may be with their files, in MiB.")
+    history_days: Count = Field(
+        30, description="What has come to its end is forgotten after so many days, but for the newest of it."
+    )
     backlog: Count = Field(
         200, description="With so many unanswered messages a conversation takes no more for now."
     )
     backlog_total: Count = Field(
         20_000, description="With so many unanswered messages everywhere nobody's is taken for now."
     )
+
+    @property
+    def rate(self) -> Rate:
+        """How much one conversation may say."""
+        return Rate(self.replies_per_minute, self.reply_mb_per_minute * 1024 * 1024)
 
 
 class BackupConfig(ConfigModel):

@@ -27,6 +27,7 @@ from agent.protocol.messages import (
 from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
 from bot import backlog, destinations, folding, log, outgoing
 from bot.actions import MAX_UNREAD, Actions, tell
+from bot.allowance import Allowance, Rate
 from bot.db import deliveries, inbox, problems
 from bot.db.engine import Database
 from bot.errors import DatabaseError
@@ -41,12 +42,16 @@ from bot.signals import Signal
 MAX_SEQ_JUMP: Final = 10_000
 MAX_RECOVERIES: Final = 3
 """How often an agent is started to recover outbound.db before it counts as damaged."""
+MAX_AHEAD_MS: Final = 24 * 3_600_000
+"""A reply may ask to be sent so much later. One that asks for more is sent at once: it would keep its session awake
+for ever."""
 VAIN_LOOKS: Final = 20
 FIRST_PAUSE_SECONDS: Final = 0.002
 RETRY_SECONDS: Final = 2.0
 LOOK_SECONDS: Final = 60.0
 """What waits for a time on the clock is looked at again after this long at the latest."""
 
+TOO_MUCH: Final = "this conversation says too much"
 NOTHING: Final = Snapshot((), (), None, (), 0)
 
 _log = log.get("roost.delivery")
@@ -66,6 +71,7 @@ class Delivery:
         actions: Actions,
         *,
         max_file_bytes: int,
+        rate: Rate,
         wake: Signal[str],
         metrics: Metrics,
         clock: Clock,
@@ -76,6 +82,7 @@ class Delivery:
         self._presence = presence
         self._actions = actions
         self._max_file_bytes = max_file_bytes
+        self._rate = rate
         self._wake = wake
         self._metrics = metrics
         self._clock = clock
@@ -235,13 +242,15 @@ class Delivery:
                 session.receipt(session.handled[message.id])
             elif stuck:
                 held.add(message.turn_id)
-            elif (message.deliver_after or 0) > self._clock():
+            elif (due_at := message.deliver_after) is not None and 0 < due_at - self._clock() <= MAX_AHEAD_MS:
                 held.add(message.turn_id)
-                self.kick_at(session.id, message.deliver_after or 0)
+                self.kick_at(session.id, due_at)
             elif not await self._deliver(session, message, asked):
                 held.add(message.turn_id)
                 stuck = True
         session.held = held
+        if session.waiting.is_long:
+            self._wake(session.id)
 
     def _report(self, session: Session, snapshot: Snapshot) -> None:
         """Rows that are not what an agent writes are counted once, however often they are read."""
@@ -254,8 +263,14 @@ class Delivery:
 
     async def _deliver(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> bool:
         """Brings one message to its end; False when it has to wait, and what comes after it too."""
+        session.allowance = session.allowance or Allowance(self._rate)
+        if wait := session.allowance.wait_ms():
+            session.marks.held_back(Outgoing(message.id, message.route, ""), TOO_MUCH)
+            self.kick_at(session.id, self._clock() + wait)
+            return False
         refusal = self._refusal(session, message, asked)
         if refusal is not None:
+            session.allowance.said(outgoing.size(message))
             await self._refuse(session, message, refusal)
             return True
         waits = await self._sending.waits(session, message) if _is_shown(message) else None
@@ -282,6 +297,8 @@ class Delivery:
         if isinstance(outcome, int):
             self.kick_at(session.id, outcome)
             return False
+        files = prepared.files if isinstance(prepared, Outgoing) else ()
+        session.allowance.said(outgoing.size(message) + sum(len(file.data) for file in files))
         self._done(session, outcome)
         if message.kind == "action":
             # Somebody waits to hear what became of it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,8 @@ FOLDER_MODES: Final = {
     "work": 0o777,
 }
 """Within the session's own folder, which is 0700: the container's user is not the service's."""
+MAX_TOLD: Final = 1_000
+"""So much of what became of replies waits for the next post; beyond that there is one for its sake."""
 AGENTS_OWN: Final = ("out", "home", "work")
 ROOM_BYTES: Final = 256 * 1024
 """With less than this left on the disk an agent cannot commit an answer of any length."""
@@ -46,6 +48,18 @@ class Outbox:
     def __bool__(self) -> bool:
         lists = (self.messages, self.receipts, self.changes, self.forgotten)
         return any(lists) or self.schedules is not None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it should be written soon, though nothing in it asks for that: an agent can have it grow."""
+        return len(self.receipts) + len(self.forgotten) > MAX_TOLD
+
+    def forget(self, out_ids: Collection[str]) -> None:
+        """The receipts of these are not needed any more; what was not written yet need not be."""
+        unwritten = {receipt.message_out_id for receipt in self.receipts if receipt.message_out_id in out_ids}
+        if unwritten:
+            self.receipts = [each for each in self.receipts if each.message_out_id not in unwritten]
+        self.forgotten += [out_id for out_id in out_ids if out_id not in unwritten]
 
     def before(self, later: Outbox) -> Outbox:
         """Both, this one first."""

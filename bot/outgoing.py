@@ -98,6 +98,12 @@ def in_words(card: Card) -> str:
     )
 
 
+def size(message: MessageOut) -> int:
+    """About how many bytes its words are."""
+    content = message.content
+    return len(content.text) if isinstance(content, ChatOut) else len(content.model_dump_json())
+
+
 def notice(said: Notice) -> Outgoing:
     """The service speaking for itself."""
     return Outgoing(id=said.id, route=said.route, text=said.text, answers=said.answers, notice=True)

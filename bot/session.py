@@ -15,6 +15,7 @@ from agent.protocol import snapshot
 from agent.protocol.clock import Clock, now_ms, steady_ms
 from agent.protocol.mailbox import StatusChange
 from agent.protocol.messages import Destination, MessageIn, MessageOut, Receipt, Route, Schedule
+from bot.allowance import Allowance
 from bot.db.engine import Database
 from bot.db.sessions import SessionRecord
 from bot.folder import Folder, Outbox
@@ -66,6 +67,8 @@ class Session:
         self.newest_out_seq = record.last_out_seq
         self.handled: dict[str, Receipt] | None = None
         """message_outs in outbound.db that are dealt with; None until bot.db was asked once."""
+        self.allowance: Allowance | None = None
+        """What is left to it of what it may say in a minute."""
         self.prepared: tuple[MessageOut, Outgoing] | None = None
         """The latest reply that was made fit to be shown, without its files; most often it is the one that waits."""
         self.receipted: set[str] = set()
@@ -196,8 +199,9 @@ class Session:
     def forget_pruned(self, present: Collection[str]) -> None:
         """The agent has pruned what is not `present` any more: its receipts have served."""
         gone = self.receipted.difference(present)
-        self.waiting.forgotten += gone
-        self.receipted -= gone
+        if gone:
+            self.waiting.forget(gone)
+            self.receipted -= gone
         if self.handled is not None:
             self.handled = {out_id: receipt for out_id, receipt in self.handled.items() if out_id in present}
 

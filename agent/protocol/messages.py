@@ -16,6 +16,8 @@ MAX_TEXT_CHARS: Final = 2 * 1024 * 1024
 """The longest text of one message, either way; longer things travel as files."""
 MAX_ATTACHMENTS: Final = 20
 MAX_OPTIONS: Final = 25
+MAX_QUESTION_CHARS: Final = 4_000
+"""Of a question: what is longer is a reply, with the question behind it."""
 MAX_ID_CHARS: Final = 200
 MAX_SCHEDULE_CHARS: Final = 2_000
 """Of a schedule's prompt and of its recurrence, as an agent is shown them."""
@@ -189,7 +191,7 @@ class AskQuestion(Frozen):
     action: Literal["ask_user_question"] = "ask_user_question"
     question_id: Id
     title: Label
-    question: Text
+    question: Annotated[str, Field(max_length=MAX_QUESTION_CHARS)]
     options: Annotated[list[Label], Field(max_length=MAX_OPTIONS)] = []
     expires_at: Millis
 

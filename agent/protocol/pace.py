@@ -21,13 +21,17 @@ class Bucket:
     def take(self, count: float = 1) -> float:
         """Takes so many tokens when there is one at all, and returns 0; else takes none and returns in how many
         seconds there will be. What was taken beyond the last one is owed."""
+        wait = self.wait()
+        if not wait:
+            self._tokens -= count
+        return wait
+
+    def wait(self) -> float:
+        """In how many seconds there will be a token; 0 when there is one."""
         now = self._clock()
         self._tokens = min(self._at_once, self._tokens + (now - self._as_of) * self._a_second)
         self._as_of = now
-        if self._tokens < 1:
-            return (1 - self._tokens) / self._a_second
-        self._tokens -= count
-        return 0
+        return (1 - self._tokens) / self._a_second if self._tokens < 1 else 0
 
 
 class Pace:

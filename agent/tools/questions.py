@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.protocol.messages import MAX_OPTIONS, ActionOut, AskQuestion, Label, Text
+from agent.protocol.messages import MAX_OPTIONS, MAX_QUESTION_CHARS, ActionOut, AskQuestion, Label
 from agent.tools.base import Desk, Parameters, Tool
 
 
@@ -15,7 +15,7 @@ class Ask(Parameters):
     """Arguments of ask_user_question."""
 
     title: Annotated[Label, Field(description="A few words, shown above the question")]
-    question: Annotated[Text, Field(min_length=1)]
+    question: Annotated[str, Field(min_length=1, max_length=MAX_QUESTION_CHARS)]
     options: Annotated[
         Sequence[Label], Field(max_length=MAX_OPTIONS, description="Answers to choose from")
     ] = ()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from agent.protocol.messages import AskQuestion, Route
+
+MAX_OPEN_MS: Final = 30 * 86_400_000
+"""Nobody waits longer for an answer, whatever an agent says."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def ask(
             asked.question,
             json.dumps(asked.options),
             now,
-            asked.expires_at,
+            min(asked.expires_at, now + MAX_OPEN_MS),
         ),
     )
     row = db.execute("SELECT session, out_id FROM questions WHERE id = ?", (asked.question_id,)).fetchone()

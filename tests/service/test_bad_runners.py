@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from agent.protocol import snapshot
-from bot import patience
+from bot import folder, patience
 from bot.patience import MAX_COSTLY
 from bot.posting import DAMAGED
 from bot.received import KEPT_DAYS, Received
@@ -156,6 +156,42 @@ async def test_one_whose_rows_are_refused_fills_no_log(
         await others_are_served(p)
     said = [record for record in caplog.records if "rows were refused" in record.getMessage()]
     assert len(said) == 1
+
+
+async def test_one_who_prunes_what_it_sent_fills_no_memory(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "MAX_TOLD", 50)
+    house.limits["replies_per_minute"] = 10_000
+    async with served_by(house, "chatters") as (p, _):
+        session = await house.app.sessions.get(house.session_id(RUDE))
+        most = 0
+
+        def sent(count: int) -> bool:
+            nonlocal most
+            most = max(most, len(session.waiting.receipts) + len(session.waiting.forgotten))
+            return len(p.texts(RUDE)) >= count
+
+        await house.until(lambda: sent(500))
+        await others_are_served(p)
+        assert most <= 50 + 2 * 20
+
+
+async def test_one_who_never_stops_talking_is_heard_so_much_and_no_more(house: House) -> None:
+    house.limits["replies_per_minute"] = 30
+    async with served_by(house, "chatters") as (p, _):
+        await house.until(lambda: len(p.texts(RUDE)) >= 30)
+        for number in range(10):
+            await p.say(f"m{number}", place="p2")
+            assert (await p.replies(number + 1, place="p2"))[number] == f"You said: m{number}"
+        # Half a reply a second comes on top, and this took no minute.
+        assert len(p.texts(RUDE)) <= 60
+
+
+async def test_a_reply_for_the_end_of_time_is_sent_now(house: House) -> None:
+    async with served_by(house, "far_ahead") as (p, _):
+        assert await p.replies(1, place=RUDE) == ["later"]
+        await house.until_quiet(RUDE)
 
 
 async def test_one_who_lies_about_what_it_did_harms_itself(house: House) -> None:

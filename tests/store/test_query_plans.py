@@ -7,11 +7,12 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 
 import pytest
 
 from agent.protocol.messages import AskQuestion, ChatIn, Route
-from bot.db import deliveries, engine, inbox, people, questions, series, sessions, targets
+from bot.db import deliveries, engine, inbox, people, questions, retention, series, sessions, targets
 
 HERE = Route(channel="slack", platform_id="C1", thread_id="1.5")
 GROWING = {"sessions", "inbox", "deliveries", "questions", "runs", "series", "dead_letters"}
@@ -139,6 +140,10 @@ SWEEP: dict[str, Query] = {
     "who is awake": sessions.awake,
     "which folders have a session": lambda db: sessions.known(db, ["s1", "s2"]),
 }
+DAILY: dict[str, Query] = {
+    f"what may be forgotten of {table}": partial(retention.over, table=table, after=0, before=1)
+    for table in retention.TABLES
+}
 START: dict[str, Query] = {
     "which files are wanted": inbox.unfinished_ids,
     "who waits for a turn": inbox.sessions_with_work,
@@ -148,11 +153,16 @@ START: dict[str, Query] = {
     "inbound.db is made anew": lambda db: deliveries.receipts(db, "s1", 500),
     "inbound.db was made anew": lambda db: sessions.set_boot(db, "s1", "b1"),
 }
-ALL = HOT | SWEEP | START
+ALL = HOT | SWEEP | DAILY | START
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_nothing_looks_at_every_row(db: sqlite3.Connection, name: str) -> None:
+    if name in DAILY:
+        accept(db)
+        record(db)
+        ask(db)
+        run(db)
     seen = statements(db, ALL[name])
     assert seen
     assert {sql: found for sql in seen if (found := scans(db, sql))} == {}

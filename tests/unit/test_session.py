@@ -14,7 +14,7 @@ from adapters.base import Settled
 from agent.protocol.mailbox import MailboxGone, StatusChange
 from agent.protocol.messages import Receipt, Schedule
 from bot import folder
-from bot.folder import DAMAGED_KEPT, FOLDER_MODES, Outbox
+from bot.folder import DAMAGED_KEPT, FOLDER_MODES, MAX_TOLD, Outbox
 from bot.removal import remove
 from bot.session import ACTIONS_DONE, ACTIONS_MS, Session
 from bot.turns import Again, remember
@@ -101,6 +101,23 @@ async def test_a_receipt_is_told_once_and_forgotten_when_it_has_served(tmp_path:
         session.forget_pruned({"b"})
         await session.post()
         assert inbound(session, "SELECT * FROM delivered") == []
+
+
+async def test_what_was_pruned_before_it_was_told_need_not_be(tmp_path: Path) -> None:
+    async with room(tmp_path) as session:
+        await session.rebuild([], [])
+        session.receipt(receipt("told"))
+        await session.post()
+        for number in range(10 * MAX_TOLD):
+            session.receipt(receipt(f"{number}"))
+            session.forget_pruned({"told"})
+        assert not session.waiting
+        session.receipt(receipt("kept"))
+        session.forget_pruned({"kept"})
+        assert [each.message_out_id for each in session.waiting.receipts] == ["kept"]
+        assert session.waiting.forgotten == ["told"] and not session.waiting.is_long
+        session.waiting.forgotten += ["x"] * MAX_TOLD
+        assert session.waiting.is_long
 
 
 async def test_an_end_waits_for_the_replies_of_its_turn(tmp_path: Path) -> None:

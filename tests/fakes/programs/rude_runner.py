@@ -15,7 +15,7 @@ from typing import Final
 
 from agent.protocol import bell
 from agent.protocol.mailbox import AgentEnd, Draft
-from agent.protocol.messages import ChatOut, MessageIn
+from agent.protocol.messages import ChatOut, MessageIn, MessageOut
 from agent.protocol.settings import AgentSettings
 from agent.protocol.workspace import Workspace
 
@@ -94,6 +94,44 @@ def scribbles(at: Workspace) -> None:
                 time.sleep(_TICK_SECONDS)
 
 
+def chatters(at: Workspace) -> None:
+    """Sends reply after reply and prunes each as soon as there is another."""
+    with closing(AgentEnd(at)) as end, socket.socket(socket.AF_UNIX) as line:
+        home = end.home()
+        assert home is not None
+        line.connect(str(at.bell))
+        row = MessageOut(
+            id="x", seq=1, kind="chat", created_at=1, route=home, content=ChatOut(text=".")
+        ).to_row()
+        names = ", ".join(f":{name}" for name in row)
+        with closing(sqlite3.connect(at.outbound, isolation_level=None)) as db:
+            for first in itertools.count(1, 40):
+                db.execute("BEGIN IMMEDIATE")
+                db.execute("DELETE FROM messages_out")
+                rows = [{**row, "id": f"chat-{seq}", "seq": seq} for seq in range(first, first + 40, 2)]
+                db.executemany(f"INSERT INTO messages_out ({', '.join(row)}) VALUES ({names})", rows)
+                db.execute("COMMIT")
+                line.sendall(bell.encode(bell.Changed()))
+                end.beat()
+                time.sleep(5 * _TICK_SECONDS)
+
+
+def far_ahead(at: Workspace) -> None:
+    """Has done everything, and asks that its answer be sent in some hundred thousand years."""
+    with closing(AgentEnd(at)) as end:
+        home, inbox = end.home(), end.look()
+        assert home is not None and inbox is not None
+        row = MessageOut(
+            id="late", seq=99, kind="chat", created_at=1, deliver_after=2**53, turn_id="t", route=home,
+            content=ChatOut(text="later"),
+        ).to_row()  # fmt: skip
+        names = ", ".join(f":{name}" for name in row)
+        with closing(sqlite3.connect(at.outbound)) as db, db:
+            db.execute(f"INSERT INTO messages_out ({', '.join(row)}) VALUES ({names})", row)
+            acks = [(message.id, "completed", 1, "t") for message in inbox.messages]
+            db.executemany("INSERT INTO processing_ack VALUES (?, ?, ?, ?)", acks)
+
+
 def lies(at: Workspace) -> None:
     """Acknowledges everything, to and fro, whether it is there or not."""
     with closing(AgentEnd(at)) as end:
@@ -116,7 +154,20 @@ def forks(at: Workspace) -> None:
 
 MANNERS: Final[Mapping[str, Callable[[Workspace], None]]] = {
     manner.__name__: manner
-    for manner in (idles, leaves, rings, nags, locks, floods, grows, scribbles, lies, forks)
+    for manner in (
+        idles,
+        leaves,
+        rings,
+        nags,
+        locks,
+        floods,
+        grows,
+        scribbles,
+        chatters,
+        far_ahead,
+        lies,
+        forks,
+    )
 }
 
 if __name__ == "__main__":
