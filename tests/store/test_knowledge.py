@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -24,6 +26,8 @@ from agent.knowledge import (
     read_notes,
     read_skills,
 )
+
+NOBODY: Final = 65_534
 
 
 def skill(folder: Path, name: str, text: str) -> Path:
@@ -125,10 +129,26 @@ def test_an_operator_may_link_instructions_to_where_they_are_kept(tmp_path: Path
     assert read_instructions(tmp_path) == "Be brief."
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whoever runs this may not read everything any more; its folder is where it is, for it cannot go there."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    yield
+    os.seteuid(before)
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path) -> None:
     (tmp_path / "INSTRUCTIONS.md").touch(mode=0o000)
-    assert read_instructions(tmp_path) is None
+
+
+@pytest.mark.usefixtures("unreadable", "nobody")
+def test_a_file_without_permission_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert read_instructions(Path()) is None
     assert "cannot be read (Permission denied)" in said(caplog)
 
 
