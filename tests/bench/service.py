@@ -71,7 +71,8 @@ async def open_service(
         service=ServiceConfig(data_dir=data),
         terminal=TerminalConfig(name=PERSON.name),
         backend=BackendConfig(max_awake=max_awake),
-        limits=LimitsConfig(backlog=BACKLOG, backlog_total=BACKLOG),
+        # One person asks as fast as a thousand would.
+        limits=LimitsConfig(backlog=BACKLOG, backlog_total=BACKLOG, replies_per_minute=BACKLOG),
     )
     room = Room()
     log.setup("INFO", file=data / "logs" / "roost.log")
