@@ -82,7 +82,7 @@ async def open_service(
         terminal=TerminalConfig(name=PERSON.name),
         agents={"assistant": agent},
         backend=runners,
-        limits=LimitsConfig(backlog=BACKLOG, backlog_total=BACKLOG),
+        limits=LimitsConfig(backlog=BACKLOG, backlog_total=BACKLOG, replies_per_minute=BACKLOG),
     )
     room = room or Room()
     log.setup("INFO", file=data / "logs" / "roost.log")

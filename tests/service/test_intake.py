@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from adapters.base import Event, EventKind, IncomingFile, Receipt, Sender, clean
+from agent.protocol.clock import now_ms
 from agent.protocol.messages import Answer, AskQuestion, Attachment, ChatIn, Route, SystemIn
 from bot import files
 from bot.app import App, running_app
@@ -464,7 +465,7 @@ async def asked(app: App, *, expires_at: int = 2**52) -> str:
         question = AskQuestion(
             question_id="q", title="T", question="Which?", options=["a", "b"], expires_at=expires_at
         )
-        questions.ask(db, record.id, "out", PLACE, question, now=1)
+        questions.ask(db, record.id, "out", PLACE, question, now=now_ms())
         return record.id
 
     return await app.db.write(ask)

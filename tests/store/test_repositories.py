@@ -8,8 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from agent.protocol.messages import AskQuestion, ChatIn, MessageIn, Route
+from agent.protocol.messages import MAX_QUESTION_CHARS, AskQuestion, ChatIn, MessageIn, Route
 from bot.db import deliveries, engine, inbox, people, questions, sessions
 from bot.db.engine import Database, open_database
 from bot.db.sessions import SessionRecord
@@ -241,6 +242,15 @@ def test_a_question_is_answered_once(db: sqlite3.Connection, record: SessionReco
     ask(db, record)
     row = db.execute("SELECT state, answer, answered_by FROM questions").fetchone()
     assert tuple(row) == ("answered", "a", "7")
+
+
+def test_no_question_is_open_for_ever(db: sqlite3.Connection, record: SessionRecord) -> None:
+    asked = AskQuestion(question_id="q", title="Title", question="Which?", expires_at=2**53)
+    questions.ask(db, record.id, "out", HERE, asked, now=1)
+    kept = questions.get(db, "q")
+    assert kept is not None and kept.expires_at == 1 + questions.MAX_OPEN_MS
+    with pytest.raises(ValidationError, match="question"):
+        AskQuestion(question_id="q", title="T", question="?" * (MAX_QUESTION_CHARS + 1), expires_at=1)
 
 
 # ---------------------------------------------------------------- people
