@@ -346,7 +346,7 @@ class LimitsConfig(ConfigModel):
         10, description="How many files a message may have."
     )
     replies_per_minute: Count = Field(
-        300, description="How many replies a conversation may send in a minute; the others wait."
+        3_000, description="How many replies a conversation may send in a minute; the others wait."
     )
     reply_mb_per_minute: Count = Field(100, description="How much these may be with their files, in MiB.")
     history_days: Count = Field(
