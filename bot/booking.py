@@ -51,8 +51,10 @@ class ReplyBooking:
         self._clock = clock
 
     async def sent(self, part: int, *, last: bool, platform_id: str | None) -> None:
-        """See Booking."""
+        """See Booking. Until the next part is out, it is one that waits: nobody may take the reply for sent."""
         self._add(part, "sent", last=last, platform_id=platform_id)
+        if not last:
+            self._add(part + 1, "waiting", next_at=self._clock())
         await self._session.books.commit()
 
     async def waits(self, part: int, *, attempts: int, next_at: int, reason: str) -> None:

@@ -8,7 +8,7 @@ folded on the way: they ride with the first record and need no sync of their own
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from adapters.base import Settled
@@ -113,6 +113,7 @@ class Delivery:
         asked = dict(session.unfinished)
         ended: list[Settled] = []
         if snapshot is not None:
+            self._miss(session, snapshot)
             self._fold(session, snapshot)
             # What ends from here on may have answers that this snapshot does not show.
             ended = list(session.endings)
@@ -175,8 +176,25 @@ class Delivery:
             for message in folded.failed:
                 session.end(message, turn_id=None, ok=False)
                 session.notice_waits()
-            self._metrics.turns.labels("done").inc(len({ack.turn_id for _, ack in folded.done}))
+            turns = {ack.turn_id for _, ack in folded.done}
+            self._expect(session, snapshot, turns)
+            self._metrics.turns.labels("done").inc(len(turns))
         session.waits_for_tool(snapshot.tool_deadline, now=now)
+
+    def _expect(self, session: Session, snapshot: Snapshot, turns: Collection[str | None]) -> None:
+        """A turn that has ended is not answered before all that it wrote is sent: bot.db learns of both at once."""
+        known, now = session.handled or {}, self._clock()
+        replies = [each for each in snapshot.messages if each.turn_id in turns and each.id not in known]
+        session.expected.update(reply.id for reply in replies)
+        session.books.add(lambda db: deliveries.expect(db, session.id, replies, now=now))
+
+    def _miss(self, session: Session, snapshot: Snapshot) -> None:
+        """Whoever took away a file, or a row of it, has taken away what was still to be sent."""
+        gone, now = session.expected.difference(each.id for each in snapshot.messages), self._clock()
+        if gone:
+            _log.error("%d replies were gone before they could be sent", len(gone), session=session.id)
+            session.expected -= gone
+            session.books.add(lambda db: deliveries.gone(db, session.id, gone, now=now))
 
     async def _send_replies(
         self, session: Session, snapshot: Snapshot, asked: Mapping[str, MessageIn]
@@ -194,6 +212,7 @@ class Delivery:
         stuck = False
         for message in snapshot.messages:
             if message.id in session.handled:
+                session.expected.discard(message.id)
                 session.receipt(session.handled[message.id])
             elif stuck:
                 held.add(message.turn_id)
@@ -274,6 +293,7 @@ class Delivery:
         self._wake(session.id)
 
     def _done(self, session: Session, receipt: Receipt) -> None:
+        session.expected.discard(receipt.message_out_id)
         if session.handled is not None:
             session.handled[receipt.message_out_id] = receipt
         session.receipt(receipt)

@@ -61,6 +61,8 @@ class Session:
         self.newest_out_seq = record.last_out_seq
         self.handled: dict[str, Receipt] | None = None
         """message_outs in outbound.db that are dealt with; None until bot.db was asked once."""
+        self.expected: set[str] = set()
+        """message_outs of turns that have ended, by which bot.db knows that they are still to be sent."""
         self.receipted: set[str] = set()
         self.rejected: set[str | None] = set()
         """Rows that were refused and reported; they stay in the file and are met again."""

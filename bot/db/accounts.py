@@ -16,8 +16,7 @@ class Accounts:
     dead        a reply to it, or the notice of its failure, lies among the dead letters
     open        still under way, or a reply or notice waits for another try
 
-    bot.db learns of a reply when it is first sent. What an agent has written behind a reply that waits counts as
-    sent until then; when nothing waits and every outbox was read, the accounts are exact.
+    bot.db learns of the replies of a turn with the end of that turn, so that none counts as sent before it is.
     """
 
     accepted: int

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from agent.protocol.messages import Receipt, Route
+from agent.protocol.messages import MessageOut, Receipt, Route
+
+GONE: Final = "it was gone before it could be sent"
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,34 @@ def record(
     )
     if last and state != "waiting":
         db.execute("DELETE FROM notices WHERE id = ?", (out_id,))
+
+
+def expect(db: sqlite3.Connection, session_id: str, replies: Sequence[MessageOut], *, now: int) -> None:
+    """These were seen and are still to be sent; one that was begun with is left as it is."""
+    db.executemany(
+        "INSERT INTO deliveries (session, out_id, part, seq, state, last, next_at, at, turn_id)"
+        " VALUES (?, ?, 0, ?, 'waiting', 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(session_id, reply.id, reply.seq, now, now, reply.turn_id) for reply in replies],
+    )
+
+
+def expected(db: sqlite3.Connection, session_id: str) -> set[str]:
+    """The replies of a session that were seen and are still to be sent."""
+    rows = db.execute(
+        "SELECT out_id FROM deliveries WHERE session = ? AND state = 'waiting'"
+        " AND out_id NOT IN (SELECT id FROM notices WHERE session = deliveries.session)",
+        (session_id,),
+    )
+    return {row["out_id"] for row in rows}
+
+
+def gone(db: sqlite3.Connection, session_id: str, out_ids: Iterable[str], *, now: int) -> None:
+    """These were to be sent, and are not there any more."""
+    db.executemany(
+        "UPDATE deliveries SET state = 'failed', last = 1, next_at = NULL, error = ?, at = ?"
+        " WHERE session = ? AND out_id = ? AND state = 'waiting'",
+        [(GONE, now, session_id, out_id) for out_id in out_ids],
+    )
 
 
 def waiting(db: sqlite3.Connection) -> list[tuple[str, int]]:

@@ -178,4 +178,5 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
 )""",
     ),
     ("CREATE INDEX sessions_by_place ON sessions (channel, platform_id)",),
+    ("CREATE INDEX deliveries_expected ON deliveries (session) WHERE state = 'waiting'",),
 )
