@@ -219,7 +219,7 @@ class Conversation:
 
     def _take_follow_ups(self, inbox: Inbox, query: base.AgentQuery) -> None:
         taken = self._turns.taken()
-        room = len(self._turns) < MAX_OPEN_TURNS and not self._a.leaving
+        room = len(self._turns) < MAX_OPEN_TURNS and not self._a.leaving and not self._a.end.crowded()
         fresh = follow_ups(inbox.messages, self._route, taken) if room else ()
         if fresh:
             self._push(fresh, query)

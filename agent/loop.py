@@ -59,6 +59,9 @@ class Loop:
                 self.changed.clear()
                 inbox = self.look()
                 step = None if inbox is None else self._tend(inbox)
+                if isinstance(step, Batch) and self.end.crowded():
+                    # Its answer would be one more that nobody can be given; it stays pending.
+                    step = None
                 if inbox is not None and isinstance(step, Batch):
                     await self._converse(step, inbox)
                 elif step is None:

@@ -42,6 +42,7 @@ from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
 from bot.received import Received
+from bot.salvage import Salvage
 from bot.schedules import Schedules
 from bot.sending import Policy as SendPolicy
 from bot.sending import Sending
@@ -74,6 +75,8 @@ class App:
 
     terminal: TerminalAdapter
     intake: Intake
+    posting: Posting
+    delivery: Delivery
     containers: Containers
     context: Context
     db: Database
@@ -172,8 +175,24 @@ async def running_app(
             wake=wake,
             metrics=metrics,
         )
+        salvage = Salvage(
+            db,
+            letter_files,
+            max_file_bytes=config.limits.attachment_mb * 1024 * 1024,
+            metrics=metrics,
+            clock=clock,
+        )
         posting = Posting(
-            db, sessions, containers, delivery, presence, tries, wake=wake, metrics=metrics, clock=clock
+            db,
+            sessions,
+            containers,
+            delivery,
+            presence,
+            tries,
+            salvage,
+            wake=wake,
+            metrics=metrics,
+            clock=clock,
         )
         operations = Operations(
             db,
@@ -244,7 +263,7 @@ async def running_app(
             async with running(leftovers, orphans, received, schedules, control, *edge):
                 await control.listening()
                 try:
-                    yield App(terminal, intake, containers, context, db, sessions, sweep)
+                    yield App(terminal, intake, posting, delivery, containers, context, db, sessions, sweep)
                 finally:
                     await sending.finish()
 

@@ -4,7 +4,8 @@ out once more. Every step returns when it is durable."""
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from adapters.base import Outgoing
@@ -37,6 +38,14 @@ class Booking(Protocol):
         """It ends here. The channel hears of it if it can hear anything: `tell`."""
 
 
+@dataclass(frozen=True)
+class Burial:
+    """A reply that becomes a dead letter with the next commit; `beyond` are the older ones that make room."""
+
+    letter: Letter
+    beyond: list[str] = field(default_factory=list)
+
+
 class ReplyBooking:
     """A reply of an agent, or a notice; `seq` is 0 for one of ours."""
 
@@ -64,6 +73,13 @@ class ReplyBooking:
 
     async def given_up(self, part: int, *, attempts: int, reason: str, tell: bool = True) -> None:
         """See Booking. It becomes a dead letter in the same transaction."""
+        burial = await self.bury(part, attempts=attempts, reason=reason, tell=tell)
+        await self._session.books.commit()
+        _log.error("a dead letter is kept: %s", reason, session=self._session.id, letter=burial.letter.id)
+        await buried(self._session, [burial], self._files, self._metrics)
+
+    async def bury(self, part: int, *, attempts: int, reason: str, tell: bool) -> Burial:
+        """The same, but for the commit, which is left to the caller: its files are on the disk."""
         session, reply, now = self._session, self._reply, self._clock()
         letter = self._letter(part, attempts, reason, now)
         try:
@@ -74,10 +90,11 @@ class ReplyBooking:
                 "the files of a dead letter could not be kept", session=session.id, letter=letter.id
             )
         failpoint.hit("letter-files-kept")
-        beyond: list[str] = []
+        burial = Burial(letter)
+        said = replace(reply, files=())
 
         def keep(db: sqlite3.Connection) -> None:
-            beyond[:] = dead_letters.keep(db, letter, replace(reply, files=()))
+            burial.beyond[:] = dead_letters.keep(db, letter, said)
             if tell and not reply.notice:
                 deliveries.add_notice(
                     db, session.id, reply.route, NOT_DELIVERED.format(reason=reason), now=now,
@@ -86,16 +103,7 @@ class ReplyBooking:
 
         self._add(part, "failed", last=True, attempts=attempts, error=reason)
         session.books.add(keep, session.notice_waits)
-        await session.books.commit()
-        _log.error("a dead letter is kept: %s", reason, session=session.id, letter=letter.id)
-        self._metrics.dead_letters.labels("kept").inc()
-        for letter_id in beyond:
-            _log.error(
-                "a dead letter is dropped: the session has too many", session=session.id, letter=letter_id
-            )
-            self._metrics.dead_letters.labels("dropped").inc()
-        self._metrics.letters.set(len(await session.books.db.read(dead_letters.alive)))
-        await self._files.remove(beyond)
+        return burial
 
     def refused(self, reason: str, *, in_line: bool) -> None:
         """It may not be sent at all: it rides with the next commit, and is no dead letter. A number out of line
@@ -143,6 +151,17 @@ class ReplyBooking:
             attempts=attempts,
             created_at=now,
         )
+
+
+async def buried(session: Session, burials: Sequence[Burial], files: LetterFiles, metrics: Metrics) -> None:
+    """To be called when these letters are durable. Raises DatabaseError."""
+    metrics.dead_letters.labels("kept").inc(len(burials))
+    beyond = [letter_id for burial in burials for letter_id in burial.beyond]
+    for letter_id in beyond:
+        _log.error("a dead letter is dropped: the session has too many", session=session.id, letter=letter_id)
+        metrics.dead_letters.labels("dropped").inc()
+    metrics.letters.set(len(await session.books.db.read(dead_letters.alive)))
+    await files.remove(beyond)
 
 
 class ReplayBooking:

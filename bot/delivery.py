@@ -28,11 +28,12 @@ from bot.session import Session
 from bot.sessions import Sessions, UnknownSession
 from bot.signals import Signal
 
-MAX_SEQ_JUMP: Final = 10_000
 MAX_RECOVERIES: Final = 3
 """How often an agent is started to recover outbound.db before it counts as damaged."""
 MAX_UNREAD: Final = 1_000
 """An agent that leaves so much unread is not told any more which of its messages were refused."""
+RECEIPTS_TOGETHER: Final = 100
+"""So many that the agent was not told of are reason enough for a post of their own."""
 BUSY_SECONDS: Final = 0.05
 VAIN_LOOKS: Final = 20
 FIRST_PAUSE_SECONDS: Final = 0.002
@@ -97,7 +98,8 @@ class Delivery:
     async def collect(self, session: Session) -> None:
         """Folds what an ended container got done; its replies follow in the session's lane. To be called with
         the session's lock held."""
-        snapshot = await self._read(session)
+        # What is damaged is read once more, in another way, before it is put aside.
+        snapshot = None if session.damage is not None else await self._read(session)
         if snapshot is not None:
             self._fold(session, snapshot)
         self._lanes.kick(session.id)
@@ -109,7 +111,7 @@ class Delivery:
             return
         # What the disk refused the last time comes first: nothing is sent while the books cannot be kept.
         await session.books.commit()
-        snapshot = await self._read(session)
+        snapshot = None if session.damage is not None else await self._read(session)
         asked = dict(session.unfinished)
         ended: list[Settled] = []
         if snapshot is not None:
@@ -117,7 +119,16 @@ class Delivery:
             self._fold(session, snapshot)
             # What ends from here on may have answers that this snapshot does not show.
             ended = list(session.endings)
-            await self._send_replies(session, snapshot, asked)
+            session.sending = True
+            try:
+                await self._send_replies(session, snapshot, asked)
+            finally:
+                session.sending = False
+                if session.damage is not None:
+                    self._wake(session.id)
+            if session.weigh(snapshot) or len(session.waiting.receipts) >= RECEIPTS_TOGETHER:
+                # The agent may wait to hear of it before it goes on.
+                self._wake(session.id)
             if session.unusable and not session.held:
                 session.damage = "its agent cannot use it"
                 self._wake(session.id)
@@ -156,6 +167,8 @@ class Delivery:
             failpoint.hit("outbound-read")
             session.recover, session.recoveries = False, 0
             session.saw(snapshot)
+            if session.weigh(snapshot):
+                self._wake(session.id)
             return snapshot
         finally:
             session.read_after = max(2 * loop.time() - began, began + _pause(session.in_vain))
@@ -166,16 +179,8 @@ class Delivery:
         session.marks.acks(snapshot.acks)
         folded = folding.fold(session, snapshot.acks, now)
         if folded:
-            session.books.add(
-                lambda db: folding.record(db, session.id, folded, now),
-                lambda: folding.remember(session, folded),
-            )
+            folding.book(session, folded, now)
             failpoint.hit("acks-folded")
-            for message, ack in folded.done:
-                session.end(message, turn_id=ack.turn_id, ok=True)
-            for message in folded.failed:
-                session.end(message, turn_id=None, ok=False)
-                session.notice_waits()
             turns = {ack.turn_id for _, ack in folded.done}
             self._expect(session, snapshot, turns)
             self._metrics.turns.labels("done").inc(len(turns))
@@ -214,7 +219,7 @@ class Delivery:
             if message.id in session.handled:
                 session.expected.discard(message.id)
                 session.receipt(session.handled[message.id])
-            elif stuck:
+            elif stuck or session.damage is not None:
                 held.add(message.turn_id)
             elif (message.deliver_after or 0) > self._clock():
                 held.add(message.turn_id)
@@ -234,7 +239,7 @@ class Delivery:
 
     async def _deliver(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> bool:
         """Brings one message to its end; False when it has to wait, and what comes after it too."""
-        refusal = self._refusal(session, message, asked)
+        refusal = destinations.refusal(session, message, asked)
         if refusal is not None:
             await self._refuse(session, message, refusal)
             return True
@@ -263,14 +268,6 @@ class Delivery:
             return asked[message_id].event_id
         return await self._db.read(lambda db: inbox.event_of(db, session.id, message_id))
 
-    def _refusal(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> str | None:
-        if not in_line(session, message):
-            return "its number is out of line"
-        asked_from = (each.route for each in asked.values())
-        if not destinations.allowed(session.home, session.destinations, asked_from, message.route):
-            return "this conversation may not write there"
-        return None
-
     async def _refuse(self, session: Session, message: MessageOut, why: str) -> None:
         """The agent is told; nobody else has to know."""
         self._metrics.violations.labels("route").inc()
@@ -279,7 +276,7 @@ class Delivery:
             _log.error("a reply was refused: %s", why, session=session.id, message_out=message.id)
         now, event_id = self._clock(), f"refused:{session.id}:{message.seq}"
         told = ActionResult(message_id=message.id, ok=False, text=f"Your message was not delivered: {why}.")
-        receipt = self._sending.refused(session, message, why, in_line=in_line(session, message))
+        receipt = self._sending.refused(session, message, why, in_line=destinations.in_line(session, message))
         rows: list[MessageIn | None] = []
         if tell and len(session.unfinished) < MAX_UNREAD:
             session.books.add(
@@ -320,8 +317,3 @@ def _pause(in_vain: int) -> float:
     """How long, in seconds, outbound.db is left alone after so many looks in a row that showed nothing new."""
     over: int = min(max(0, in_vain - VAIN_LOOKS), 8)
     return FIRST_PAUSE_SECONDS * 2**over if over else 0.0
-
-
-def in_line(session: Session, message: MessageOut) -> bool:
-    """Whether the message's number is one that an agent can have come to by counting."""
-    return message.seq <= max(session.newest_in_seq, session.newest_out_seq) + MAX_SEQ_JUMP

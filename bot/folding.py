@@ -40,6 +40,16 @@ def fold(session: Session, acks: Sequence[Ack], now: int) -> Fold:
     return Fold(tuple(done), tuple(failed))
 
 
+def book(session: Session, folded: Fold, now: int) -> None:
+    """The messages have ended; bot.db has it with the next commit of the session's books."""
+    session.books.add(lambda db: record(db, session.id, folded, now), lambda: remember(session, folded))
+    for message, ack in folded.done:
+        session.end(message, turn_id=ack.turn_id, ok=True)
+    for message in folded.failed:
+        session.end(message, turn_id=None, ok=False)
+        session.notice_waits()
+
+
 def record(db: sqlite3.Connection, session_id: str, folded: Fold, now: int) -> None:
     """Writes the ends into bot.db; a failed message is announced."""
     for message, ack in folded.done:

@@ -14,6 +14,8 @@ from agent.protocol import snapshot
 from agent.protocol.clock import Clock, now_ms, steady_ms
 from agent.protocol.mailbox import StatusChange
 from agent.protocol.messages import Destination, MessageIn, Receipt, Route, Schedule
+from agent.protocol.room import ASKED_BYTES, ASKED_ROWS
+from agent.protocol.snapshot import Snapshot
 from bot.db.engine import Database
 from bot.db.sessions import SessionRecord
 from bot.folder import Folder, Outbox
@@ -87,6 +89,12 @@ class Session:
         """It is outbound.db, which reads well: it is put aside when everything in it is out."""
         self.damage: str | None = None
         """Why outbound.db must be put aside before the session can go on."""
+        self.sending = False
+        """Whether replies are on their way out; what is damaged is put aside when they have arrived."""
+        self.behind = False
+        """Whether so much waits for its delivery that the agent is asked for nothing more."""
+        self.said_behind = False
+        """Whether the channel was told so."""
         self.recover = False
         """outbound.db waits to be rolled back by its own agent."""
         self.recoveries = 0
@@ -204,6 +212,15 @@ class Session:
         self.in_vain = self.in_vain + 1 if shown == self._shown else 0
         self._shown = shown
 
+    def weigh(self, found: Snapshot) -> bool:
+        """Takes note of how much in outbound.db waits for its delivery; True when it is no more too much."""
+        handled = self.handled or {}
+        waiting = sum(message.id not in handled for message in found.messages)
+        was = self.behind
+        self.behind = waiting > ASKED_ROWS or (waiting > 0 and found.size > ASKED_BYTES)
+        self.said_behind = self.said_behind and self.behind
+        return was and not self.behind
+
     def may_be_told(self) -> bool:
         """Whether the agent is to hear of one more refused message: it could have them refused without end, and
         every word to it is a row."""
@@ -278,13 +295,18 @@ class Session:
             lambda: snapshot.read_file(self.workspace.outbox, message_id, name, max_bytes=max_bytes)
         )
 
+    async def rescue(self) -> Snapshot:
+        """What still reads well of an outbound.db that is to be put aside. No runner may live. Raises
+        SnapshotError."""
+        return await self._run(lambda: snapshot.rescue(self.workspace.outbox))
+
     async def put_aside(self, name: str) -> None:
         """Moves a damaged outbound.db out of the way; it is kept for whoever wants to look. No runner may live.
         Raises OSError."""
         self.outboxes += 1
         await self._run(self._folder.put_aside, name)
         self.damage, self.recover, self.recoveries = None, False, 0
-        self.unusable = False
+        self.unusable = self.behind = False
 
     async def lost(self) -> bool:
         """Whether the session's folder was taken away, or what the agent had in it."""

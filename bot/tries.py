@@ -36,6 +36,9 @@ class Tries:
         oldest, now = session.oldest(), self._clock()
         if oldest is None or not session.was_posted(oldest) or self.waits_ms(oldest):
             return
+        if session.behind:
+            # It was not even to be begun with.
+            return
         decided = turns.verdict(oldest, clean=clean, now=now, policy=self._policy)
         session.marks.try_lost(oldest.id, why, until=decided.at if isinstance(decided, Again) else None)
         if isinstance(decided, Again):

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.protocol.clock import Clock
+from agent.protocol.mailbox import OutboxCrowded
 from agent.protocol.messages import Answer, ContentOut, OutKind, Route
 from agent.protocol.workspace import Workspace
 
@@ -34,7 +35,8 @@ class Desk(Protocol):
         """An id for a message or a question to come."""
 
     def send(self, content: ContentOut, *, kind: OutKind, route: Route, message_id: str | None = None) -> int:
-        """Writes the row at once and returns its seq. What it raises ends the turn."""
+        """Writes the row at once and returns its seq. Raises OutboxCrowded, which the model is told; whatever
+        else it raises ends the turn."""
 
     async def answer(self, question_id: str, deadline_ms: int) -> Answer | None:
         """Waits for the answer until `deadline_ms`, in epoch milliseconds; None when there was none."""
@@ -76,7 +78,7 @@ class Tool(Generic[P]):
             return f"{self.name} was not done: its arguments do not fit. {faults}. Call it again."
         try:
             return await self.run(given)
-        except Refused as exc:
+        except (Refused, OutboxCrowded) as exc:
             return f"{self.name} was not done. {exc}"
 
 

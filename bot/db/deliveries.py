@@ -193,6 +193,12 @@ def notices(db: sqlite3.Connection, session_id: str) -> list[Notice]:
     ]
 
 
+def is_waiting(db: sqlite3.Connection, session_id: str, text: str) -> bool:
+    """Whether a notice of these words is still to be said."""
+    found = db.execute("SELECT 1 FROM notices WHERE session = ? AND text = ?", (session_id, text)).fetchone()
+    return found is not None
+
+
 def sessions_with_notices(db: sqlite3.Connection) -> list[str]:
     """The sessions for which something is still to be said."""
     return [row[0] for row in db.execute("SELECT DISTINCT session FROM notices")]
