@@ -143,7 +143,11 @@ async def running_app(
         letter_files = LetterFiles(data / "deadletters")
         sending = Sending(
             channels,
-            SendPolicy(config.delivery.max_attempts, int(config.delivery.retry_base_seconds * 1000)),
+            SendPolicy(
+                config.delivery.max_attempts,
+                int(config.delivery.retry_base_seconds * 1000),
+                config.delivery.send_seconds,
+            ),
             letter_files,
             metrics=metrics,
             clock=clock,

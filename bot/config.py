@@ -193,6 +193,7 @@ class DeliveryConfig(ConfigModel):
 
     max_attempts: Count = Field(5, description="How often a reply is sent before it counts as failed.")
     retry_base_seconds: Seconds = Field(1.0, description="The wait before sending again; doubles every time.")
+    send_seconds: Seconds = Field(60.0, description="How long a platform may take over one part of a reply.")
 
 
 class TurnsConfig(ConfigModel):

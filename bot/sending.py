@@ -24,6 +24,7 @@ from bot.session import Session
 LAST_SEND_SECONDS: Final = 5.0
 """How long the service stays for a part that is on its way when it is told to stop."""
 MAX_REASON_CHARS: Final = 500
+NO_ANSWER: Final = "the platform did not answer in time"
 UNREADABLE: Final = "its files cannot be read any more"
 
 T = TypeVar("T")
@@ -33,10 +34,12 @@ _log = log.get("roost.sending")
 
 @dataclass(frozen=True)
 class Policy:
-    """How often a part is sent, and the wait between in milliseconds, which doubles every time."""
+    """How often a part is sent, the wait between in milliseconds, which doubles every time, and how long the
+    platform may take over one part."""
 
     max_attempts: int = 5
     base_ms: int = 1_000
+    send_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,14 @@ class Sending:
         session.marks.sent(part.outgoing, part.index)
         try:
             failpoint.hit("before-send")
-            platform_id = await adapter.send(part)
+            async with asyncio.timeout(self._policy.send_seconds) as patience:
+                platform_id = await adapter.send(part)
         except SendFailed:
             raise
+        except TimeoutError as exc:
+            # Nobody knows whether it was taken, as when a line breaks.
+            why = NO_ANSWER if patience.expired() else type(exc).__name__
+            raise SendFailed(why, retry_after=0) from exc
         except Exception as exc:
             _log.exception("an adapter failed", session=session.id, message_out=part.outgoing.id)
             raise SendFailed(type(exc).__name__, retry_after=0) from exc
