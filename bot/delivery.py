@@ -105,10 +105,14 @@ class Delivery:
         self._lanes.kick(session.id)
 
     async def _work(self, session_id: str) -> None:
-        try:
-            session = await self._sessions.get(session_id)
-        except UnknownSession:
-            return
+        with log.context(session=session_id):
+            try:
+                session = await self._sessions.get(session_id)
+            except UnknownSession:
+                return
+            await self._see_to(session)
+
+    async def _see_to(self, session: Session) -> None:
         # What the disk refused the last time comes first: nothing is sent while the books cannot be kept.
         await session.books.commit()
         snapshot = None if session.damage is not None else await self._read(session)
@@ -252,7 +256,8 @@ class Delivery:
         prepared = await outgoing.prepare(
             session, message, answers=answers, max_file_bytes=self._max_file_bytes
         )
-        outcome = await self._sending.send(session, prepared, seq=message.seq)
+        with log.context(message=message.in_reply_to):
+            outcome = await self._sending.send(session, prepared, seq=message.seq)
         if isinstance(outcome, int):
             self.kick_at(session.id, outcome)
             return False

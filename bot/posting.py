@@ -90,15 +90,16 @@ class Posting:
 
     async def _work(self, session_id: str) -> None:
         waits = False
-        try:
-            session = await self._sessions.get(session_id)
-            async with session.lock:
-                waits = await self._tend(session)
-        except UnknownSession:
-            return
-        finally:
-            if not waits:
-                self._containers.withdraw(session_id)
+        with log.context(session=session_id):
+            try:
+                session = await self._sessions.get(session_id)
+                async with session.lock:
+                    waits = await self._tend(session)
+            except UnknownSession:
+                return
+            finally:
+                if not waits:
+                    self._containers.withdraw(session_id)
 
     async def _tend(self, session: Session) -> bool:
         """True when the session has to wait for a place."""
