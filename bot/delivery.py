@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from adapters.base import Settled
@@ -23,7 +24,7 @@ from bot.errors import DatabaseError
 from bot.lanes import Lanes
 from bot.metrics import Metrics
 from bot.presence import Presence
-from bot.sending import Sending
+from bot.sending import Aside, Sending
 from bot.session import Session
 from bot.sessions import Sessions, UnknownSession
 from bot.signals import Signal
@@ -228,9 +229,9 @@ class Delivery:
             elif (message.deliver_after or 0) > self._clock():
                 held.add(message.turn_id)
                 self.kick_at(session.id, message.deliver_after or 0)
-            elif not await self._deliver(session, message, asked):
+            elif (again := await self._deliver(session, message, asked)) is not None:
                 held.add(message.turn_id)
-                stuck = True
+                stuck = not isinstance(again, Aside)
         session.held = held
 
     def _report(self, session: Session, snapshot: Snapshot) -> None:
@@ -241,12 +242,14 @@ class Delivery:
                 _log.warning("a row was refused: %s", row.reason, session=session.id)
         session.rejected = {row.id for row in snapshot.rejected}
 
-    async def _deliver(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> bool:
-        """Brings one message to its end; False when it has to wait, and what comes after it too."""
+    async def _deliver(
+        self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]
+    ) -> int | None:
+        """Brings one message to its end; or returns until when it has to wait, and what comes after it too."""
         refusal = destinations.refusal(session, message, asked)
         if refusal is not None:
             await self._refuse(session, message, refusal)
-            return True
+            return None
         if isinstance(message.content, ActionOut):
             now = self._clock()
             session.books.add(lambda db: actions.begin(db, session.id, message, now=now))
@@ -256,13 +259,15 @@ class Delivery:
         prepared = await outgoing.prepare(
             session, message, answers=answers, max_file_bytes=self._max_file_bytes
         )
+        ends = tuple(each.event_id for each in session.endings if each.turn_id == message.turn_id)
+        prepared = replace(prepared, ends=ends)
         with log.context(message=message.in_reply_to):
             outcome = await self._sending.send(session, prepared, seq=message.seq)
         if isinstance(outcome, int):
             self.kick_at(session.id, outcome)
-            return False
+            return outcome
         self._done(session, outcome)
-        return True
+        return None
 
     async def _event_of(
         self, session: Session, message_id: str | None, asked: Mapping[str, MessageIn]

@@ -42,6 +42,10 @@ class Policy:
     send_seconds: float = 60.0
 
 
+class Aside(int):
+    """A time on the clock at which to try again, and until then what stands behind may go first."""
+
+
 @dataclass(frozen=True)
 class _End:
     """Nothing is left to be sent: all of it is out, or it was given up for a reason."""
@@ -154,7 +158,8 @@ class Sending:
                 platform_id = await self._to_its_end(self._send(session, adapter, part, booking, last=last))
             except Absent as exc:
                 session.marks.held_back(reply, "nobody is there")
-                return self._clock() + int((exc.retry_after or 60.0) * 1000)
+                again = self._clock() + int((exc.retry_after or 60.0) * 1000)
+                return Aside(again) if exc.others_may_pass else again
             except SendFailed as exc:
                 return await self._not_sent(session, reply, booking, at, exc)
             at = Progress()

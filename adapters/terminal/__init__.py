@@ -127,8 +127,9 @@ class TerminalAdapter:
         """Shows a part to the seats of its conversation. Raises Absent when there are none, SendFailed when a
         file cannot be saved."""
         room = self._room(part.outgoing.route.platform_id)
-        if not room.seats:
-            raise Absent("Nobody sits at a terminal in this conversation.")
+        if not self._takers(room, part.outgoing):
+            # A once seat is for its own answer, which may stand behind this one.
+            raise Absent("Nobody sits at a terminal in this conversation.", others_may_pass=bool(room.seats))
         self._show(room, part.outgoing, await self._shown(part))
         return f"{part.outgoing.id}:{part.index}"
 
@@ -169,14 +170,21 @@ class TerminalAdapter:
     def _show(self, room: _Room, out: Outgoing, shown: wire.Shown) -> None:
         if out.question is not None:
             room.questions[out.question.id] = (out.turn_id, out.question)
-        takers = [seat for seat in room.seats if not seat.once or out.answers in seat.events]
+        takers = self._takers(room, out)
         for seat in takers:
             seat.offer(shown)
         if not takers:
-            # Refusing it would hold up the replies behind it, and with them the one that a once seat waits for.
+            # They have left while a file was saved.
             room.missed.append(shown)
         if any(seat.once for seat in room.seats):
             room.recent.append(_Reply(shown, set(takers)))
+
+    @staticmethod
+    def _takers(room: _Room, out: Outgoing) -> list[Seat]:
+        """The seats that see everything, and the once seats whose message this answers; where there are none, those
+        whose message has ended with it."""
+        takers = [seat for seat in room.seats if not seat.once or out.answers in seat.events]
+        return takers or [seat for seat in room.seats if not seat.events.isdisjoint(out.ends)]
 
     def _settle(self, room: _Room, update: base.Settled) -> None:
         if update.turn_id is not None:

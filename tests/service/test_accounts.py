@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from typing import Final
@@ -9,8 +10,10 @@ from typing import Final
 import pytest
 
 from adapters.base import SendFailed
+from adapters.terminal import wire
+from adapters.terminal.seat import Seat
 from bot.db.accounts import Accounts, accounts
-from tests.fakes.platform import PART_CHARS
+from tests.fakes.platform import PART_CHARS, TIMEOUT_SECONDS
 from tests.service.conftest import House
 
 LONG: Final = "x" * PART_CHARS + "y"
@@ -76,3 +79,26 @@ async def test_a_reply_that_is_taken_away_before_it_is_sent_has_failed(house: Ho
         await p.come("p1")
         await house.until(lambda: books(house) == one_is("failed"))
     assert p.texts() == []
+
+
+async def shown(seat: Seat) -> str:
+    """The next reply at a seat."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not isinstance(frame := await seat.next(), wire.Shown):
+            assert frame is not None
+        return frame.text
+
+
+async def test_a_once_seat_gets_its_answer_and_leaves_the_others_to_whom_they_are_for(house: House) -> None:
+    async with house.open():
+        first = house.app.terminal.sit(once=True)
+        await first.handle(wire.Say(id="1", text="first"))
+        first.close()
+        await house.until(lambda: house.states() == {"done": 1})
+        second = house.app.terminal.sit(once=True)
+        await second.handle(wire.Say(id="1", text="second"))
+        assert await shown(second) == "You said: second"
+        await house.until(lambda: books(house) == Accounts(2, 1, 0, 0, 1))
+    async with house.open():
+        assert await shown(house.app.terminal.sit()) == "You said: first"
+        await house.until(lambda: books(house) == Accounts(2, 2, 0, 0, 0))
