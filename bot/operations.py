@@ -11,6 +11,7 @@ from agent.protocol.messages import Clear, Interrupt, MessageIn, SystemIn
 from bot import log
 from bot.actions import tell
 from bot.containers import Containers
+from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.lanes import Lanes
 from bot.posting import Posting
@@ -93,11 +94,17 @@ class Operations:
 
     async def _tell(self, session: Session, system: Interrupt | Clear) -> MessageIn:
         now, event_id = self._clock(), f"roost:{uuid.uuid4().hex}"
-        row = await self._db.write(lambda db: tell(db, session.id, system, event_id=event_id, now=now))
+        record, row = await self._db.write(
+            lambda db: (
+                rows.get(db, session.id),
+                tell(db, session.id, system, event_id=event_id, now=now),
+            )
+        )
         failpoint.hit("order-recorded")
-        if row is None:
+        if record is None or row is None:
             raise UnknownSession(session.id)
-        session.add(row)
+        # This one may have been let go meanwhile, and another one loaded.
+        self._sessions.accepted(record, row)
         return row
 
     async def _enforce(self, session_id: str) -> None:
