@@ -32,6 +32,7 @@ from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
 from bot.engage import Wiring
 from bot.errors import ServiceCrashed, UnusableDataFolder
+from bot.guesses import Guesses
 from bot.intake import Intake
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
@@ -241,6 +242,8 @@ async def running_app(
             started_at=steady_ms(),
             agent_of=lambda route: wiring.agent,
             sessions=sessions,
+            channels=channels.keys(),
+            guesses=Guesses(steady_ms),
         )
         registry = Registry(context, commands.ALL)
         intake = Intake(

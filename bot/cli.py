@@ -42,8 +42,10 @@ session_app = typer.Typer(
     help="Look at conversations and act on them.", no_args_is_help=True, rich_markup_mode=None
 )
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
+owner_app = typer.Typer(help="Who owns the bot.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(session_app, name="session")
 app.add_typer(config_app, name="config")
+app.add_typer(owner_app, name="owner")
 app.add_typer(backup_app, name="backup")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(deadletter_app, name="deadletter")
@@ -142,6 +144,16 @@ def session_stop(session: SessionId, config: ConfigOption = None, as_json: JsonO
 def session_clear(session: SessionId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Make a conversation forget: its next message starts with a fresh memory."""
     say_answer(ask(config, "session", "clear", session), as_json=as_json)
+
+
+@owner_app.command("code")
+def owner_code(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="The platform's name, such as slack.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a new code with which the first owner claims the bot on a channel; the one before is void."""
+    say_answer(ask(config, "owner", "code", channel), as_json=as_json)
 
 
 @config_app.command("check")

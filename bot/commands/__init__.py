@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from bot.commands import backup, conversation, deadletter, schedule, service, session, trace
+from bot.commands import backup, conversation, deadletter, owner, schedule, service, session, trace
 from bot.commands.context import Context
 from bot.commands.help import about
 from bot.commands.registry import Command
@@ -11,6 +11,7 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *service.COMMANDS,
     *backup.COMMANDS,
     *conversation.COMMANDS,
+    *owner.COMMANDS,
     *session.COMMANDS,
     *schedule.COMMANDS,
     *trace.COMMANDS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from agent.protocol.clock import Clock, now_ms
@@ -18,6 +18,7 @@ from bot.db.sessions import SessionRecord
 from bot.db.traces import Mark
 from bot.deadletters import DeadLetters
 from bot.errors import CommandFailed
+from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.schedules import Schedules
@@ -81,6 +82,9 @@ class Context(Records):
     agent_of: Callable[[Route], str]
     """The agent that serves a place."""
     sessions: Sessions
+    channels: Collection[str]
+    """The names of the adapters."""
+    guesses: Guesses
 
     def now(self) -> int:
         return self.clock()
