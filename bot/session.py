@@ -117,6 +117,8 @@ class Session:
         self.workspace = self._folder.workspace
         self._executor = executor
         self._serial = threading.Lock()
+        self._looking = asyncio.Lock()
+        """One snapshot at a time: a sweep may want one while the lane takes its own."""
 
     @property
     def is_open(self) -> bool:
@@ -286,8 +288,9 @@ class Session:
     async def snapshot(self) -> snapshot.Snapshot:
         """What the container has written so far. Raises SnapshotError."""
         # What lay on a disk while the session was asleep is looked at twice; later ones have to be fast.
-        first = self.handled is None
-        return await self._run(lambda: snapshot.read(self.workspace.outbox, thorough=first))
+        async with self._looking:
+            first = self.handled is None
+            return await self._run(lambda: snapshot.read(self.workspace.outbox, thorough=first))
 
     async def read_file(self, message_id: str, name: str, *, max_bytes: int) -> bytes:
         """A file that the container sends. Raises SnapshotError."""
