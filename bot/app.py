@@ -32,6 +32,7 @@ from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
 from bot.engage import Wiring
 from bot.errors import ServiceCrashed, UnusableDataFolder
+from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.intake import Intake
 from bot.leftovers import Leftovers
@@ -244,6 +245,7 @@ async def running_app(
             sessions=sessions,
             channels=channels.keys(),
             guesses=Guesses(steady_ms),
+            figures=Figures(db),
         )
         registry = Registry(context, commands.ALL)
         intake = Intake(

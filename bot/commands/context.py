@@ -18,6 +18,7 @@ from bot.db.sessions import SessionRecord
 from bot.db.traces import Mark
 from bot.deadletters import DeadLetters
 from bot.errors import CommandFailed
+from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
@@ -85,6 +86,7 @@ class Context(Records):
     channels: Collection[str]
     """The names of the adapters."""
     guesses: Guesses
+    figures: Figures
 
     def now(self) -> int:
         return self.clock()

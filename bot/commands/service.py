@@ -9,17 +9,15 @@ from agent.protocol.clock import steady_ms
 from bot import version
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, NoParameters, Reply
-from bot.db import dead_letters, deliveries, inbox
-from bot.db.accounts import accounts
 
 
-async def status(context: Context, _: Invocation, __: NoParameters) -> Reply:
-    """How the service is doing."""
-    messages = await context.db.read(inbox.counts)
-    replies = await context.db.read(deliveries.counts)
+async def status(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
+    """How the service is doing. Whoever runs it is told what is so now, and in a channel what was just now."""
+    figures = context.figures
+    counted = await (figures.exact() if invocation.channel == "control" else figures.recent())
+    messages, replies, dead = counted.messages, counted.replies, counted.dead
     runners, admission = list(context.containers), context.admission
     working = sum(context.containers.state(runner.session.id) == "working" for runner in runners)
-    books, dead = await context.db.read(accounts), await context.db.read(dead_letters.kept)
     unfinished = messages["accepted"] + messages["posted"]
     uptime_seconds = (steady_ms() - context.started_at) // 1000
     text = (
@@ -39,7 +37,7 @@ async def status(context: Context, _: Invocation, __: NoParameters) -> Reply:
         "waiting": admission.waiting,
         "messages": {"unfinished": unfinished, **messages},
         "replies": replies,
-        "accounts": asdict(books),
+        "accounts": asdict(counted.books),
         "dead_letters": dead,
         "metrics": context.metrics.snapshot(),
     }

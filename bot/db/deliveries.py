@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.protocol.messages import MessageOut, Receipt, Route
+from bot.db import tallies
 
 GONE: Final = "it was gone before it could be sent"
 
@@ -110,8 +111,12 @@ def record(
 ) -> None:
     """What became of one part. `last` marks the part with which the message is over."""
     db.execute(
-        "INSERT OR REPLACE INTO deliveries (session, out_id, part, seq, state, last, attempts, next_at, platform_id,"
-        " error, at, turn_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        # A REPLACE would delete the old row behind the back of the tallies.
+        "INSERT INTO deliveries (session, out_id, part, seq, state, last, attempts, next_at, platform_id,"
+        " error, at, turn_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session, out_id, part)"
+        " DO UPDATE SET seq = excluded.seq, state = excluded.state, last = excluded.last,"
+        " attempts = excluded.attempts, next_at = excluded.next_at, platform_id = excluded.platform_id,"
+        " error = excluded.error, at = excluded.at, turn_id = excluded.turn_id",
         (session_id, out_id, part, seq, state, last, attempts, next_at, platform_id, error, now, turn_id),
     )
     if last and state != "waiting":
@@ -206,14 +211,17 @@ def sessions_with_notices(db: sqlite3.Connection) -> list[str]:
 
 def counts(db: sqlite3.Connection, session_id: str | None = None) -> dict[str, int]:
     """How many messages were sent, failed, or wait for another try."""
-    where, values = ("", ()) if session_id is None else ("AND session = ?", (session_id,))
+    states = ("sent", "failed", "waiting")
+    if session_id is None:
+        return {state: tallies.of(db, f"deliveries {state}") for state in states}
     found = dict(
         db.execute(
-            f"SELECT state, count(*) FROM deliveries WHERE (last = 1 OR state = 'waiting') {where} GROUP BY state",
-            values,
+            "SELECT state, count(*) FROM deliveries WHERE session = ? AND (last = 1 OR state = 'waiting')"
+            " GROUP BY state",
+            (session_id,),
         ).fetchall()
     )
-    return {state: found.get(state, 0) for state in ("sent", "failed", "waiting")}
+    return {state: found.get(state, 0) for state in states}
 
 
 def _place(route: Route) -> tuple[str, str, str | None]:

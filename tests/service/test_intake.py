@@ -21,6 +21,7 @@ from bot.app import App, running_app
 from bot.config import Config
 from bot.control_wire import Answer as Answered
 from bot.db import inbox, people, questions, sessions
+from bot.db.accounts import Accounts, accounts
 from bot.db.engine import open_database
 from bot.db.inbox import Entry
 from bot.errors import CommandFailed
@@ -492,6 +493,21 @@ async def test_a_new_code_is_printed_for_whoever_runs_the_service(data: Path) ->
         assert await claim(again) == "accepted"
         with pytest.raises(CommandFailed, match="has an owner"):
             await control_client.ask(socket, ["owner", "code", "fake"])
+
+
+async def test_however_often_somebody_asks_it_is_counted_once(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+
+    def noted(db: sqlite3.Connection) -> Accounts:
+        counted.append("once more")
+        return accounts(db)
+
+    monkeypatch.setattr("bot.figures.accounts", noted)
+    asking = (app.intake.receive(command("status", id=f"slack:{n}", by=MEMBER)) for n in range(20))
+    assert {receipt.state for receipt in await asyncio.gather(*asking)} == {"accepted"}
+    assert len(counted) == 1
 
 
 async def test_what_is_said_while_its_session_is_let_go_is_not_lost(app: App) -> None:

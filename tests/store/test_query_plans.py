@@ -11,7 +11,8 @@ from contextlib import closing
 import pytest
 
 from agent.protocol.messages import AskQuestion, ChatIn, Route
-from bot.db import deliveries, engine, inbox, people, questions, series, sessions
+from bot.db import dead_letters, deliveries, engine, inbox, people, questions, series, sessions
+from bot.db.accounts import accounts
 
 HERE = Route(channel="slack", platform_id="C1", thread_id="1.5")
 GROWING = {"sessions", "inbox", "deliveries", "questions", "runs", "series", "dead_letters"}
@@ -135,7 +136,13 @@ START: dict[str, Query] = {
     "inbound.db is made anew": lambda db: deliveries.receipts(db, "s1", 500),
     "inbound.db was made anew": lambda db: sessions.set_boot(db, "s1", "b1"),
 }
-ALL = HOT | SWEEP | START
+STATUS: dict[str, Query] = {
+    "what became of everything": accounts,
+    "how many messages there are": inbox.counts,
+    "how many replies there are": deliveries.counts,
+    "how many dead letters there are": dead_letters.kept,
+}
+ALL = HOT | SWEEP | START | STATUS
 
 
 @pytest.mark.parametrize("name", ALL)
