@@ -194,7 +194,6 @@ class Posting:
     async def _say(self, session: Session, text: str) -> None:
         route, now = session.home, self._clock()
         await self._db.write(lambda db: deliveries.add_notice(db, session.id, route, text, now=now))
-        failpoint.hit("notice-recorded")
         session.notice_waits()
         self._delivery.kick(session.id)
 
