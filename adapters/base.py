@@ -34,10 +34,12 @@ class SendFailed(Exception):
 
 
 class Absent(SendFailed):
-    """Raised when nobody is at the other end. It costs no attempt; `Host.present` says when to try again."""
+    """Raised when nobody is at the other end. It costs no attempt; `Host.present` says when to try again. Where
+    `others_may_pass` somebody is there for whom it is not: what stands behind it is tried all the same."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, others_may_pass: bool = False) -> None:
         super().__init__(message, retry_after=60.0)
+        self.others_may_pass = others_may_pass
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,9 @@ class Reaction:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A reply on its way out. `answers` is the id of the event that it answers, where there is one;
-    `turn_id` ties it to live text; a notice is the service speaking, not the agent.
+    """A reply on its way out. `answers` is the id of the event that it answers, where there is one, and `ends`
+    those of all events that have ended with its turn, as far as that is known; `turn_id` ties it to live text; a
+    notice is the service speaking, not the agent.
 
     With an `edit`, `text` takes the place of what stands there; a `card` is shown in the place of `text` where
     the channel has cards; a `reaction` is all that there is to it.
@@ -170,6 +173,7 @@ class Outgoing:
     edit: Edit | None = None
     reaction: Reaction | None = None
     card: Card | None = None
+    ends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -320,7 +320,8 @@ class Conversation:
     def _take_follow_ups(self, inbox: Inbox, query: base.AgentQuery) -> None:
         taken = self._turns.taken()
         # What comes after a command gets a query of its own, with all that a command has no room for.
-        room = len(self._turns) < MAX_OPEN_TURNS and not (self._a.leaving or self._is_command)
+        full = self._a.leaving or self._is_command or self._a.end.crowded()
+        room = len(self._turns) < MAX_OPEN_TURNS and not full
         fresh = follow_ups(inbox.messages, self._route, taken) if room else ()
         if fresh:
             self._push(fresh, query)

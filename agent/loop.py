@@ -63,6 +63,9 @@ class Loop:
                 self.changed.clear()
                 inbox = self.look()
                 step = None if inbox is None else self._tend(inbox)
+                if isinstance(step, Batch) and self.end.crowded():
+                    # Its answer would be one more that nobody can be given; it stays pending.
+                    step = None
                 if inbox is not None and isinstance(step, Batch):
                     await self._converse(step, inbox)
                 elif step is None:
@@ -147,7 +150,10 @@ class Loop:
     def _stop_unbegun(self, interrupt: MessageIn, inbox: Inbox) -> None:
         stopped = stopped_unbegun(interrupt, inbox.messages)
         places = {message.route: message.id for message in stopped}
-        drafts = [Draft(ChatOut(text=STOPPED), "chat", to, in_reply_to=asked) for to, asked in places.items()]
+        drafts = [
+            Draft(ChatOut(text=STOPPED), "chat", to, in_reply_to=asked, turn_id=interrupt.id)
+            for to, asked in places.items()
+        ]
         acks = {row.id: _COMPLETED for row in (*stopped, interrupt)}
         self.end.finish(acks, drafts, turn_id=interrupt.id)
         self.ring(bell.Changed())

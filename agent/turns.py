@@ -25,6 +25,12 @@ LIVE_SECONDS: Final = 0.02
 """How often live text goes out: words come faster than anybody reads, and a frame costs more than its words."""
 
 
+MAX_PARTS: Final = 100
+MAX_ANSWER_CHARS: Final = 2 * MAX_TEXT_CHARS
+"""What one answer may add to outbound.db, however much of it waits there for its delivery."""
+LEFT_OUT: Final = "(The answer was too long: {count} more messages of it were left out.)"
+
+
 @dataclass
 class Turn:
     """The messages of one prompt, asked at `begun` on the event loop's clock, in seconds.
@@ -132,14 +138,18 @@ class Turns:
 
     def answer(self, text: str, count: int | None) -> None:
         """Answers the oldest `count` turns, None being all of them; with 0 it says more without ending any.
-        What comes after the last was answered belongs to that one. Raises MailboxError."""
-        if count != 0 and not text.strip() and not self._desk.has_sent:
+        What comes after the last was answered belongs to that one. While too much waits for its delivery, what
+        ends none is kept for the one that does. Raises MailboxError."""
+        if count == 0 and self._open and self._end.crowded():
+            self.foreword += f"{text.rstrip()}\n\n"
+            return
+        if count != 0 and not (self.foreword + text).strip() and not self._desk.has_sent:
             # Silence that is meant is written as <internal>; this looks like a lost message to whoever asked.
             text = EMPTY
         replies = routing.address(self.foreword + text, self._origin, self._destinations)
         self.foreword = ""
         drafts = [draft for reply in replies for draft in self._drafts(reply.text, reply.route)]
-        self._commit(drafts, len(self._open) if count is None else count)
+        self._commit(self._bounded(drafts), len(self._open) if count is None else count)
 
     def pass_over(self) -> None:
         """Ends the oldest turn without a word: there was nothing to do. Raises MailboxError."""
@@ -198,6 +208,18 @@ class Turns:
             )
             for start in range(0, len(text), MAX_TEXT_CHARS)
         ]
+
+    def _bounded(self, drafts: list[Draft]) -> list[Draft]:
+        """Whatever a provider says in one answer must fit into the room that outbound.db has left."""
+        room, fit = MAX_ANSWER_CHARS, 0
+        for draft in drafts[:MAX_PARTS]:
+            room -= len(draft.content.text) if isinstance(draft.content, ChatOut) else 0
+            if room < 0:
+                break
+            fit += 1
+        if fit == len(drafts):
+            return drafts
+        return drafts[:fit] + self._drafts(LEFT_OUT.format(count=len(drafts) - fit), self._origin)
 
     def _commit(self, drafts: Sequence[Draft], count: int) -> None:
         """Replies, and the acks of the oldest `count` turns."""

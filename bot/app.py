@@ -33,6 +33,8 @@ from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
 from bot.engage import Wiring
 from bot.errors import ServiceCrashed, UnusableDataFolder
+from bot.figures import Figures
+from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
 from bot.leftovers import Leftovers
@@ -44,6 +46,7 @@ from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
 from bot.received import Received
+from bot.salvage import Salvage
 from bot.schedules import Schedules
 from bot.sending import Policy as SendPolicy
 from bot.sending import Sending
@@ -77,6 +80,8 @@ class App:
 
     terminal: TerminalAdapter
     intake: Intake
+    posting: Posting
+    delivery: Delivery
     containers: Containers
     context: Context
     db: Database
@@ -144,7 +149,11 @@ async def running_app(
         letter_files = LetterFiles(data / "deadletters")
         sending = Sending(
             channels,
-            SendPolicy(config.delivery.max_attempts, int(config.delivery.retry_base_seconds * 1000)),
+            SendPolicy(
+                config.delivery.max_attempts,
+                int(config.delivery.retry_base_seconds * 1000),
+                config.delivery.send_seconds,
+            ),
             letter_files,
             metrics=metrics,
             clock=clock,
@@ -180,8 +189,24 @@ async def running_app(
             wake=wake,
             metrics=metrics,
         )
+        salvage = Salvage(
+            db,
+            letter_files,
+            max_file_bytes=config.limits.attachment_mb * 1024 * 1024,
+            metrics=metrics,
+            clock=clock,
+        )
         posting = Posting(
-            db, sessions, containers, delivery, presence, tries, wake=wake, metrics=metrics, clock=clock
+            db,
+            sessions,
+            containers,
+            delivery,
+            presence,
+            tries,
+            salvage,
+            wake=wake,
+            metrics=metrics,
+            clock=clock,
         )
         operations = Operations(
             db,
@@ -229,6 +254,9 @@ async def running_app(
             agent_of=lambda route: wiring.agent,
             models={name: agent.model for name, agent in config.agents.items()},
             sessions=sessions,
+            channels=channels.keys(),
+            guesses=Guesses(steady_ms),
+            figures=Figures(db),
         )
         registry = Registry(context, commands.ALL)
         intake = Intake(
@@ -257,7 +285,7 @@ async def running_app(
                 await control.listening()
                 await _remind_of_questions(db, presence, clock())
                 try:
-                    yield App(terminal, intake, containers, context, db, sessions, sweep)
+                    yield App(terminal, intake, posting, delivery, containers, context, db, sessions, sweep)
                 finally:
                     await sending.finish()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot import outgoing
 from bot.db import dead_letters, deliveries
-from bot.sending import Sending
+from bot.sending import Aside, Sending
 from bot.session import Session
 
 
@@ -21,16 +21,19 @@ async def _notices(session: Session, sending: Sending) -> int | None:
     if not session.has_notices:
         return None
     session.has_notices = False
+    aside: int | None = None
     try:
         for said in await session.books.db.read(lambda db: deliveries.notices(db, session.id)):
             outcome = await sending.send(session, outgoing.notice(said), seq=0)
             if isinstance(outcome, int):
                 session.notice_waits()
-                return outcome
+                aside = outcome
+                if not isinstance(outcome, Aside):
+                    break
     except BaseException:
         session.notice_waits()
         raise
-    return None
+    return aside
 
 
 async def _replays(session: Session, sending: Sending) -> int | None:

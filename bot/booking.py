@@ -4,7 +4,8 @@ out once more. Every step returns when it is durable."""
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from adapters.base import Outgoing, Part
@@ -72,6 +73,14 @@ class Booking(Protocol):
         """It ends here. The channel hears of it if it can hear anything: `tell`."""
 
 
+@dataclass(frozen=True)
+class Burial:
+    """A reply that becomes a dead letter with the next commit; `beyond` are the older ones that make room."""
+
+    letter: Letter
+    beyond: list[str] = field(default_factory=list)
+
+
 class ReplyBooking:
     """A reply of an agent, or a notice; `seq` is 0 for one of ours."""
 
@@ -86,8 +95,11 @@ class ReplyBooking:
         self._clock = clock
 
     async def sent(self, part: Part, *, last: bool, platform_id: str | None) -> None:
-        """See Booking. The agent is told of an action in the same transaction."""
+        """See Booking. The agent is told of an action in the same transaction. Until the next part is out, it is one
+        that waits: nobody may take the reply for sent."""
         self._add(part.index, "sent", last=last, platform_id=platform_id, part_kind=kind(part))
+        if not last:
+            self._add(part.index + 1, "waiting", next_at=self._clock())
         done = done_in_words(self._reply)
         if last and done is not None:
             self._tell(done, ok=True)
@@ -100,6 +112,13 @@ class ReplyBooking:
 
     async def given_up(self, part: int, *, attempts: int, reason: str, tell: bool = True) -> None:
         """See Booking. It becomes a dead letter in the same transaction."""
+        burial = await self.bury(part, attempts=attempts, reason=reason, tell=tell)
+        await self._session.books.commit()
+        _log.error("a dead letter is kept: %s", reason, session=self._session.id, letter=burial.letter.id)
+        await buried(self._session, [burial], self._files, self._metrics)
+
+    async def bury(self, part: int, *, attempts: int, reason: str, tell: bool) -> Burial:
+        """The same, but for the commit, which is left to the caller: its files are on the disk."""
         session, reply, now = self._session, self._reply, self._clock()
         letter = self._letter(part, attempts, reason, now)
         try:
@@ -110,10 +129,11 @@ class ReplyBooking:
                 "the files of a dead letter could not be kept", session=session.id, letter=letter.id
             )
         failpoint.hit("letter-files-kept")
-        beyond: list[str] = []
+        burial = Burial(letter)
+        said = replace(reply, files=())
 
         def keep(db: sqlite3.Connection) -> None:
-            beyond[:] = dead_letters.keep(db, letter, replace(reply, files=()))
+            burial.beyond[:] = dead_letters.keep(db, letter, said)
             if tell and not reply.notice and change(reply) is None:
                 deliveries.add_notice(
                     db, session.id, reply.route, NOT_DELIVERED.format(reason=reason), now=now,
@@ -124,16 +144,7 @@ class ReplyBooking:
         session.books.add(keep, session.notice_waits)
         if is_action(reply):
             self._tell(f"The channel did not take it: {reason}.", ok=False)
-        await session.books.commit()
-        _log.error("a dead letter is kept: %s", reason, session=session.id, letter=letter.id)
-        self._metrics.dead_letters.labels("kept").inc()
-        for letter_id in beyond:
-            _log.error(
-                "a dead letter is dropped: the session has too many", session=session.id, letter=letter_id
-            )
-            self._metrics.dead_letters.labels("dropped").inc()
-        self._metrics.letters.set(len(await session.books.db.read(dead_letters.alive)))
-        await self._files.remove(beyond)
+        return burial
 
     def refused(self, reason: str, *, in_line: bool) -> None:
         """It may not be sent at all: it rides with the next commit, and is no dead letter. A number out of line
@@ -197,6 +208,17 @@ class ReplyBooking:
             attempts=attempts,
             created_at=now,
         )
+
+
+async def buried(session: Session, burials: Sequence[Burial], files: LetterFiles, metrics: Metrics) -> None:
+    """To be called when these letters are durable. Raises DatabaseError."""
+    metrics.dead_letters.labels("kept").inc(len(burials))
+    beyond = [letter_id for burial in burials for letter_id in burial.beyond]
+    for letter_id in beyond:
+        _log.error("a dead letter is dropped: the session has too many", session=session.id, letter=letter_id)
+        metrics.dead_letters.labels("dropped").inc()
+    metrics.letters.set(len(await session.books.db.read(dead_letters.alive)))
+    await files.remove(beyond)
 
 
 class ReplayBooking:

@@ -39,8 +39,10 @@ SessionId = Annotated[
 app = CommandLine("A self-hosted assistant: every conversation gets its own agent behind a wall.")
 session_app = CommandLine("Look at conversations and act on them.")
 config_app = CommandLine("Look at the configuration.")
+owner_app = CommandLine("Who owns the bot.")
 app.add_typer(session_app, name="session")
 app.add_typer(config_app, name="config")
+app.add_typer(owner_app, name="owner")
 app.add_typer(backup_app, name="backup")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(deadletter_app, name="deadletter")
@@ -192,6 +194,16 @@ def session_stop(session: SessionId, config: ConfigOption = None, as_json: JsonO
 def session_clear(session: SessionId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Make a conversation forget: its next message starts with a fresh memory."""
     say_answer(ask(config, "session", "clear", session), as_json=as_json)
+
+
+@owner_app.command("code")
+def owner_code(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="The platform's name, such as slack.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a new code with which the first owner claims the bot on a channel; the one before is void."""
+    say_answer(ask(config, "owner", "code", channel), as_json=as_json)
 
 
 @config_app.command("check")

@@ -302,6 +302,7 @@ class DeliveryConfig(ConfigModel):
     retry_base_seconds: FirstWaitSeconds = Field(
         1.0, description="The wait before sending again; doubles every time."
     )
+    send_seconds: Seconds = Field(60.0, description="How long a platform may take over one part of a reply.")
 
 
 class TurnsConfig(ConfigModel):

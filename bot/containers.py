@@ -301,6 +301,10 @@ class Containers:
         runner.watch = asyncio.create_task(self._until_exit(runner), name=f"watch {runner.name}")
 
     async def _until_exit(self, runner: Runner) -> None:
+        with log.context(session=runner.session.id):
+            await self._see_to_its_end(runner)
+
+    async def _see_to_its_end(self, runner: Runner) -> None:
         ended = await self._exit_of(runner)
         failpoint.hit("container-ended")
         _log.info("container ended", session=runner.session.id, code=ended.code)

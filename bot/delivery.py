@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from adapters.base import Outgoing, Settled
@@ -34,17 +35,18 @@ from bot.errors import DatabaseError
 from bot.lanes import Lanes
 from bot.metrics import Metrics
 from bot.presence import Presence
-from bot.sending import Sending
+from bot.sending import Aside, Sending
 from bot.session import Session
 from bot.sessions import Sessions, UnknownSession
 from bot.signals import Signal
 
-MAX_SEQ_JUMP: Final = 10_000
 MAX_RECOVERIES: Final = 3
 """How often an agent is started to recover outbound.db before it counts as damaged."""
 MAX_AHEAD_MS: Final = 24 * 3_600_000
 """A reply may ask to be sent so much later. One that asks for more is sent at once: it would keep its session awake
 for ever."""
+RECEIPTS_TOGETHER: Final = 100
+"""So many that the agent was not told of are reason enough for a post of their own."""
 VAIN_LOOKS: Final = 20
 FIRST_PAUSE_SECONDS: Final = 0.002
 RETRY_SECONDS: Final = 2.0
@@ -117,26 +119,41 @@ class Delivery:
     async def collect(self, session: Session) -> None:
         """Folds what an ended container got done; its replies follow in the session's lane. To be called with
         the session's lock held."""
-        snapshot = await self._read(session)
+        # What is damaged is read once more, in another way, before it is put aside.
+        snapshot = None if session.damage is not None else await self._read(session)
         if snapshot is not None:
             self._fold(session, snapshot)
         self._lanes.kick(session.id)
 
     async def _work(self, session_id: str) -> None:
-        try:
-            session = await self._sessions.get(session_id)
-        except UnknownSession:
-            return
+        with log.context(session=session_id):
+            try:
+                session = await self._sessions.get(session_id)
+            except UnknownSession:
+                return
+            await self._see_to(session)
+
+    async def _see_to(self, session: Session) -> None:
         # What the disk refused the last time comes first: nothing is sent while the books cannot be kept.
         await session.books.commit()
-        snapshot = await self._read(session)
+        snapshot = None if session.damage is not None else await self._read(session)
         asked = dict(session.unfinished)
         ended: list[Settled] = []
         if snapshot is not None:
+            self._miss(session, snapshot)
             self._fold(session, snapshot)
             # What ends from here on may have answers that this snapshot does not show.
             ended = list(session.endings)
-            await self._send_replies(session, snapshot, asked)
+            session.sending = True
+            try:
+                await self._send_replies(session, snapshot, asked)
+            finally:
+                session.sending = False
+                if session.damage is not None:
+                    self._wake(session.id)
+            if session.weigh(snapshot) or len(session.waiting.receipts) >= RECEIPTS_TOGETHER:
+                # The agent may wait to hear of it before it goes on.
+                self._wake(session.id)
             if session.unusable and not session.held:
                 session.damage = "its agent cannot use it"
                 self._wake(session.id)
@@ -180,6 +197,8 @@ class Delivery:
             session.recover, session.recoveries = False, 0
             session.patience.restored()
             session.saw(snapshot)
+            if session.weigh(snapshot):
+                self._wake(session.id)
             return snapshot
         finally:
             pause = max(_pause(session.in_vain), session.patience.pause_seconds)
@@ -196,32 +215,41 @@ class Delivery:
         session.marks.acks(snapshot.acks)
         folded = folding.fold(session, snapshot.acks, now)
         if folded:
-            worked = folded.turns - folding.reporting(snapshot.messages)
-            cured: list[bool] = []
-
-            def record(db: sqlite3.Connection) -> None:
-                folding.record(db, session.id, folded, now)
-                cured[:] = [problems.works_again(db, session.agent, worked)]
-
-            def remember() -> None:
-                folding.remember(session, folded)
-                if any(cured):
-                    self._works_again(session)
-
-            session.books.add(record, remember)
-            failpoint.hit("acks-folded")
             sorry = {each.turn_id for each in snapshot.messages if _is_apology(each)}
-            for message, ack in folded.done:
-                session.end(message, turn_id=ack.turn_id, ok=ack.turn_id not in sorry)
-            for message in folded.failed:
-                session.end(message, turn_id=None, ok=False)
-                session.notice_waits()
+            folding.book(session, folded, now, sorry=sorry)
+            self._cure(session, folded.turns - folding.reporting(snapshot.messages))
+            failpoint.hit("acks-folded")
+            self._expect(session, snapshot, folded.turns)
             self._metrics.turns.labels("done").inc(len(folded.turns))
         session.waits_for_tool(snapshot.tool_deadline, now=now)
+
+    def _cure(self, session: Session, worked: Collection[str | None]) -> None:
+        """A turn that went well is the end of what kept the agent from working."""
+        cured: list[bool] = []
+
+        def write(db: sqlite3.Connection) -> None:
+            cured[:] = [problems.works_again(db, session.agent, worked)]
+
+        session.books.add(write, lambda: self._works_again(session) if any(cured) else None)
 
     def _works_again(self, session: Session) -> None:
         self._metrics.agent_problem.labels(session.agent).set(0)
         _log.info("an agent works again", session=session.id, agent=session.agent)
+
+    def _expect(self, session: Session, snapshot: Snapshot, turns: Collection[str | None]) -> None:
+        """A turn that has ended is not answered before all that it wrote is sent: bot.db learns of both at once."""
+        known, now = session.handled or {}, self._clock()
+        replies = [each for each in snapshot.messages if each.turn_id in turns and each.id not in known]
+        session.expected.update(reply.id for reply in replies)
+        session.books.add(lambda db: deliveries.expect(db, session.id, replies, now=now))
+
+    def _miss(self, session: Session, snapshot: Snapshot) -> None:
+        """Whoever took away a file, or a row of it, has taken away what was still to be sent."""
+        gone, now = session.expected.difference(each.id for each in snapshot.messages), self._clock()
+        if gone:
+            _log.error("%d replies were gone before they could be sent", len(gone), session=session.id)
+            session.expected -= gone
+            session.books.add(lambda db: deliveries.gone(db, session.id, gone, now=now))
 
     async def _send_replies(
         self, session: Session, snapshot: Snapshot, asked: Mapping[str, MessageIn]
@@ -239,15 +267,16 @@ class Delivery:
         stuck = False
         for message in snapshot.messages:
             if message.id in session.handled:
+                session.expected.discard(message.id)
                 session.receipt(session.handled[message.id])
-            elif stuck:
+            elif stuck or session.damage is not None:
                 held.add(message.turn_id)
             elif (due_at := message.deliver_after) is not None and 0 < due_at - self._clock() <= MAX_AHEAD_MS:
                 held.add(message.turn_id)
                 self.kick_at(session.id, due_at)
-            elif not await self._deliver(session, message, asked):
+            elif (again := await self._deliver(session, message, asked)) is not None:
                 held.add(message.turn_id)
-                stuck = True
+                stuck = not isinstance(again, Aside)
         session.held = held
         if session.waiting.is_long:
             self._wake(session.id)
@@ -261,23 +290,23 @@ class Delivery:
             if self._seldom(f"{session.id} rows"):
                 _log.warning("rows were refused: %s", new[0].reason, session=session.id, rows=len(new))
 
-    async def _deliver(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> bool:
-        """Brings one message to its end; False when it has to wait, and what comes after it too."""
+    async def _deliver(
+        self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]
+    ) -> int | None:
+        """Brings one message to its end; or returns until when it has to wait, and what comes after it too."""
         session.allowance = session.allowance or Allowance(self._rate)
         if wait := session.allowance.wait_ms():
             session.marks.held_back(Outgoing(message.id, message.route, ""), TOO_MUCH)
-            self.kick_at(session.id, self._clock() + wait)
-            return False
-        refusal = self._refusal(session, message, asked)
+            return self._wait(session, self._clock() + wait)
+        refusal = destinations.refusal(session, message, asked)
         if refusal is not None:
             session.allowance.said(outgoing.size(message))
             await self._refuse(session, message, refusal)
-            return True
+            return None
         waits = await self._sending.waits(session, message) if _is_shown(message) else None
         if waits is not None:
             # Before anything is read or looked through for it: it may be met here again and again.
-            self.kick_at(session.id, waits)
-            return False
+            return self._wait(session, waits)
         answers = await self._event_of(session, message.in_reply_to, asked)
         outcome: Receipt | int
         match message.content:
@@ -287,23 +316,28 @@ class Delivery:
                 )
             case ActionOut() as action:
                 prepared = await self._actions.perform(session, message, action, answers=answers)
-        if isinstance(prepared, Outgoing):
-            if message.turn_id in session.unfinished:
-                # A question, or a message beside the answer, in the middle of a turn.
-                await self._presence.catch_up(session)
-            outcome = await self._sending.send(session, prepared, seq=message.seq)
-        else:
-            outcome = prepared
+        outcome = await self._send(session, message, prepared) if isinstance(prepared, Outgoing) else prepared
         if isinstance(outcome, int):
-            self.kick_at(session.id, outcome)
-            return False
+            return self._wait(session, outcome)
         files = prepared.files if isinstance(prepared, Outgoing) else ()
         session.allowance.said(outgoing.size(message) + sum(len(file.data) for file in files))
         self._done(session, outcome)
         if message.kind == "action":
             # Somebody waits to hear what became of it.
             self._wake(session.id)
-        return True
+        return None
+
+    async def _send(self, session: Session, message: MessageOut, reply: Outgoing) -> Receipt | int:
+        if message.turn_id in session.unfinished:
+            # A question, or a message beside the answer, in the middle of a turn.
+            await self._presence.catch_up(session)
+        ends = tuple(each.event_id for each in session.endings if each.turn_id == message.turn_id)
+        with log.context(message=message.in_reply_to):
+            return await self._sending.send(session, replace(reply, ends=ends), seq=message.seq)
+
+    def _wait(self, session: Session, until: int) -> int:
+        self.kick_at(session.id, until)
+        return until
 
     async def _event_of(
         self, session: Session, message_id: str | None, asked: Mapping[str, MessageIn]
@@ -314,14 +348,6 @@ class Delivery:
             return asked[message_id].event_id
         return await self._db.read(lambda db: inbox.event_of(db, session.id, message_id))
 
-    def _refusal(self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> str | None:
-        if not in_line(session, message):
-            return "its number is out of line"
-        asked_from = (each.route for each in asked.values())
-        if not destinations.allowed(session.home, session.destinations, asked_from, message.route):
-            return "this conversation may not write there"
-        return None
-
     async def _refuse(self, session: Session, message: MessageOut, why: str) -> None:
         """The agent is told; nobody else has to know."""
         self._metrics.violations.labels("route").inc()
@@ -330,7 +356,7 @@ class Delivery:
             _log.error("a reply was refused: %s", why, session=session.id, message_out=message.id)
         now, event_id = self._clock(), f"refused:{session.id}:{message.seq}"
         told = ActionResult(message_id=message.id, ok=False, text=f"Your message was not delivered: {why}.")
-        receipt = self._sending.refused(session, message, why, in_line=in_line(session, message))
+        receipt = self._sending.refused(session, message, why, in_line=destinations.in_line(session, message))
         rows: list[MessageIn | None] = []
         if to_tell and len(session.unfinished) < MAX_UNREAD:
             session.books.add(lambda db: rows.append(tell(db, session.id, told, event_id=event_id, now=now)))
@@ -343,6 +369,7 @@ class Delivery:
 
     def _done(self, session: Session, receipt: Receipt) -> None:
         session.prepared = None
+        session.expected.discard(receipt.message_out_id)
         if session.handled is not None:
             session.handled[receipt.message_out_id] = receipt
         session.receipt(receipt)
@@ -379,8 +406,3 @@ def _pause(in_vain: int) -> float:
 
 def _is_apology(message: MessageOut) -> bool:
     return isinstance(message.content, ChatOut) and message.content.failed
-
-
-def in_line(session: Session, message: MessageOut) -> bool:
-    """Whether the message's number is one that an agent can have come to by counting."""
-    return message.seq <= max(session.newest_in_seq, session.newest_out_seq) + MAX_SEQ_JUMP

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
-from agent.protocol.messages import Destination, Route
+from agent.protocol.messages import Destination, MessageIn, MessageOut, Route
+from bot.session import Session
+
+MAX_SEQ_JUMP: Final = 10_000
 
 
 def allowed(
@@ -17,3 +21,18 @@ def allowed(
         or any(route == destination.route for destination in destinations)
         or route in asked_from
     )
+
+
+def refusal(session: Session, message: MessageOut, asked: Mapping[str, MessageIn]) -> str | None:
+    """Why a message may not be sent at all; None when it may. `asked` are the messages that it can answer."""
+    if not in_line(session, message):
+        return "its number is out of line"
+    asked_from = (each.route for each in asked.values())
+    if not allowed(session.home, session.destinations, asked_from, message.route):
+        return "this conversation may not write there"
+    return None
+
+
+def in_line(session: Session, message: MessageOut) -> bool:
+    """Whether the message's number is one that an agent can have come to by counting."""
+    return message.seq <= max(session.newest_in_seq, session.newest_out_seq) + MAX_SEQ_JUMP

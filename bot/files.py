@@ -45,9 +45,10 @@ def take_in(files: Sequence[IncomingFile], folder: Path, limits: LimitsConfig) -
     return taken
 
 
-def discard(files: Sequence[IncomingFile], folder: Path) -> None:
-    """Removes what nobody will ask for. Absent is success."""
-    shutil.rmtree(folder, ignore_errors=True)
+def discard(files: Sequence[IncomingFile], folder: Path | None = None) -> None:
+    """Removes what nobody will ask for, and the folder that some of it may be in already. Absent is success."""
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     for file in files:
         file.path.unlink(missing_ok=True)
 

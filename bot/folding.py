@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.protocol.mailbox import StatusChange
@@ -52,6 +52,17 @@ def reporting(messages: Iterable[MessageOut]) -> set[str | None]:
         for message in messages
         if isinstance(message.content, ActionOut) and isinstance(message.content.do, Report)
     }
+
+
+def book(session: Session, folded: Fold, now: int, *, sorry: Collection[str | None] = ()) -> None:
+    """The messages have ended; bot.db has it with the next commit of the session's books. In the turns of `sorry` there
+    was no answer."""
+    session.books.add(lambda db: record(db, session.id, folded, now), lambda: remember(session, folded))
+    for message, ack in folded.done:
+        session.end(message, turn_id=ack.turn_id, ok=ack.turn_id not in sorry)
+    for message in folded.failed:
+        session.end(message, turn_id=None, ok=False)
+        session.notice_waits()
 
 
 def record(db: sqlite3.Connection, session_id: str, folded: Fold, now: int) -> None:

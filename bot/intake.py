@@ -159,7 +159,12 @@ class Intake:
             self._gate(event.route.channel, commands=event.kind == "command"),
             event.route.platform_id,
         )
-        await gate.enter(place)
+        try:
+            await gate.enter(place)
+        except BaseException:
+            if event.files:
+                await asyncio.to_thread(discard, event.files)
+            raise
         event = _cleaned(event)
         work = self._begin(self._command(event) if event.kind == "command" else self._row(event))
         work.add_done_callback(lambda _: gate.leave(place))

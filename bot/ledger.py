@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ class Ledger:
     db: Database
     _writes: list[Write] = field(default_factory=list)
     _then: list[Then] = field(default_factory=list)
+    _alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __bool__(self) -> bool:
         return bool(self._writes)
@@ -37,6 +39,10 @@ class Ledger:
         Raises DatabaseError; then it is all still to be written. What a write itself raises is raised, too,
         and these writes are dropped: they would fail the same way for ever.
         """
+        async with self._alone:
+            await self._commit()
+
+    async def _commit(self) -> None:
         writes, then = list(self._writes), list(self._then)
         if not writes:
             return

@@ -136,11 +136,17 @@ class Operations:
 
     async def _tell(self, session: Session, system: Interrupt | Clear | SetModel) -> MessageIn:
         now, event_id = self._clock(), _event_id()
-        row = await self._db.write(lambda db: tell(db, session.id, system, event_id=event_id, now=now))
+        record, row = await self._db.write(
+            lambda db: (
+                rows.get(db, session.id),
+                tell(db, session.id, system, event_id=event_id, now=now),
+            )
+        )
         failpoint.hit("order-recorded")
-        if row is None:
+        if record is None or row is None:
             raise UnknownSession(session.id)
-        session.add(row)
+        # This one may have been let go meanwhile, and another one loaded.
+        self._sessions.accepted(record, row)
         return row
 
     async def _enforce(self, session_id: str) -> None:

@@ -23,6 +23,7 @@ from bot.errors import DatabaseError
 from bot.lanes import Lanes
 from bot.metrics import Metrics
 from bot.presence import Presence
+from bot.salvage import Salvage
 from bot.session import Session
 from bot.sessions import Sessions, UnknownSession
 from bot.signals import Signal
@@ -31,13 +32,12 @@ from container.base import BackendError
 
 BUSY_ATTEMPTS: Final = 3
 RETRY_SECONDS: Final = 2.0
-DAMAGED: Final = (
-    "The files of this conversation were damaged."
-    " I have put them aside for an admin and go on with a fresh memory."
-)
 LOST: Final = "The folder of this conversation was removed. I go on with a fresh memory; its files are gone."
 NO_ROOM: Final = (
     "The disk of this conversation is full: what you write is kept, and answered when an admin has made room."
+)
+BEHIND: Final = (
+    "Many of my replies could not be delivered here yet. What you write is kept, and answered afterwards."
 )
 NOT_STARTED: Final = (
     "Sorry, I could not answer this: the agent could not be started in {tries} tries."
@@ -61,6 +61,7 @@ class Posting:
         delivery: Delivery,
         presence: Presence,
         tries: Tries,
+        salvage: Salvage,
         *,
         wake: Signal[str],
         metrics: Metrics,
@@ -72,6 +73,7 @@ class Posting:
         self._delivery = delivery
         self._presence = presence
         self._tries = tries
+        self._salvage = salvage
         self._metrics = metrics
         self._clock = clock
         self._seldom = log.Seldom()
@@ -92,15 +94,16 @@ class Posting:
 
     async def _work(self, session_id: str) -> None:
         waits = False
-        try:
-            session = await self._sessions.get(session_id)
-            async with session.lock:
-                waits = await self._tend(session)
-        except UnknownSession:
-            return
-        finally:
-            if not waits:
-                self._containers.withdraw(session_id)
+        with log.context(session=session_id):
+            try:
+                session = await self._sessions.get(session_id)
+                async with session.lock:
+                    waits = await self._tend(session)
+            except UnknownSession:
+                return
+            finally:
+                if not waits:
+                    self._containers.withdraw(session_id)
 
     async def _tend(self, session: Session) -> bool:
         """True when the session has to wait for a place."""
@@ -109,6 +112,9 @@ class Posting:
             self._lanes.kick(session.id)
             return False
         if session.damage is not None:
+            if session.sending:
+                # Delivery wakes the session when that has arrived: nothing may be sent and kept at once.
+                return False
             await self._replace(session, session.damage)
         self._let_through(session)
         if self._needs_a_runner(session) and not self._containers.admit(session):
@@ -125,7 +131,7 @@ class Posting:
 
     def _needs_a_runner(self, session: Session) -> bool:
         oldest = session.oldest()
-        if session.doubted or session.unusable:
+        if session.doubted or session.unusable or (session.behind and not session.recover):
             return False
         return session.recover or (oldest is not None and oldest.process_after is None)
 
@@ -170,14 +176,15 @@ class Posting:
         await self._sessions.rebuild(session)
 
     async def _replace(self, session: Session, why: str) -> None:
-        """outbound.db is not what an agent writes: it is put aside, and said so. What the agent was to answer
-        is asked again, which counts: it may be what brings the agent to do this."""
+        """outbound.db is not what an agent writes: what reads well of it is kept, it is put aside, and said so. What
+        the agent was to answer is asked again, which counts: it may be what brings the agent to do this."""
         _log.error("outbound.db is put aside: %s", why, session=session.id)
         alive = self._containers.of(session.id) is not None
         await self._containers.end(session)
+        await self._salvage.keep(session, why)
         await session.put_aside(str(self._clock()))
         failpoint.hit("outbox-put-aside")
-        await self._say(session, DAMAGED)
+        self._delivery.kick(session.id)
         await self._repeat_model(session)
         if alive:  # Otherwise its end was counted already.
             await self._tries.used_up(session, why="outbound.db was damaged")
@@ -196,10 +203,17 @@ class Posting:
             session.add(row)
             self._lanes.kick(session.id)
 
+    async def _hold_back(self, session: Session) -> None:
+        """Delivery wakes the session when it has caught up."""
+        if not session.said_behind:
+            _log.warning("nobody is woken: too much waits for its delivery", session=session.id)
+            session.said_behind = True
+            if not await self._db.read(lambda db: deliveries.is_waiting(db, session.id, BEHIND)):
+                await self._say(session, BEHIND)
+
     async def _say(self, session: Session, text: str) -> None:
         route, now = session.home, self._clock()
         await self._db.write(lambda db: deliveries.add_notice(db, session.id, route, text, now=now))
-        failpoint.hit("notice-recorded")
         session.notice_waits()
         self._delivery.kick(session.id)
 
@@ -212,6 +226,9 @@ class Posting:
         asleep = self._containers.of(session.id) is None
         if asleep and oldest is None and not session.recover:
             # What asks for no turn is there when the next one begins.
+            return False
+        if asleep and session.behind and not session.recover:
+            await self._hold_back(session)
             return False
         try:
             if not await self._containers.wake(session):

@@ -27,6 +27,7 @@ LAST_SEND_SECONDS: Final = 5.0
 MAX_REASON_CHARS: Final = 500
 PAUSED: Final = "the channel asked for a pause"
 NOBODY: Final = "nobody is there"
+NO_ANSWER: Final = "the platform did not answer in time"
 UNREADABLE: Final = "its files cannot be read any more"
 
 T = TypeVar("T")
@@ -36,10 +37,16 @@ _log = log.get("roost.sending")
 
 @dataclass(frozen=True)
 class Policy:
-    """How often a part is sent, and the wait between in milliseconds, which doubles every time."""
+    """How often a part is sent, the wait between in milliseconds, which doubles every time, and how long the
+    platform may take over one part."""
 
     max_attempts: int = 5
     base_ms: int = 1_000
+    send_seconds: float = 60.0
+
+
+class Aside(int):
+    """A time on the clock at which to try again, and until then what stands behind may go first."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,8 @@ class Sending:
             except Absent as exc:
                 session.marks.held_back(reply, NOBODY)
                 until = self._clock() + int((exc.retry_after or 60.0) * 1000)
+                if exc.others_may_pass:
+                    return Aside(until)
                 self._absent.begin(reply.route, until, came=came)
                 return until
             except SendFailed as exc:
@@ -190,9 +199,14 @@ class Sending:
         session.marks.sent(part.outgoing, part.index)
         try:
             failpoint.hit("before-send")
-            platform_id = await adapter.send(part)
+            async with asyncio.timeout(self._policy.send_seconds) as patience:
+                platform_id = await adapter.send(part)
         except SendFailed:
             raise
+        except TimeoutError as exc:
+            # Nobody knows whether it was taken, as when a line breaks.
+            why = NO_ANSWER if patience.expired() else type(exc).__name__
+            raise SendFailed(why, retry_after=0) from exc
         except Exception as exc:
             _log.exception("an adapter failed", session=session.id, message_out=part.outgoing.id)
             raise SendFailed(type(exc).__name__, retry_after=0) from exc

@@ -15,6 +15,8 @@ from agent.protocol import snapshot
 from agent.protocol.clock import Clock, now_ms, steady_ms
 from agent.protocol.mailbox import StatusChange
 from agent.protocol.messages import Destination, MessageIn, MessageOut, Receipt, Route, Schedule
+from agent.protocol.room import ASKED_BYTES, ASKED_ROWS
+from agent.protocol.snapshot import Snapshot
 from bot.allowance import Allowance
 from bot.db.engine import Database
 from bot.db.sessions import SessionRecord
@@ -71,6 +73,8 @@ class Session:
         """What is left to it of what it may say in a minute."""
         self.prepared: tuple[MessageOut, Outgoing] | None = None
         """The latest reply that was made fit to be shown, without its files; most often it is the one that waits."""
+        self.expected: set[str] = set()
+        """message_outs of turns that have ended, by which bot.db knows that they are still to be sent."""
         self.receipted: set[str] = set()
         self.rejected: set[str | None] = set()
         """Rows that were refused and reported; they stay in the file and are met again."""
@@ -95,6 +99,12 @@ class Session:
         """It is outbound.db, which reads well: it is put aside when everything in it is out."""
         self.damage: str | None = None
         """Why outbound.db must be put aside before the session can go on."""
+        self.sending = False
+        """Whether replies are on their way out; what is damaged is put aside when they have arrived."""
+        self.behind = False
+        """Whether so much waits for its delivery that the agent is asked for nothing more."""
+        self.said_behind = False
+        """Whether the channel was told so."""
         self.recover = False
         """outbound.db waits to be rolled back by its own agent."""
         self.recoveries = 0
@@ -121,6 +131,8 @@ class Session:
         self.workspace = self._folder.workspace
         self._executor = executor
         self._serial = threading.Lock()
+        self._looking = asyncio.Lock()
+        """One snapshot at a time: a sweep may want one while the lane takes its own."""
 
     @property
     def is_open(self) -> bool:
@@ -217,6 +229,15 @@ class Session:
         self.in_vain = self.in_vain + 1 if shown == self._shown else 0
         self._shown = shown
 
+    def weigh(self, found: Snapshot) -> bool:
+        """Takes note of how much in outbound.db waits for its delivery; True when it is no more too much."""
+        handled = self.handled or {}
+        waiting = sum(message.id not in handled for message in found.messages)
+        was = self.behind
+        self.behind = waiting > ASKED_ROWS or (waiting > 0 and found.size > ASKED_BYTES)
+        self.said_behind = self.said_behind and self.behind
+        return was and not self.behind
+
     def may_be_told(self) -> bool:
         """Whether the agent is to hear of one more refused message: it could have them refused without end, and
         every word to it is a row."""
@@ -290,12 +311,13 @@ class Session:
     async def snapshot(self) -> snapshot.Snapshot:
         """What the container has written so far. Raises SnapshotError."""
         # What lay on a disk while the session was asleep is looked at twice; later ones have to be fast.
-        first = self.handled is None
-        return await self._run(
-            lambda: snapshot.read(
-                self.workspace.outbox, deadline_seconds=self.patience.read_seconds, thorough=first
+        async with self._looking:
+            first = self.handled is None
+            return await self._run(
+                lambda: snapshot.read(
+                    self.workspace.outbox, deadline_seconds=self.patience.read_seconds, thorough=first
+                )
             )
-        )
 
     async def read_file(self, message_id: str, name: str, *, max_bytes: int) -> bytes:
         """A file that the container sends. Raises SnapshotError."""
@@ -303,13 +325,18 @@ class Session:
             lambda: snapshot.read_file(self.workspace.outbox, message_id, name, max_bytes=max_bytes)
         )
 
+    async def rescue(self) -> Snapshot:
+        """What still reads well of an outbound.db that is to be put aside. No runner may live. Raises
+        SnapshotError."""
+        return await self._run(lambda: snapshot.rescue(self.workspace.outbox))
+
     async def put_aside(self, name: str) -> None:
         """Moves a damaged outbound.db out of the way; it is kept for whoever wants to look. No runner may live.
         Raises OSError."""
         self.outboxes += 1
         await self._run(self._folder.put_aside, name)
         self.damage, self.recover, self.recoveries = None, False, 0
-        self.unusable = False
+        self.unusable = self.behind = False
         self.patience.restored()
         await self._run(self._folder.tidy)
 

@@ -143,7 +143,7 @@ class Sessions:
         self._executor.shutdown()
 
     async def _load(self, session_id: str) -> Session:
-        record, entries, said, replays = await self._db.read(lambda db: _gather(db, session_id))
+        record, entries, said, replays, expected = await self._db.read(lambda db: _gather(db, session_id))
         if record is None:
             raise UnknownSession(session_id)
         session = Session(
@@ -160,12 +160,13 @@ class Sessions:
         session.has_notices = bool(said)
         session.marks.resume(entries, said, since=self._started_at)
         session.has_replays = bool(replays)
+        session.expected = expected
         return session
 
 
 def _gather(
     db: sqlite3.Connection, session_id: str
-) -> tuple[SessionRecord | None, list[Entry], list[Notice], list[Letter]]:
+) -> tuple[SessionRecord | None, list[Entry], list[Notice], list[Letter], set[str]]:
     db.execute("BEGIN")
     try:
         return (
@@ -173,6 +174,7 @@ def _gather(
             inbox.unfinished(db, session_id),
             deliveries.notices(db, session_id),
             dead_letters.replaying(db, session_id),
+            deliveries.expected(db, session_id),
         )
     finally:
         db.execute("COMMIT")

@@ -149,7 +149,9 @@ class Sweep:
     def _judge(self, runner: Runner, beat: float) -> Verdict:
         session, now = runner.session, steady_ms()
         oldest = session.oldest()
-        working = oldest.id if oldest is not None and oldest.process_after is None else None
+        # Whoever may not go on before the channel has taken what there is has nothing to show for it.
+        asked = oldest is not None and oldest.process_after is None and not session.behind
+        working = oldest.id if oldest is not None and asked else None
         if working != runner.busy_with:
             # Each message has a turn's time of its own, however long the runner has been at work without a rest.
             runner.busy_with = working

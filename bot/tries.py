@@ -5,12 +5,14 @@ from __future__ import annotations
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import MessageIn
-from bot import turns
+from bot import log, turns
 from bot.db.engine import Database
 from bot.delivery import Delivery
 from bot.metrics import Metrics
 from bot.session import Session
 from bot.turns import GAVE_UP, Again, Policy
+
+_log = log.get("roost.tries")
 
 
 class Tries:
@@ -36,8 +38,12 @@ class Tries:
         oldest, now = session.oldest(), self._clock()
         if oldest is None or not session.was_posted(oldest) or self.waits_ms(oldest):
             return
+        if session.behind:
+            # It was not even to be begun with.
+            return
         decided = turns.verdict(oldest, clean=clean, now=now, policy=self._policy)
         session.marks.try_lost(oldest.id, why, until=decided.at if isinstance(decided, Again) else None)
+        _log.warning("a try is used up: %s", why, session=session.id, message=oldest.id, tries=decided.tries)
         if isinstance(decided, Again):
             await self._db.write(lambda db: turns.again(db, oldest, decided))
             failpoint.hit("try-counted")
@@ -51,6 +57,10 @@ class Tries:
         if not messages:
             return
         now = self._clock()
+        # What a person has stopped is nothing to look into.
+        tell = _log.info if text == turns.STOPPED else _log.error
+        for message in messages:
+            tell("a message is given up: %s", text, session=session.id, message=message.id)
         await self._db.write(lambda db: turns.give_up(db, session, messages, text, now=now))
         failpoint.hit("turn-given-up")
         turns.forget(session, messages)

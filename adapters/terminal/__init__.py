@@ -164,8 +164,9 @@ class TerminalAdapter:
         """Shows a part to the seats of its conversation. Raises Absent when there are none, SendFailed when a
         file cannot be saved."""
         room = self._room(part.outgoing.route.platform_id)
-        if not room.seats:
-            raise Absent("Nobody sits at a terminal in this conversation.")
+        if not self._takers(room, part.outgoing) and not (part.outgoing.question and room.seats):
+            # A once seat is for its own answer, which may stand behind this one.
+            raise Absent("Nobody sits at a terminal in this conversation.", others_may_pass=bool(room.seats))
         if part.replaces is not None and not part.text:
             return None  # What it takes away scrolled by long ago.
         shown = await self._shown(room, part)
@@ -229,13 +230,13 @@ class TerminalAdapter:
             room.questions[out.question.id] = _Asked(out.question, out.turn_id, out.answers)
             if len(room.questions) > OPEN_QUESTIONS:
                 del room.questions[next(iter(room.questions))]
-        takers = [seat for seat in room.seats if not seat.once or out.answers in seat.events]
+        takers = self._takers(room, out)
         for seat in takers:
-            seat.offer(shown.model_copy(update={"own": out.answers in seat.events}))
+            seat.offer(shown.model_copy(update={"own": self._is_own(seat, out)}))
         if not takers and out.question is not None:
             self._give_up(room, out.question.id)
         elif not takers:
-            # Refusing it would hold up the replies behind it, and with them the one that a once seat waits for.
+            # They have left while a file was saved.
             room.missed.append(shown)
         if any(seat.once for seat in room.seats):
             room.recent.append(_Reply(shown, set(takers)))
@@ -246,6 +247,17 @@ class TerminalAdapter:
             seat.offer(shown)
         if not room.watching():
             room.missed.append(shown)
+
+    @staticmethod
+    def _is_own(seat: Seat, out: Outgoing) -> bool:
+        return out.answers in seat.events or not seat.events.isdisjoint(out.ends)
+
+    @staticmethod
+    def _takers(room: _Room, out: Outgoing) -> list[Seat]:
+        """The seats that see everything, and the once seats whose message this answers; where there are none, those
+        whose message has ended with it."""
+        takers = [seat for seat in room.seats if not seat.once or out.answers in seat.events]
+        return takers or [seat for seat in room.seats if not seat.events.isdisjoint(out.ends)]
 
     def _settle(self, room: _Room, update: base.Settled) -> None:
         if update.turn_id is not None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.protocol.clock import Clock
+from agent.protocol.mailbox import OutboxCrowded
 from agent.protocol.messages import ActionResult, Answer, ContentOut, OutKind, Route, Schedule
 from agent.protocol.workspace import Workspace
 
@@ -34,7 +35,8 @@ class Desk(Protocol):
         """An id for a message or a question to come."""
 
     def send(self, content: ContentOut, *, kind: OutKind, route: Route, message_id: str | None = None) -> int:
-        """Writes the row at once and returns its seq. What it raises ends the turn."""
+        """Writes the row at once and returns its seq. Raises OutboxCrowded, which the model is told; whatever
+        else it raises ends the turn."""
 
     def schedules(self) -> Sequence[Schedule] | None:
         """What is to happen in this session, the next first; None when it cannot be told now."""
@@ -84,7 +86,7 @@ class Tool(Generic[P]):
             return f"{self.name} was not done: its arguments do not fit. {faults}. Call it again."
         try:
             return await self.run(given)
-        except Refused as exc:
+        except (Refused, OutboxCrowded) as exc:
             return f"{self.name} was not done. {exc}"
 
 

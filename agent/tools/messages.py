@@ -16,6 +16,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from agent.protocol import failpoint
+from agent.protocol.mailbox import OutboxCrowded
 from agent.protocol.messages import Attachment, ChatOut, Text
 from agent.tools.base import Desk, Parameters, Refused, To, Tool, destination
 
@@ -71,7 +72,11 @@ def send_file(desk: Desk) -> Tool[SendFile]:
         media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         file = Attachment(name=name, media_type=media_type, size=size, path=name)
         content = ChatOut(text=given.text, attachments=[file])
-        seq = desk.send(content, kind="chat", route=route, message_id=message_id)
+        try:
+            seq = desk.send(content, kind="chat", route=route, message_id=message_id)
+        except OutboxCrowded:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            raise
         return f"Sent {name} ({size} bytes) as message #{seq}."
 
     return Tool(

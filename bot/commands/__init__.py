@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from bot.commands import backup, conversation, deadletter, provider, schedule, service, session, trace
+from bot.commands import backup, conversation, deadletter, owner, provider, schedule, service, session, trace
 from bot.commands.context import Context
 from bot.commands.help import about
 from bot.commands.registry import Command
@@ -12,6 +12,7 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *backup.COMMANDS,
     *conversation.COMMANDS,
     *provider.COMMANDS,
+    *owner.COMMANDS,
     *session.COMMANDS,
     *schedule.COMMANDS,
     *trace.COMMANDS,

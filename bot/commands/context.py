@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,8 @@ from bot.db.sessions import SessionRecord
 from bot.db.traces import Mark
 from bot.deadletters import DeadLetters
 from bot.errors import CommandFailed
+from bot.figures import Figures
+from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.schedules import Schedules
@@ -86,6 +88,10 @@ class Context(Records):
     models: Mapping[str, str | None]
     """The model that is configured for each agent; None: its provider's own choice."""
     sessions: Sessions
+    channels: Collection[str]
+    """The names of the adapters."""
+    guesses: Guesses
+    figures: Figures
 
     def now(self) -> int:
         return self.clock()

@@ -42,8 +42,13 @@ async def whoami(context: Context, invocation: Invocation, _: NoParameters) -> R
 async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
     """Makes you the owner, with the code that the service printed at its start."""
     now, actor, channel = context.clock(), invocation.actor.id, invocation.channel
+    if wait_ms := context.guesses.wait_ms(channel, actor):
+        raise CommandFailed(f"Too many wrong codes; please wait {-(-wait_ms // 1000)} s before the next one.")
     if not await context.db.write(lambda db: people.claim(db, channel, actor, given.code, now=now)):
-        raise CommandFailed("This code is not valid; the service prints a new one at its next start.")
+        context.guesses.was_wrong(channel, actor)
+        raise CommandFailed(
+            "This code is not valid; on the service's machine `roost owner code` prints a new one."
+        )
     return Reply("You are the owner now.", {"role": "owner"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -63,7 +64,8 @@ class Whose(Parameters):
 async def create(context: Context, invocation: Invocation, given: Create) -> Reply:
     """Shows what would be kept, and keeps it when that is confirmed."""
     when, prompt, confirmed = _order(given)
-    draft = _draft(context, invocation, given, when, prompt)
+    # A pattern that comes seldom, or never, takes a while to be told apart.
+    draft = await asyncio.to_thread(_draft, context, invocation, given, when, prompt)
     shown = planning.coming(draft.when, draft.next_at, SHOWN_TIMES, ends_at=draft.ends_at, count=draft.count)
     said = f"{draft.when.describe()}: {_line(prompt)}\nNext: {planning.in_words(draft.when, shown)}."
     data = {

@@ -12,20 +12,19 @@ from bot import version
 from bot.access import may
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, NoParameters, Reply
-from bot.db import dead_letters, deliveries, inbox, problems
-from bot.db.accounts import accounts
+from bot.db import problems
 from bot.db.problems import Problem
 
 SHOWN_CHARS: Final = 300
 
 
 async def status(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
-    """How the service is doing."""
-    messages = await context.db.read(inbox.counts)
-    replies = await context.db.read(deliveries.counts)
+    """How the service is doing. Whoever runs it is told what is so now, and in a channel what was just now."""
+    figures = context.figures
+    counted = await (figures.exact() if invocation.channel == "control" else figures.recent())
+    messages, replies, dead = counted.messages, counted.replies, counted.dead
     runners, admission = list(context.containers), context.admission
     working = sum(context.containers.state(runner.session.id) == "working" for runner in runners)
-    books, dead = await context.db.read(accounts), await context.db.read(dead_letters.kept)
     unfinished = messages["accepted"] + messages["posted"]
     uptime_seconds = (steady_ms() - context.started_at) // 1000
     text = (
@@ -51,7 +50,7 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
         "waiting": admission.waiting,
         "messages": {"unfinished": unfinished, **messages},
         "replies": replies,
-        "accounts": asdict(books),
+        "accounts": asdict(counted.books),
         "dead_letters": dead,
         "problems": troubles,
         "metrics": context.metrics.snapshot(),

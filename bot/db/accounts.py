@@ -6,6 +6,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
+from bot.db import tallies
+
 
 @dataclass(frozen=True)
 class Accounts:
@@ -16,8 +18,7 @@ class Accounts:
     dead        a reply to it, or the notice of its failure, lies among the dead letters
     open        still under way, or a reply or notice waits for another try
 
-    bot.db learns of a reply when it is first sent. What an agent has written behind a reply that waits counts as
-    sent until then; when nothing waits and every outbox was read, the accounts are exact.
+    bot.db learns of the replies of a turn with the end of that turn, so that none counts as sent before it is.
     """
 
     accepted: int
@@ -32,6 +33,12 @@ WITH alive AS MATERIALIZED (
     SELECT session, out_id, answers, turn_id FROM dead_letters WHERE state IN ('kept', 'replaying')
 ), unsent AS MATERIALIZED (
     SELECT session, turn_id, state FROM deliveries WHERE state != 'sent' AND turn_id IS NOT NULL
+), others AS (
+    SELECT id FROM inbox WHERE state IN ('accepted', 'posted')
+    UNION SELECT id FROM inbox WHERE state = 'failed'
+    UNION SELECT inbox.id FROM unsent JOIN inbox USING (session, turn_id)
+    UNION SELECT inbox.id FROM alive JOIN inbox USING (session, turn_id)
+    UNION SELECT inbox.id FROM alive JOIN inbox ON event_id = answers
 )
 SELECT CASE
     WHEN state IN ('accepted', 'posted') OR notice IN (SELECT id FROM notices)
@@ -43,17 +50,15 @@ SELECT CASE
         OR (session, turn_id) IN (SELECT session, turn_id FROM unsent) THEN 'failed'
     ELSE 'delivered'
 END AS account, count(*)
-FROM inbox WHERE trigger = 1 GROUP BY account
+FROM inbox WHERE id IN (SELECT id FROM others) AND trigger = 1 GROUP BY account
 """
 
 
 def accounts(db: sqlite3.Connection) -> Accounts:
-    """The accounts as of now."""
+    """The accounts as of now. What it costs depends on what was not delivered: the rest is told by the tallies."""
     found = dict(db.execute(_ACCOUNTS).fetchall())
+    accepted = tallies.of(db, "asked")
+    failed, dead, still = (found.get(account, 0) for account in ("failed", "dead", "open"))
     return Accounts(
-        accepted=sum(found.values()),
-        delivered=found.get("delivered", 0),
-        failed=found.get("failed", 0),
-        dead=found.get("dead", 0),
-        open=found.get("open", 0),
+        accepted=accepted, delivered=accepted - failed - dead - still, failed=failed, dead=dead, open=still
     )

@@ -19,7 +19,7 @@ from agent.protocol.messages import Route
 Kind = Literal["reply", "notice"]
 State = Literal["kept", "replaying", "replayed", "dropped"]
 
-MAX_ALIVE: Final = 100
+MAX_ALIVE: Final = 2_000
 MAX_BYTES: Final = 256 * 2**20
 """How many letters a session may have, and how many bytes they may be with their files: an agent that writes what
 no platform takes must not fill the disk. The newest is kept in any case."""
@@ -262,6 +262,11 @@ def drop(db: sqlite3.Connection, letter_id: str, *, now: int, by: str) -> bool:
 
 
 def _beyond_bound(db: sqlite3.Connection, session_id: str) -> list[str]:
+    count, held = db.execute(
+        f"SELECT count(*), sum(bytes) FROM dead_letters WHERE session = ? AND {_ALIVE}", (session_id,)
+    ).fetchone()
+    if count <= MAX_ALIVE and held <= MAX_BYTES:
+        return []
     rows = db.execute(
         "SELECT id FROM (SELECT id, state, row_number() OVER newest AS place, sum(bytes) OVER newest AS held"
         f" FROM dead_letters WHERE session = ? AND {_ALIVE} WINDOW newest AS (ORDER BY rowid DESC))"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from agent.protocol.messages import Receipt, Route
+from agent.protocol.messages import MessageOut, Receipt, Route
+from bot.db import tallies
+
+GONE: Final = "it was gone before it could be sent"
 
 PartKind = Literal["text", "file", "question", "card", "edit", "reaction", "action"]
 
@@ -124,8 +127,14 @@ def record(
     message that this part of an edit belongs to now."""
     place = None if route is None else route.model_dump_json()
     db.execute(
-        "INSERT OR REPLACE INTO deliveries (session, out_id, part, seq, state, last, attempts, next_at, platform_id,"
-        " error, at, turn_id, route, kind, edits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        # A REPLACE would delete the old row behind the back of the tallies.
+        "INSERT INTO deliveries (session, out_id, part, seq, state, last, attempts, next_at, platform_id,"
+        " error, at, turn_id, route, kind, edits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (session, out_id, part)"
+        " DO UPDATE SET seq = excluded.seq, state = excluded.state, last = excluded.last,"
+        " attempts = excluded.attempts, next_at = excluded.next_at, platform_id = excluded.platform_id,"
+        " error = excluded.error, at = excluded.at, turn_id = excluded.turn_id, route = excluded.route,"
+        " kind = excluded.kind, edits = excluded.edits",
         (
             session_id, out_id, part, seq, state, last, attempts, next_at, platform_id, error, now, turn_id, place,
             kind, edits,
@@ -133,6 +142,34 @@ def record(
     )  # fmt: skip
     if last and state != "waiting":
         db.execute("DELETE FROM notices WHERE id = ?", (out_id,))
+
+
+def expect(db: sqlite3.Connection, session_id: str, replies: Sequence[MessageOut], *, now: int) -> None:
+    """These were seen and are still to be sent; one that was begun with is left as it is."""
+    db.executemany(
+        "INSERT INTO deliveries (session, out_id, part, seq, state, last, next_at, at, turn_id)"
+        " VALUES (?, ?, 0, ?, 'waiting', 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(session_id, reply.id, reply.seq, now, now, reply.turn_id) for reply in replies],
+    )
+
+
+def expected(db: sqlite3.Connection, session_id: str) -> set[str]:
+    """The replies of a session that were seen and are still to be sent."""
+    rows = db.execute(
+        "SELECT out_id FROM deliveries WHERE session = ? AND state = 'waiting'"
+        " AND out_id NOT IN (SELECT id FROM notices WHERE session = deliveries.session)",
+        (session_id,),
+    )
+    return {row["out_id"] for row in rows}
+
+
+def gone(db: sqlite3.Connection, session_id: str, out_ids: Iterable[str], *, now: int) -> None:
+    """These were to be sent, and are not there any more."""
+    db.executemany(
+        "UPDATE deliveries SET state = 'failed', last = 1, next_at = NULL, error = ?, at = ?"
+        " WHERE session = ? AND out_id = ? AND state = 'waiting'",
+        [(GONE, now, session_id, out_id) for out_id in out_ids],
+    )
 
 
 def waiting(db: sqlite3.Connection) -> list[tuple[str, int]]:
@@ -182,6 +219,12 @@ def notices(db: sqlite3.Connection, session_id: str) -> list[Notice]:
     ]
 
 
+def is_waiting(db: sqlite3.Connection, session_id: str, text: str) -> bool:
+    """Whether a notice of these words is still to be said."""
+    found = db.execute("SELECT 1 FROM notices WHERE session = ? AND text = ?", (session_id, text)).fetchone()
+    return found is not None
+
+
 def sessions_with_notices(db: sqlite3.Connection) -> list[str]:
     """The sessions for which something is still to be said."""
     return [row[0] for row in db.execute("SELECT DISTINCT session FROM notices")]
@@ -189,15 +232,18 @@ def sessions_with_notices(db: sqlite3.Connection) -> list[str]:
 
 def counts(db: sqlite3.Connection, session_id: str | None = None) -> dict[str, int]:
     """How many messages were sent, failed, or wait for another try; what the host has done itself was not sent."""
-    where, values = ("", ()) if session_id is None else ("AND session = ?", (session_id,))
+    states = ("sent", "failed", "waiting")
+    if session_id is None:
+        return {state: tallies.of(db, f"deliveries {state}") for state in states}
     found = dict(
         db.execute(
-            "SELECT state, count(*) FROM deliveries WHERE (last = 1 OR state = 'waiting') AND kind IS NOT 'action'"
-            f" {where} GROUP BY state",
-            values,
+            "SELECT state, count(*) FROM deliveries WHERE session = ? AND (last = 1 OR state = 'waiting')"
+            " AND kind IS NOT 'action'"
+            " GROUP BY state",
+            (session_id,),
         ).fetchall()
     )
-    return {state: found.get(state, 0) for state in ("sent", "failed", "waiting")}
+    return {state: found.get(state, 0) for state in states}
 
 
 def _place(route: Route) -> tuple[str, str, str | None]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.protocol.messages import ContentIn, InKind, MessageIn, Route
-from bot.db import series, sessions
+from bot.db import series, sessions, tallies
 from bot.db.sessions import SessionRecord
 
 _UNFINISHED = "state IN ('accepted', 'posted')"
@@ -211,6 +211,12 @@ def of_event(db: sqlite3.Connection, session_id: str, event_id: str) -> Entry | 
 
 def counts(db: sqlite3.Connection, session_id: str | None = None) -> dict[str, int]:
     """How many rows are in each state, of one session or of all."""
-    where, values = ("", ()) if session_id is None else ("WHERE session = ?", (session_id,))
-    found = dict(db.execute(f"SELECT state, count(*) FROM inbox {where} GROUP BY state", values).fetchall())
-    return {state: found.get(state, 0) for state in ("accepted", "posted", "done", "failed")}
+    states = ("accepted", "posted", "done", "failed")
+    if session_id is None:
+        return {state: tallies.of(db, f"inbox {state}") for state in states}
+    found = dict(
+        db.execute(
+            "SELECT state, count(*) FROM inbox WHERE session = ? GROUP BY state", (session_id,)
+        ).fetchall()
+    )
+    return {state: found.get(state, 0) for state in states}

@@ -199,4 +199,45 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
     reported_at INTEGER NOT NULL
 )""",
     ),
+    ("CREATE INDEX deliveries_expected ON deliveries (session) WHERE state = 'waiting'",),
+    (
+        # Kept by SQLite itself, with the row that is counted or not at all, whoever writes it.
+        "CREATE TABLE tallies (name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID",
+        "INSERT INTO tallies SELECT 'inbox ' || state, count(*) FROM inbox GROUP BY state",
+        "INSERT INTO tallies SELECT 'asked', count(*) FROM inbox WHERE trigger = 1",
+        """INSERT INTO tallies SELECT 'deliveries ' || state, count(*) FROM deliveries
+WHERE last = 1 OR state = 'waiting' GROUP BY state""",
+        """CREATE TRIGGER inbox_grows AFTER INSERT ON inbox BEGIN
+    INSERT INTO tallies VALUES ('inbox ' || new.state, 1), ('asked', new.trigger = 1)
+    ON CONFLICT (name) DO UPDATE SET count = count + excluded.count;
+END""",
+        """CREATE TRIGGER inbox_changes AFTER UPDATE OF state ON inbox WHEN old.state != new.state BEGIN
+    INSERT INTO tallies VALUES ('inbox ' || old.state, -1), ('inbox ' || new.state, 1)
+    ON CONFLICT (name) DO UPDATE SET count = count + excluded.count;
+END""",
+        """CREATE TRIGGER inbox_shrinks AFTER DELETE ON inbox BEGIN
+    INSERT INTO tallies VALUES ('inbox ' || old.state, -1), ('asked', -(old.trigger = 1))
+    ON CONFLICT (name) DO UPDATE SET count = count + excluded.count;
+END""",
+        """CREATE TRIGGER deliveries_grow AFTER INSERT ON deliveries BEGIN
+    INSERT INTO tallies VALUES ('deliveries ' || new.state,
+        (new.last = 1 OR new.state = 'waiting') AND new.kind IS NOT 'action')
+    ON CONFLICT (name) DO UPDATE SET count = count + excluded.count;
+END""",
+        """CREATE TRIGGER deliveries_change AFTER UPDATE OF state, last, kind ON deliveries BEGIN
+    INSERT INTO tallies VALUES ('deliveries ' || old.state,
+        -((old.last = 1 OR old.state = 'waiting') AND old.kind IS NOT 'action')),
+        ('deliveries ' || new.state, (new.last = 1 OR new.state = 'waiting') AND new.kind IS NOT 'action')
+    ON CONFLICT (name) DO UPDATE SET count = count + excluded.count;
+END""",
+        """CREATE TRIGGER deliveries_shrink AFTER DELETE ON deliveries BEGIN
+    INSERT INTO tallies VALUES ('deliveries ' || old.state,
+        -((old.last = 1 OR old.state = 'waiting') AND old.kind IS NOT 'action'))
+    ON CONFLICT (name) DO UPDATE SET count = count + excluded.count;
+END""",
+        "CREATE INDEX inbox_failed ON inbox (session) WHERE state = 'failed'",
+        "CREATE INDEX inbox_turns ON inbox (session, turn_id) WHERE turn_id IS NOT NULL",
+        """CREATE INDEX deliveries_unsent ON deliveries (session, turn_id, state)
+WHERE state != 'sent' AND turn_id IS NOT NULL""",
+    ),
 )

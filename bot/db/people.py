@@ -10,8 +10,6 @@ from typing import Final, Literal
 
 Role = Literal["owner", "admin", "member"]
 CODE_BYTES: Final = 6
-WRONG_TRIES: Final = 5
-"""A code is void after so many wrong ones, whoever tried."""
 
 
 def role_of(db: sqlite3.Connection, channel: str, user_id: str) -> Role | None:
@@ -47,13 +45,10 @@ def new_code(db: sqlite3.Connection, channel: str, *, now: int) -> str:
 
 
 def claim(db: sqlite3.Connection, channel: str, user_id: str, code: str, *, now: int) -> bool:
-    """Makes the person the owner if the code is the right one, which is then used up. A wrong one counts."""
+    """Makes the person the owner if the code is the right one, which is then used up. A wrong one is none of the
+    others' business: the code stays."""
     row = db.execute("SELECT digest FROM owner_codes WHERE channel = ?", (channel,)).fetchone()
-    if row is None:
-        return False
-    if not hmac.compare_digest(row["digest"], _digest(code.strip())):
-        db.execute("UPDATE owner_codes SET wrong_tries = wrong_tries + 1 WHERE channel = ?", (channel,))
-        db.execute("DELETE FROM owner_codes WHERE channel = ? AND wrong_tries >= ?", (channel, WRONG_TRIES))
+    if row is None or not hmac.compare_digest(row["digest"], _digest(code.strip())):
         return False
     db.execute("DELETE FROM owner_codes WHERE channel = ?", (channel,))
     grant(db, channel, user_id, "owner", now=now)

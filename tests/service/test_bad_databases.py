@@ -23,7 +23,8 @@ from agent.protocol.mailbox.inbound_reader import InboundReader
 from bot.db import engine, people
 from bot.db.engine import open_database
 from bot.errors import UnreadableDatabase
-from bot.posting import DAMAGED, LOST
+from bot.posting import LOST
+from bot.salvage import DAMAGED
 from tests.fakes.damage import DAMAGES, PAGE, damage
 from tests.fakes.mailroom import Rows
 from tests.fakes.platform import TIMEOUT_SECONDS

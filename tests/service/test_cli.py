@@ -184,7 +184,7 @@ def test_a_pipe_can_give_commands(roost: Roost) -> None:
     assert {line.split()[0] for line in listed} == {
         "/help", "/file", "/stop", "/quit", "/status", "/clear", "/whoami", "/claim", "/session",
         "/model", "/compact", "/context", "/cost",
-        "/backup", "/schedule", "/deadletter", "/trace",
+        "/backup", "/schedule", "/deadletter", "/trace", "/owner",
     }  # fmt: skip
     assert nothing == "Nothing is running."
     assert cleared == "Cleared: the next message starts with a fresh memory."
@@ -652,6 +652,7 @@ COMMANDS = [
     ["session", "stop"],
     ["session", "clear"],
     ["config", "check"],
+    ["owner", "code"],
     ["backup", "create"],
     ["backup", "list"],
     ["backup", "verify"],

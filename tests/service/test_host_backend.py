@@ -14,7 +14,8 @@ from agent.protocol.mailbox import AgentEnd
 from bot import turns
 from bot.delivery import MAX_RECOVERIES
 from bot.errors import DatabaseError, ServiceCrashed
-from bot.posting import DAMAGED, NOT_STARTED
+from bot.posting import NOT_STARTED
+from bot.salvage import DAMAGED
 from bot.turns import GAVE_UP
 from container.base import BackendError, BackendUnavailable, Exit, Running
 from container.process import ProcessBackend

@@ -13,6 +13,7 @@ from adapters.base import Outgoing, Part, Settled
 from agent.protocol.messages import MessageOut
 from bot import outgoing
 from bot.booking import NOT_DELIVERED
+from bot.sending import NO_ANSWER
 from bot.session import Session
 from tests.fakes.platform import PART_CHARS, FakePlatform, refusal
 from tests.service.conftest import House
@@ -211,3 +212,17 @@ async def test_a_notice_for_a_platform_that_is_gone_does_not_keep_the_service_bu
         await house.until(lambda: not house.query("SELECT 1 FROM notices"))
     (row,) = house.query("SELECT error FROM deliveries WHERE state = 'failed'")
     assert row["error"] == "there is no channel other"
+
+
+async def test_a_platform_that_never_answers_is_tried_again_and_given_up(house: House) -> None:
+    house.delivery |= {"send_seconds": 0.1, "max_attempts": 2}
+    async with house.open() as p:
+        p.block("p1")
+        await p.say("hello")
+        await house.until(lambda: bool(house.query("SELECT 1 FROM dead_letters")))
+        (letter,) = house.query("SELECT reason, attempts FROM dead_letters")
+        assert tuple(letter) == (NO_ANSWER, 2)
+        p.free("p1")
+        await p.say("and now?")
+        await p.until(lambda: "You said: and now?" in p.texts())
+        assert "You said: hello" not in p.texts()

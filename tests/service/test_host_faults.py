@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from bot.folder import FOLDER_MODES
-from bot.posting import DAMAGED, LOST, NO_AGENT
+from bot.posting import LOST, NO_AGENT
+from bot.salvage import DAMAGED
 from bot.turns import GAVE_UP, MISCONFIGURED, STOPPED, UNREADABLE
 from tests.fakes.misbehaving import PROVIDER
 from tests.service.conftest import House

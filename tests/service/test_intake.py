@@ -16,15 +16,20 @@ import pytest
 
 from adapters.base import Event, EventKind, IncomingFile, Receipt, Sender, clean
 from agent.protocol.clock import now_ms
-from agent.protocol.messages import Answer, AskQuestion, Attachment, ChatIn, Route, SystemIn
-from bot import files
+from agent.protocol.messages import Answer, AskQuestion, Attachment, ChatIn, Clear, Route, SystemIn
+from bot import control_client, files, gate
 from bot.app import App, running_app
 from bot.config import Config
+from bot.control_wire import Answer as Answered
 from bot.db import inbox, people, questions, sessions
+from bot.db.accounts import Accounts, accounts
 from bot.db.engine import open_database
 from bot.db.inbox import Entry
-from bot.intake import ANSWERED, EXPIRED, MAX_QUOTE_CHARS, NOT_OPEN, NOT_SAVED
+from bot.errors import CommandFailed
+from bot.guesses import FREE, Guesses
+from bot.intake import ANSWERED, CROWDED, EXPIRED, MAX_QUOTE_CHARS, NOT_OPEN, NOT_SAVED
 from tests.fakes.backend import FakeBackend
+from tests.fakes.platform import FakePlatform
 
 TIMEOUT_SECONDS = 20
 PLACE = Route(channel="slack", platform_id="C1")
@@ -447,13 +452,88 @@ async def test_the_first_owner_proves_to_read_the_log(app: App) -> None:
     assert await app.db.read(partial(people.role_of, channel="slack", user_id=STRANGER.id)) is None
 
 
-async def test_a_code_cannot_be_guessed(app: App) -> None:
-    code = await app.db.write(lambda db: people.new_code(db, "discord", now=1))
+async def test_a_code_cannot_be_guessed_and_nobody_else_pays_for_guessing(data: Path) -> None:
     there = Route(channel="discord", platform_id="D1")
-    for number in range(people.WRONG_TRIES):
-        await app.intake.receive(command("claim", str(number), by=STRANGER, route=there))
-    refused = await app.intake.receive(command("claim", code, by=STRANGER, route=there))
-    assert refused.text == "This code is not valid; the service prints a new one at its next start."
+    async with serving(data) as app:
+        code = await app.db.write(lambda db: people.new_code(db, "discord", now=1))
+        for number in range(FREE):
+            wrong = await app.intake.receive(command("claim", str(number), by=STRANGER, route=there))
+            assert wrong.text is not None and wrong.text.startswith("This code is not valid")
+        refused = await app.intake.receive(command("claim", code, by=STRANGER, route=there))
+        assert refused.text is not None and refused.text.startswith("Too many wrong codes")
+        assert (await app.intake.receive(command("claim", code, by=OWNER, route=there))).state == "accepted"
+
+
+def test_whoever_guesses_waits_longer_each_time() -> None:
+    now = 0
+    guesses = Guesses(lambda: now)
+    waits = []
+    for _ in range(FREE + 4):
+        guesses.was_wrong("discord", STRANGER.id)
+        waits.append(guesses.wait_ms("discord", STRANGER.id))
+    assert waits == [0] * (FREE - 1) + [1_000, 2_000, 4_000, 8_000, 16_000]
+    assert guesses.wait_ms("discord", OWNER.id) == 0
+    now = 16_000
+    assert guesses.wait_ms("discord", STRANGER.id) == 0
+
+
+async def test_a_new_code_is_printed_for_whoever_runs_the_service(data: Path) -> None:
+    there = Route(channel="fake", platform_id="D1")
+    async with running_app(config(data), adapters=[FakePlatform()], backend=FakeBackend()) as app:
+        socket = data / "control.sock"
+        made = await control_client.ask(socket, ["owner", "code", "fake"])
+        again = await control_client.ask(socket, ["owner", "code", "fake"])
+        with pytest.raises(CommandFailed, match="There is no channel nowhere"):
+            await control_client.ask(socket, ["owner", "code", "nowhere"])
+
+        async def claim(answer: Answered) -> str:
+            text = answer.data["code"]
+            return (await app.intake.receive(command("claim", text, by=STRANGER, route=there))).state
+
+        assert await claim(made) == "refused"
+        assert await claim(again) == "accepted"
+        with pytest.raises(CommandFailed, match="has an owner"):
+            await control_client.ask(socket, ["owner", "code", "fake"])
+
+
+async def test_however_often_somebody_asks_it_is_counted_once(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+
+    def noted(db: sqlite3.Connection) -> Accounts:
+        counted.append("once more")
+        return accounts(db)
+
+    monkeypatch.setattr("bot.figures.accounts", noted)
+    asking = (app.intake.receive(command("status", id=f"slack:{n}", by=MEMBER)) for n in range(20))
+    assert {receipt.state for receipt in await asyncio.gather(*asking)} == {"accepted"}
+    assert len(counted) == 1
+
+
+async def test_what_is_said_while_its_session_is_let_go_is_not_lost(app: App) -> None:
+    record = await app.db.write(lambda db: sessions.resolve(db, "assistant", PLACE, 1))
+    before = await app.sessions.get(record.id)
+    held = Held(app)
+    await held.busy()
+    clearing = asyncio.create_task(app.context.operations.clear(record.id))
+    await asyncio.sleep(0)
+    await app.sessions.let_go(before)
+    after = await app.sessions.get(record.id)
+    await held.release()
+    await clearing
+    assert [message.content for message in after.unfinished.values()] == [SystemIn(system=Clear())]
+
+
+async def test_files_that_come_when_it_is_too_crowded_are_removed(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "WAITING", 0)
+    staged = tmp_path / "staged"
+    staged.write_text("a file")
+    sent = [IncomingFile("a.txt", "text/plain", staged)]
+    assert (await app.intake.receive(event(files=sent))).text == CROWDED
+    assert not staged.exists()
 
 
 # ---------------------------------------------------------------- answers

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from adapters.base import Event, Receipt, Sender
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import Route
 from bot import schedules as schedules_module
+from bot import spoken_time
 from bot.config import SchedulesConfig
 from bot.db import inbox, people, series
 from bot.db import sessions as rows
@@ -106,6 +108,21 @@ async def test_a_schedule_is_shown_before_it_is_kept(house: House) -> None:
         assert (await ordered(p, f"show {kept['id']}", thread="t2"))["next"] == shown.data["next"]
         (run,) = await ordered(p, f"history {kept['id']}", thread="t2")
         assert run["manual"]
+
+
+async def test_understanding_a_time_does_not_hold_up_the_service(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def noted(*args: Any, **more: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return spoken_time.parse(*args, **more)
+
+    monkeypatch.setattr("bot.commands.schedule.parse", noted)
+    async with house.open() as p:
+        assert (await order(p, "create every monday at 8: hello")).state == "accepted"
+    assert threads and threading.main_thread().name not in threads
 
 
 async def test_commands_change_it_and_say_what_is_wrong(house: House) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.protocol import snapshot
+from agent.protocol import room, snapshot
 from agent.protocol.mailbox import (
     AgentEnd,
     HostEnd,
@@ -18,6 +18,7 @@ from agent.protocol.mailbox import (
     MailboxBusy,
     MailboxError,
     MailboxGone,
+    OutboxCrowded,
     StatusChange,
 )
 from agent.protocol.mailbox import agent_end as agent_end_module
@@ -497,3 +498,28 @@ def test_an_interrupt_is_seen_behind_a_backoff(host: HostEnd, workspace: Workspa
         inbox = agent.look()
     assert inbox is not None
     assert (inbox.messages, [row.id for row in inbox.system], inbox.due_at) == ((), ["m4"], 2_000)
+
+
+def test_an_agent_writes_no_more_while_much_waits_for_its_delivery(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    host = HostEnd.rebuild(workspace.inbound, messages=[], receipts=[], home=ROUTE, destinations=[])
+    with closing(host), closing(AgentEnd(workspace)) as end:
+        written = end.finish({}, [said(str(n)) for n in range(room.WRITTEN_ROWS - 1)], turn_id="t1")
+        assert not end.crowded()
+        written.append(end.reply(said("the last one")))
+        assert end.crowded()
+        with pytest.raises(OutboxCrowded):
+            end.reply(said("too much"))
+        end.finish({}, [said("an answer")], turn_id="t2")
+        host.post(receipts=[receipt(message) for message in written])
+        assert not end.crowded()
+        assert end.reply(said("and on")).seq > written[-1].seq
+    assert len(snapshot.read(workspace.outbox).messages) == 2
+
+
+def test_an_agent_writes_no_more_while_what_waits_is_large(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    with closing(AgentEnd(workspace)) as end:
+        while not end.crowded():
+            end.finish({}, [said("x" * 2_000_000)], turn_id="t1")
+        assert workspace.outbound.stat().st_size < snapshot.Bounds().file_bytes / 2

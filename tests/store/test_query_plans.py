@@ -12,7 +12,19 @@ from functools import partial
 import pytest
 
 from agent.protocol.messages import AskQuestion, ChatIn, Route
-from bot.db import deliveries, engine, inbox, people, questions, retention, series, sessions, targets
+from bot.db import (
+    dead_letters,
+    deliveries,
+    engine,
+    inbox,
+    people,
+    questions,
+    retention,
+    series,
+    sessions,
+    targets,
+)
+from bot.db.accounts import accounts
 
 HERE = Route(channel="slack", platform_id="C1", thread_id="1.5")
 GROWING = {"sessions", "inbox", "deliveries", "questions", "runs", "series", "dead_letters"}
@@ -105,6 +117,7 @@ HOT: dict[str, Query] = {
         sessions.get(db, "s1"),
         inbox.unfinished(db, "s1"),
         deliveries.notices(db, "s1"),
+        deliveries.expected(db, "s1"),
     ),
     "messages are posted": lambda db: inbox.posted(db, ["m1"]),
     "messages are settled": lambda db: inbox.settle(db, "s1", ["m1"], turn_id="t1", now=1),
@@ -116,6 +129,7 @@ HOT: dict[str, Query] = {
     "which model was chosen": lambda db: inbox.model(db, "s1"),
     "how far a delivery is": lambda db: deliveries.progress(db, "s1", "o1"),
     "a part is recorded": record,
+    "replies were gone": lambda db: deliveries.gone(db, "s1", ["o1"], now=1),
     "a seq was seen": lambda db: sessions.saw_seq(db, "s1", 7),
     "a session is woken": lambda db: sessions.set_awake(db, "s1", True),
     "somebody is there again": lambda db: sessions.at_place(db, "slack", "C1"),
@@ -153,7 +167,13 @@ START: dict[str, Query] = {
     "inbound.db is made anew": lambda db: deliveries.receipts(db, "s1", 500),
     "inbound.db was made anew": lambda db: sessions.set_boot(db, "s1", "b1"),
 }
-ALL = HOT | SWEEP | DAILY | START
+STATUS: dict[str, Query] = {
+    "what became of everything": accounts,
+    "how many messages there are": inbox.counts,
+    "how many replies there are": deliveries.counts,
+    "how many dead letters there are": dead_letters.kept,
+}
+ALL = HOT | SWEEP | DAILY | START | STATUS
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -16,7 +16,8 @@ from bot.polling import Facts, is_due
         (False, False, 1.0, True),
         (True, True, 4.9, False),
         (True, True, 5.0, True),
-        (True, False, 3600.0, False),
+        (True, False, 59.9, False),
+        (True, False, 60.0, True),
     ],
 )
 def test_a_runner_is_looked_at_often_without_a_bell_and_seldom_with_one(

@@ -338,14 +338,27 @@ async def test_a_once_seat_is_shown_the_turn_that_answered_it_for_another(adapte
         once = adapter.sit(once=True)
         await once.handle(wire.Say(id="1", text="me too"))
         event = await host.event()
-        await put(adapter, reply("both", answers="another event", turn_id="t"))
-        await put(adapter, reply("unrelated", answers="a third", turn_id="u"))
+        await put(
+            adapter, reply("both", answers="another event", turn_id="t", ends=("another event", event.id))
+        )
         await adapter.show(Settled(ROUTE, event.id, "t", ok=True))
         assert waiting(once)[1:] == [
             wire.Shown(text="both", turn_id="t", own=True),
             wire.Settled(id="1", turn_id="t"),
         ]
-        assert waiting(adapter.sit()) == [wire.Shown(text="unrelated", turn_id="u")]
+        assert waiting(adapter.sit()) == []
+
+
+async def test_a_once_seat_does_not_take_what_is_for_somebody_else(adapter: TerminalAdapter) -> None:
+    async with running(adapter) as host:
+        once = adapter.sit(once=True)
+        await once.handle(wire.Say(id="1", text="hi"))
+        event = await host.event()
+        with pytest.raises(Absent) as caught:
+            await put(adapter, reply("unrelated", answers="another event", ends=("another event",)))
+        assert caught.value.others_may_pass
+        await put(adapter, reply("mine", answers=event.id))
+        assert [f.text for f in waiting(once) if isinstance(f, wire.Shown)] == ["mine"]
 
 
 async def test_a_once_seat_that_was_answered_gets_nothing_else_of_its_turn(adapter: TerminalAdapter) -> None:

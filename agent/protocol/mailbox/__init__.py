@@ -7,6 +7,7 @@ from agent.protocol.mailbox.common import (
     MailboxError,
     MailboxFull,
     MailboxGone,
+    OutboxCrowded,
     SessionLocked,
 )
 from agent.protocol.mailbox.host_end import HostEnd, StatusChange
@@ -20,6 +21,7 @@ __all__ = [
     "MailboxError",
     "MailboxFull",
     "MailboxGone",
+    "OutboxCrowded",
     "SessionLocked",
     "StatusChange",
 ]

@@ -17,6 +17,7 @@ from agent.protocol.clock import Clock, now_ms
 from agent.protocol.mailbox.common import (
     MailboxBusy,
     MailboxGone,
+    OutboxCrowded,
     SessionLocked,
     connect,
     migrate,
@@ -25,6 +26,7 @@ from agent.protocol.mailbox.common import (
 )
 from agent.protocol.mailbox.inbound_reader import InboundReader, Inbox
 from agent.protocol.messages import AckStatus, ContentOut, Destination, MessageOut, OutKind, Route, Schedule
+from agent.protocol.room import WRITTEN_BYTES, WRITTEN_ROWS
 from agent.protocol.schema import OUTBOUND
 from agent.protocol.workspace import Workspace
 
@@ -33,6 +35,9 @@ PRUNE_ABOVE_ROWS: Final = 4
 PRUNE_ABOVE_BYTES: Final = 1024 * 1024
 """However few the rows: every snapshot of the host's copies the whole file."""
 VACUUM_ABOVE_BYTES: Final = 1024 * 1024
+CROWDED: Final = (
+    "Too many messages wait for their delivery: say it in your answer, or try again when they are out."
+)
 _WRITE_TIMEOUT_MS: Final = 5_000
 """Only the host's snapshot takes a lock on outbound.db, for as long as a copy lasts."""
 
@@ -142,16 +147,15 @@ class AgentEnd:
         self._committed(messages)
         failpoint.hit("agent-finished")
         self._done.update(acks)
-        self._done -= settled
         self._claimed.difference_update(acks)
-        self._written -= sent
-        for message_id in sent:
-            failpoint.hit("agent-files-pruned")
-            shutil.rmtree(self._workspace.sent(message_id), ignore_errors=True)
+        self._pruned(sent, settled)
         return messages
 
     def reply(self, draft: Draft) -> MessageOut:
-        """Writes one message at once: for tools, in the middle of a turn. Raises MailboxError."""
+        """Writes one message at once: for tools, in the middle of a turn. Raises MailboxError, OutboxCrowded
+        among them: the end of a turn is written whatever waits, and needs the room that is left."""
+        if self.crowded():
+            raise OutboxCrowded(CROWDED)
         with transaction(self._out) as db:
             messages = self._insert(db, [draft])
             self._write_state(db)
@@ -159,6 +163,23 @@ class AgentEnd:
         failpoint.hit("agent-replied")
         self._committed(messages)
         return messages[0]
+
+    def crowded(self) -> bool:
+        """Whether so much waits for its delivery that nothing new is to be begun. What the host has dealt with
+        meanwhile is pruned. Raises MailboxError."""
+        if not self._is_crowded():
+            return False
+        if not self._written.isdisjoint(self._inbound.delivered()):
+            with transaction(self._out) as db:
+                sent, settled = self._prune(db)
+            self._pruned(sent, settled)
+        return self._is_crowded()
+
+    def _is_crowded(self) -> bool:
+        if not self._written:
+            return False
+        used = self._pages("page_count") - self._pages("freelist_count")
+        return len(self._written) >= WRITTEN_ROWS or used >= WRITTEN_BYTES
 
     def hold(self, message_ids: Iterable[str], *, turn_id: str) -> None:
         """Writes down that these are being worked on, for a turn that lasts. Raises MailboxError."""
@@ -261,6 +282,13 @@ class AgentEnd:
             settled = set() if pending is None else self._done - pending
             db.executemany("DELETE FROM processing_ack WHERE message_id = ?", [(i,) for i in settled])
         return sent, settled
+
+    def _pruned(self, sent: set[str], settled: set[str]) -> None:
+        self._done -= settled
+        self._written -= sent
+        for message_id in sent:
+            failpoint.hit("agent-files-pruned")
+            shutil.rmtree(self._workspace.sent(message_id), ignore_errors=True)
 
     def _pages(self, which: str) -> int:
         """Size in bytes of the pages that a pragma counts."""

@@ -3,6 +3,7 @@
 MailboxError
   x MailboxBusy       somebody holds a lock, or recovery is due: not now, try again
   x MailboxFull       there is no room on the disk: nothing was written, try again when there is
+  x OutboxCrowded     too much that was written waits for its delivery: nothing more until the host has caught up
   x MailboxGone       the file or its folder was deleted or replaced under an open connection
   x MailboxBroken     SQLite finds the file corrupt, or of a version that this code does not know
   x SessionLocked     another runner is alive in this session
@@ -33,6 +34,10 @@ class MailboxBusy(MailboxError):
 
 class MailboxFull(MailboxError):
     """Raised when the disk is full. The file is as it was before."""
+
+
+class OutboxCrowded(MailboxError):
+    """Raised when so much waits for its delivery that more is not written. The text is for the agent."""
 
 
 class MailboxGone(MailboxError):

@@ -17,6 +17,7 @@ locks that such a connection believes to hold.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from agent.protocol.snapshot.bounds import Bounds, Deadline
@@ -32,6 +33,7 @@ from agent.protocol.snapshot.errors import (
 from agent.protocol.snapshot.files import read_file
 from agent.protocol.snapshot.image import copy
 from agent.protocol.snapshot.rows import Rejected, Snapshot, parse
+from agent.protocol.snapshot.rows import rescue as rescued
 
 __all__ = [
     "Bounds",
@@ -45,9 +47,11 @@ __all__ = [
     "Violation",
     "read",
     "read_file",
+    "rescue",
 ]
 
 _DEFAULT_BOUNDS = Bounds()
+_RESCUED = Bounds(file_bytes=2 * _DEFAULT_BOUNDS.file_bytes)
 
 
 def read(
@@ -67,3 +71,17 @@ def read(
         image = copy(outbox, bounds, Deadline(deadline_seconds))
         # Time spent on waiting for its writer says nothing about the file.
         return parse(image, bounds, Deadline(deadline_seconds), thorough=thorough)
+
+
+def rescue(outbox: Path, *, deadline_seconds: float = 5.0) -> Snapshot:
+    """What can still be read in the folder `outbox`, which nobody writes any more, before it is put aside: a file
+    too large, too full or partly damaged is no reason to lose what stands well in it. Where a commit was left half
+    done it has no acks: nobody can tell whether they count. Raises Missing, Busy, Violation.
+    """
+    deadline = Deadline(deadline_seconds)
+    with translating("outbound.db"):
+        try:
+            return rescued(copy(outbox, _RESCUED, deadline), _RESCUED, deadline)
+        except (HotJournal, Violation):
+            found = rescued(copy(outbox, _RESCUED, deadline, as_it_is=True), _RESCUED, deadline)
+            return replace(found, acks=())

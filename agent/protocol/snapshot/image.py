@@ -34,15 +34,16 @@ _ROLLBACK_JOURNAL: Final = 1
 _UTF8: Final = 1
 
 
-def copy(outbox: Path, bounds: Bounds, deadline: Deadline) -> bytes:
-    """A consistent copy of outbound.db. Raises OSError and every SnapshotError."""
+def copy(outbox: Path, bounds: Bounds, deadline: Deadline, *, as_it_is: bool = False) -> bytes:
+    """A consistent copy of outbound.db; `as_it_is` does not ask whether a commit was left half done. Raises OSError
+    and every SnapshotError."""
     with opened_folder(outbox) as folder, opened_file(_NAME, folder) as db, shared_lock(db, deadline):
         before = os.fstat(db)
         if before.st_size > bounds.file_bytes:
             raise Violation(f"{_NAME} has {before.st_size} bytes, {bounds.file_bytes} are allowed")
         if before.st_size == 0:
             raise Missing(f"{_NAME} is still empty")
-        if _journal_is_hot(folder, db):
+        if not as_it_is and _journal_is_hot(folder, db):
             raise HotJournal(f"{_NAME} was left in the middle of a commit; its agent has to recover it")
         image = read_bytes(db, before.st_size)
         after = os.fstat(db)

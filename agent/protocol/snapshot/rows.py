@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from agent.protocol.messages import Ack, Frozen, MessageOut, Millis
 from agent.protocol.schema import OUTBOUND
 from agent.protocol.snapshot.bounds import Bounds, Deadline
-from agent.protocol.snapshot.errors import Violation, printable
+from agent.protocol.snapshot.errors import SnapshotError, Violation, printable
 from agent.protocol.stored import STORED, as_stored
 
 _T = TypeVar("_T")
@@ -43,6 +43,7 @@ _MAX_STATE_ROWS: Final = 1_000
 _MAX_THOROUGH_BYTES: Final = 2**20
 """A larger file could not be checked before the deadline."""
 _INVALID: Final = (ValueError, TypeError, RecursionError)
+_UNREADABLE: Final = (sqlite3.Error, MemoryError, *_INVALID)
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,37 @@ def parse(image: bytes, bounds: Bounds, deadline: Deadline, *, thorough: bool = 
         tool_deadline = reader.tool_deadline()
     messages.sort(key=lambda message: message.seq)
     return Snapshot(tuple(messages), tuple(acks), tool_deadline, tuple(reader.rejected), len(image))
+
+
+def rescue(image: bytes, bounds: Bounds, deadline: Deadline) -> Snapshot:
+    """What still reads well of a file that is not used any more: the rows up to the first that cannot be read,
+    and no more than the bounds allow. Then an ack counts only with a reply of its turn: the others may be lost.
+    Raises sqlite3.Error and every SnapshotError."""
+    with closing(in_memory(image, bounds, deadline)) as db:
+        _check_schema(db)
+        reader = _Reader(db, bounds, deadline, cell_bytes_left=len(image))
+        acks, _ = _as_far(
+            reader.each("processing_ack", bounds.acks, Ack.model_validate, lambda a: {a.message_id})
+        )
+        messages, whole = _as_far(
+            reader.each("messages_out", bounds.messages, _message, lambda m: {m.id, m.seq})
+        )
+    if not whole:
+        turns = {message.turn_id for message in messages}
+        acks = [ack for ack in acks if ack.turn_id in turns]
+    messages.sort(key=lambda message: message.seq)
+    return Snapshot(tuple(messages), tuple(acks), None, tuple(reader.rejected), len(image))
+
+
+def _as_far(values: Iterator[_T]) -> tuple[list[_T], bool]:
+    """What comes before the first that cannot be read, and whether that was everything."""
+    found: list[_T] = []
+    try:
+        for value in values:
+            found.append(value)  # noqa: PERF402 - what was found is kept when the next one fails
+    except (SnapshotError, *_UNREADABLE):
+        return found, False
+    return found, True
 
 
 def in_memory(image: bytes, bounds: Bounds, deadline: Deadline) -> sqlite3.Connection:
@@ -158,7 +190,16 @@ class _Reader:
         keys: Callable[[_T], set[str | int]],
     ) -> list[_T]:
         """The rows of `table` that validate and repeat no key. More than `limit` rows are a Violation."""
-        values: list[_T] = []
+        return list(self.each(table, limit, validate, keys))
+
+    def each(
+        self,
+        table: str,
+        limit: int,
+        validate: Callable[[dict[str, Any]], _T],
+        keys: Callable[[_T], set[str | int]],
+    ) -> Iterator[_T]:
+        """The same one after the other, for whoever can use what comes before a Violation."""
         seen: set[str | int] = set()
         for row in self._rows(table, limit):
             self._deadline.check(f"validating {table}")
@@ -170,8 +211,7 @@ class _Reader:
                 self._reject(row, exc)
             else:
                 seen |= keys(value)
-                values.append(value)
-        return values
+                yield value
 
     def tool_deadline(self) -> int | None:
         """Until when the tool in flight may take; None when there is none, which is also what "" says."""
