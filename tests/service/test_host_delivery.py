@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from adapters.base import Outgoing, Part, Settled
-from agent.protocol.messages import MessageOut
+from agent.protocol.messages import ChatOut, MessageOut
 from bot import outgoing
 from bot.booking import NOT_DELIVERED
 from bot.sending import NO_ANSWER
@@ -126,9 +126,9 @@ async def test_a_reply_that_nobody_takes_is_not_prepared_at_every_look(
     prepared: list[str] = []
     prepare = outgoing.prepare
 
-    async def counted(session: Session, message: MessageOut, **how: Any) -> Outgoing:
+    async def counted(session: Session, message: MessageOut, said: ChatOut, **how: Any) -> Outgoing:
         prepared.append(message.id)
-        return await prepare(session, message, **how)
+        return await prepare(session, message, said, **how)
 
     monkeypatch.setattr(outgoing, "prepare", counted)
     p = house.platform

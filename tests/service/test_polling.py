@@ -7,6 +7,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,13 +69,13 @@ async def test_two_looks_at_one_outbox_are_taken_one_after_the_other(
     running = 0
     read = snapshot.read
 
-    def counted(outbox: Path, *, thorough: bool = False) -> snapshot.Snapshot:
+    def counted(outbox: Path, **how: Any) -> snapshot.Snapshot:
         nonlocal running
         running += 1
         at_once.append(running)
         time.sleep(0.01)
         try:
-            return read(outbox, thorough=thorough)
+            return read(outbox, **how)
         finally:
             running -= 1
 

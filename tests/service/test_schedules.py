@@ -119,7 +119,7 @@ async def test_understanding_a_time_does_not_hold_up_the_service(
         threads.append(threading.current_thread().name)
         return spoken_time.parse(*args, **more)
 
-    monkeypatch.setattr("bot.commands.schedule.parse", noted)
+    monkeypatch.setattr("bot.planning.parse", noted)
     async with house.open() as p:
         assert (await order(p, "create every monday at 8: hello")).state == "accepted"
     assert threads and threading.main_thread().name not in threads
