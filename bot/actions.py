@@ -36,7 +36,7 @@ from agent.protocol.messages import (
     UpdateTask,
 )
 from bot import destinations, log, outgoing, tasks
-from bot.config import SchedulesConfig
+from bot.config_tables import SchedulesConfig
 from bot.db import deliveries, inbox, problems, questions, targets
 from bot.db import sessions as rows
 from bot.db.targets import Own, Theirs

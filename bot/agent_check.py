@@ -15,7 +15,8 @@ from typing import Final
 from adapters.terminal import TerminalAdapter
 from agent.protocol.settings import CHECK_FLAG, EXIT_UNUSABLE
 from agent.protocol.workspace import Workspace
-from bot.config import AgentConfig, Config
+from bot.config import Config
+from bot.config_tables import AgentConfig
 from bot.errors import ConfigError
 from bot.specs import environment
 from container.process import DEFAULT_ENV

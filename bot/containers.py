@@ -17,7 +17,7 @@ from agent.protocol.clock import steady_ms
 from agent.protocol.settings import EXIT_BROKEN, EXIT_UNUSABLE
 from bot import log
 from bot.admission import Admission
-from bot.config import AgentConfig, BackendConfig
+from bot.config_tables import AgentConfig, BackendConfig
 from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.delivery import Delivery

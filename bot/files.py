@@ -11,7 +11,7 @@ from typing import Final
 
 from adapters.base import IncomingFile, clean
 from agent.protocol.messages import Attachment
-from bot.config import LimitsConfig
+from bot.config_tables import LimitsConfig
 
 MIB: Final = 1024 * 1024
 MAX_NAME_CHARS: Final = 500

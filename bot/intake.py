@@ -19,7 +19,7 @@ from bot.access import Drop, Facts
 from bot.actions import tell
 from bot.commands.context import Context
 from bot.commands.registry import Invocation, Registry
-from bot.config import LimitsConfig
+from bot.config_tables import LimitsConfig
 from bot.db import backlog, inbox, people, questions
 from bot.db import sessions as rows
 from bot.db.engine import Database

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, replace
 
-from bot.config import SchedulesConfig
+from bot.config_tables import SchedulesConfig
 from bot.db import series
 from bot.db.series import CatchUp, Draft, SeriesRecord
 from bot.errors import CommandFailed

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from bot import firing, log, planning
-from bot.config import SchedulesConfig
+from bot.config_tables import SchedulesConfig
 from bot.db import series
 from bot.db.engine import Database
 from bot.db.series import Draft, SeriesRecord

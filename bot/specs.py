@@ -10,7 +10,7 @@ from typing import Final
 from agent.protocol.schema import VERSION
 from agent.protocol.settings import SANDBOX_FREE_PROVIDERS, AgentSettings
 from agent.protocol.workspace import AGENT_FOLDER, Workspace
-from bot.config import AgentConfig
+from bot.config_tables import AgentConfig
 from bot.session import Session
 from container.base import Limits, Mount, Spec
 

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from agent.protocol import failpoint
 from agent.protocol.clock import steady_ms
 from bot import log
-from bot.config import AgentConfig
+from bot.config_tables import AgentConfig
 from bot.containers import Containers
 from bot.db import sessions as rows
 from bot.db.engine import Database

@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.protocol.messages import ChangeTask, ScheduleTask, UpdateTask
 from bot import planning
-from bot.config import SchedulesConfig
+from bot.config_tables import SchedulesConfig
 from bot.db import series
 from bot.db.series import Change, SeriesRecord
 from bot.errors import CommandFailed

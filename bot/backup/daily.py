@@ -15,7 +15,7 @@ from bot import log
 from bot.backup import names
 from bot.backup.create import Made, make
 from bot.backup.errors import BackupBusy, BackupError
-from bot.config import BackupConfig
+from bot.config_tables import BackupConfig
 from bot.db.engine import Database
 from bot.errors import DatabaseError
 from bot.metrics import Metrics

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Final
 
 from adapters.base import Live, Update
-from bot.config import AgentConfig, BackendConfig
+from bot.config_tables import AgentConfig, BackendConfig
 from container.process import ProcessBackend
 from tests.bench.figures import ROOT, rounds
 from tests.bench.memory import rss_mb

@@ -17,7 +17,8 @@ from typing import Final
 from agent.protocol.clock import now_ms
 from bot import log
 from bot.app import App, running_app
-from bot.config import AgentConfig, BackendConfig, Config, LimitsConfig, ServiceConfig, TerminalConfig
+from bot.config import Config
+from bot.config_tables import AgentConfig, BackendConfig, LimitsConfig, ServiceConfig, TerminalConfig
 from bot.db import people
 from container.base import Backend
 from container.process import ProcessBackend

@@ -32,7 +32,7 @@ from bot.backup.errors import BackupBusy, BackupFailed, FolderNotEmpty, RestoreR
 from bot.backup.layout import Bounds
 from bot.backup.restore import Restored, restore, verify
 from bot.backup.tree import Walk
-from bot.config import BackupConfig
+from bot.config_tables import BackupConfig
 from bot.data_lock import taken
 from bot.db.engine import open_database
 from bot.db.migrations import MIGRATIONS

@@ -20,7 +20,7 @@ from agent.protocol.clock import now_ms
 from agent.protocol.messages import Route
 from bot import schedules as schedules_module
 from bot import spoken_time
-from bot.config import SchedulesConfig
+from bot.config_tables import SchedulesConfig
 from bot.db import inbox, people, series
 from bot.db import sessions as rows
 from bot.db.engine import Database, open_database

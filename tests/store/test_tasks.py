@@ -10,7 +10,7 @@ import pytest
 
 from agent.protocol.messages import ChangeTask, Route, ScheduleTask, UpdateTask
 from bot import tasks
-from bot.config import SchedulesConfig
+from bot.config_tables import SchedulesConfig
 from bot.db import engine, series, sessions
 from bot.db.series import Draft
 from bot.errors import CommandFailed

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from bot.config import FIRST, OPTIONS, Config, DestinationConfig, load
+from bot.config import FIRST, OPTIONS, Config, load
+from bot.config_tables import DestinationConfig
 from bot.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"

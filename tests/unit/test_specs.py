@@ -11,7 +11,7 @@ import pytest
 from agent.__main__ import options
 from agent.protocol.settings import AgentSettings
 from agent.providers.base import Limits
-from bot.config import AgentConfig
+from bot.config_tables import AgentConfig
 from bot.session import Session
 from bot.specs import MODEL_KEY, spec
 from container.base import Limits as Bounds
