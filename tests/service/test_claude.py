@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from tests.service.conftest import House
 pytestmark = pytest.mark.claude
 
 ROOT: Final = Path(__file__).parents[2]
+TIMEOUT_SECONDS: Final = 60.0
 BAD_KEY: Final = "The bot's model key is not accepted; an admin was told."
 PNG: Final = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 
@@ -329,24 +331,69 @@ async def test_a_cli_that_is_killed_costs_nobody_an_answer(house: House, api: Me
 # ---------------------------------------------------------------- as a person tries it
 
 
-async def test_it_is_tried_at_the_terminal_without_a_key_of_ones_own(
-    house: House, api: MessagesApi, tmp_path: Path
-) -> None:
+async def at_the_terminal(api: MessagesApi, folder: Path, said: str) -> str:
+    """What a piped `roost run` prints, which has to end well."""
     roost = str(Path(sys.executable).with_name("roost"))
-    process = subprocess.Popen(
-        [roost, "run", "--provider", "claude", "--model-url", api.url, "--allow-unsandboxed"],
-        cwd=tmp_path,
+    process = await asyncio.create_subprocess_exec(
+        *(roost, "run", "--provider", "claude", "--model-url", api.url, "--allow-unsandboxed"),
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
     try:
-        said, told = await asyncio.to_thread(process.communicate, "hello\nhow are you\n", 60)
-    finally:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            out, err = await process.communicate(said.encode())
+    except TimeoutError:
         process.kill()
-    assert (said, process.returncode) == ("You said: hello\nYou said: how are you\n", 0), told
+        raise
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_it_is_tried_without_a_key_of_ones_own(house: House, api: MessagesApi, tmp_path: Path) -> None:
+    said = await at_the_terminal(api, tmp_path, "hello\nhow are you\n")
+    assert said == "You said: hello\nYou said: how are you\n"
+
+
+async def test_every_tool_is_seen_at_the_terminal(house: House, api: MessagesApi, tmp_path: Path) -> None:
+    api.rules = [
+        Rule(
+            "work",
+            [
+                ours("send_message", text="working"),
+                lambda seen: ours("edit_message", message=number(seen), text="worked"),
+                lambda seen: ours("add_reaction", message=_asked(seen), emoji="👍"),
+                ours("send_card", title="Report", text="All is well", fallback_text="Report: all is well"),
+                Call("Bash", {"command": "printf total > report.txt"}),
+                ours("send_file", path="report.txt"),
+                ours("schedule_task", prompt="water", recurrence="every monday at 8", timezone="UTC"),
+                ours("list_tasks"),
+                ours("ask_user_question", title="Go on", question="Sure?", options=["Yes", "No"]),
+                Say("{result}"),
+            ],
+        )
+    ]
+    said = await at_the_terminal(api, tmp_path, "do the work\n1\n")
+    assert said.splitlines() == [
+        "working",
+        '(edited "working") worked',
+        '(👍 on "do the work")',
+        "┌ Report",
+        "│ All is well",
+        "└",
+        str(tmp_path / "data" / "downloads" / "report.txt"),
+        "Go on",
+        "Sure?",
+        "  1. Yes",
+        "  2. No",
+        "Answer with a number or its words.",
+        f"{getpass.getuser()} answered: Yes",
+    ]
+    assert (tmp_path / "data" / "downloads" / "report.txt").read_text() == "total"
+    planned, listed = api.seen[-1].results[6:8]
+    assert "Monday 8:00 UTC" in planned and "water" in listed
 
 
 def _asked(seen: Seen) -> int:
