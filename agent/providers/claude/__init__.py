@@ -7,10 +7,9 @@ SDK, which takes its time: the table of providers does so only for an agent that
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Final
 
 from agent.providers.base import (
     Error,
@@ -26,7 +25,7 @@ from agent.providers.claude import content, errors
 from agent.providers.claude.client import Client, Failure, News
 from agent.providers.claude.errors import UnknownConversation
 from agent.providers.claude.settings import has_key
-from agent.providers.claude.turn import Translator, fatal
+from agent.providers.claude.turn import Translator
 
 ABORT_SECONDS: Final = 1.2
 """How long the CLI may take to stop its turn; then it is ended. It takes about 35 ms."""
@@ -146,7 +145,7 @@ class ClaudeQuery:
             if client is None:
                 return
             self._client = client
-            client.listen(self._news)  # type: ignore[arg-type]  # None is our own word
+            client.listen(self._news)
             translator = self._provider.translator()
             sending = asyncio.create_task(self._send(client, translator), name="claude prompts")
             try:
@@ -175,13 +174,13 @@ class ClaudeQuery:
                 continue
             for event in translator.events(news):
                 self._provider.spent(translator.cost)
-                if fatal(event):
+                if isinstance(event, Error):
                     self._open = False
                     # It would go on trying, or answer what nobody waits for any more.
                     await self._stop()
-                yield event
-                if fatal(event):
+                    yield event
                     return
+                yield event
 
     async def _stop(self) -> None:
         if self._client is not None and not await self._client.stop(ABORT_SECONDS):
@@ -202,18 +201,15 @@ class ClaudeQuery:
                 self._news.put_nowait(failure)
                 return
 
-    async def _unless_aborted(self, connecting: object) -> Client | None:
-        connect = asyncio.ensure_future(connecting)  # type: ignore[call-overload]
-        aborted = asyncio.create_task(self._aborted.wait())
+    async def _unless_aborted(self, connecting: Coroutine[Any, Any, Client]) -> Client | None:
+        connect, aborted = asyncio.create_task(connecting), asyncio.create_task(self._aborted.wait())
         try:
             await asyncio.wait({connect, aborted}, return_when=asyncio.FIRST_COMPLETED)
             if self._aborted.is_set():
                 connect.cancel()
-                with contextlib.suppress(BaseException):
-                    await connect
+                await asyncio.gather(connect, return_exceptions=True)
                 return None
-            client: Client = await connect
-            return client
+            return await connect
         finally:
             connect.cancel()
             aborted.cancel()

@@ -21,7 +21,6 @@ from agent.providers.claude.settings import sdk_options
 
 START_SECONDS: Final = 30.0
 """How long the CLI may take to start; on a busy machine it takes two."""
-CLOSE_SECONDS: Final = 1.5
 STDERR_LINES: Final = 40
 REMINDER: Final = (
     "In the summary keep who asked what, by message id, and what is still to be answered. After it the rules of"
@@ -55,7 +54,7 @@ class Client:
         self.used = False
         self._archive = options.archive
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
-        self._news: asyncio.Queue[News] | None = None
+        self._news: asyncio.Queue[News | None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._unanswered: list[str] = []
         self._quiet = asyncio.Event()
@@ -81,7 +80,7 @@ class Client:
         self.alive = True
         self._reader = asyncio.create_task(self._read(), name="claude messages")
 
-    def listen(self, news: asyncio.Queue[News]) -> None:
+    def listen(self, news: asyncio.Queue[News | None]) -> None:
         """From now on `news` is told everything, and whoever listened before nothing."""
         self._news = news
 

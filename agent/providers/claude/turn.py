@@ -17,7 +17,7 @@ from claude_agent_sdk import (
     ToolUseBlock,
 )
 
-from agent.providers.base import Activity, Delta, Error, Event, Init, Progress, Result, Usage, Waiting
+from agent.providers.base import Activity, Delta, Event, Init, Progress, Result, Usage, Waiting
 from agent.providers.claude import errors, words
 
 GAP: Final = "\n\n"
@@ -149,8 +149,3 @@ class Translator:
             model=next(iter(result.model_usage or {}), None),
             duration_ms=result.duration_ms,
         )
-
-
-def fatal(event: Event) -> bool:
-    """Whether nothing that was asked is answered any more."""
-    return isinstance(event, Error)
