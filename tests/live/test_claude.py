@@ -337,6 +337,15 @@ async def test_tools_that_are_not_allowed_are_not_offered(bench: Bench) -> None:
     assert offered[1] == ["Read"]
 
 
+async def test_a_helper_is_told_of_and_its_words_are_not_the_answer(bench: Bench) -> None:
+    helper = {"description": "Look it up", "prompt": "the subtask", "subagent_type": "general-purpose"}
+    bench.api.rules = [Rule("^delegate$", [Call("Agent", helper), Say("It said: {result}")])]
+    events = await bench.ask(bench.provider(), "delegate")
+    assert Progress("A helper works on Look it up") in events
+    assert written(events) == answer(events)
+    assert (answer(events) or "").startswith("It said: ") and bench.api.asked("the subtask")
+
+
 async def test_a_server_of_the_agents_own_is_used(bench: Bench) -> None:
     program = Path(__file__).parents[1] / "fakes" / "programs" / "mcp_echo.py"
     server = {"type": "stdio", "command": sys.executable, "args": [str(program)]}
