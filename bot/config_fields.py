@@ -90,7 +90,7 @@ Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Mebibytes = Annotated[int, Field(ge=1, le=MAX_MEBIBYTES)]
 # The wait doubles with every try, and the last one still has to be a time that bot.db can hold.
-Tries = Annotated[int, Field(ge=1, le=20)]
+Tries = Annotated[int, Field(ge=1, le=30)]
 FirstWaitSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 AgentName = Annotated[str, AfterValidator(_agent_name)]
 ProviderName = Annotated[str, AfterValidator(_provider)]
