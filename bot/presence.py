@@ -19,7 +19,7 @@ from bot.screening import screened
 from bot.session import Session
 
 MAX_LIVE_CHARS: Final = 200_000
-MAX_NEWS: Final = 1_000
+MAX_NEWS: Final = 10_000
 """What is kept for a channel that shows nothing; no conversation has so much to be told at once."""
 MAX_RUN_CHARS: Final = 8_192
 """The end of a live text that could be the beginning of a secret is not shown yet; when it is longer than this, no
