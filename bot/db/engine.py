@@ -30,8 +30,8 @@ LATER_SECONDS: Final = 0.05
 """How long a write that nobody waits for may wait for company."""
 RETRY_SECONDS: Final = 5.0
 """How long such a write waits when the disk has failed."""
-CHECKPOINT_PAGES: Final = 4096
-"""16 MiB of log; a checkpoint syncs twice, so it is done seldom, and when the service is idle."""
+CHECKPOINT_PAGES: Final = 8192
+"""32 MiB of log; a checkpoint syncs twice, so it is done seldom, and when the service is idle."""
 IDLE_CHECKPOINT_SECONDS: Final = 5.0
 DISK_ERRORS: Final = frozenset(
     {
