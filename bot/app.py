@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import getpass
 import os
 import sys
@@ -283,6 +284,8 @@ async def running_app(
             await _take_over(sessions, containers)
             async with running(leftovers, orphans, received, history, schedules, control, *edge):
                 await control.listening()
+                # What a service is made of stays: looking through it for garbage takes 25 ms of the event loop.
+                gc.freeze()
                 await _remind_of_questions(db, presence, clock())
                 try:
                     yield App(terminal, intake, posting, delivery, containers, context, db, sessions, sweep)
