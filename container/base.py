@@ -39,6 +39,8 @@ class Limits:
     cpus: float = 1.0
     pids: int = 256
     file_mb: int = 512
+    tmp_mb: int = 64
+    """Of /tmp, which counts as memory."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Spec:
     """May hold a key, so it is shown nowhere."""
     workdir: Path
     log: Path
+    image: str | None = None
+    """What the program and its surroundings come from, for a backend that needs one."""
     mounts: Sequence[Mount] = ()
     limits: Limits = Limits()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -67,9 +71,11 @@ class Running:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a program ended. `code` is None when nobody was there to be told (an adopted process)."""
+    """How a program ended. `code` is None when nobody was there to be told (an adopted process); `why` is what the
+    backend knows beyond that."""
 
     code: int | None
+    why: str | None = field(default=None, compare=False)
 
     @property
     def clean(self) -> bool:

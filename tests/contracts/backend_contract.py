@@ -181,11 +181,11 @@ class BackendContract:
         self, backend: Backend, make: Callable[..., Spec]
     ) -> None:
         assert await backend.running() == []
-        await soon(backend.start(make(SLEEP, "a", labels={"session": "s-1"})))
-        await soon(backend.start(make(SLEEP, "b")))
-        await soon(backend.start(make(EXIT_0, "c")))
-        await soon(backend.wait("c"))
-        assert _labels(await backend.running()) == {"a": {"session": "s-1"}, "b": {}}
+        await soon(backend.start(make(SLEEP, "aa", labels={"session": "s-1"})))
+        await soon(backend.start(make(SLEEP, "bb")))
+        await soon(backend.start(make(EXIT_0, "cc")))
+        await soon(backend.wait("cc"))
+        assert _labels(await backend.running()) == {"aa": {"session": "s-1"}, "bb": {}}
 
     async def test_ten_start_at_once(self, backend: Backend, make: Callable[..., Spec]) -> None:
         names = [f"p{number}" for number in range(10)]

@@ -1,0 +1,83 @@
+"""What a container is made with: everything that keeps whoever is in it from anything outside.
+
+The program in it is taken for an attacker who runs what code he likes as an unprivileged user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from docker import APIClient
+from docker.types import LogConfig, Ulimit
+from docker.types import Mount as EngineMount
+
+from container.base import Limits, Mount, Spec
+from container.seccomp import profile
+
+USER: Final = "10001:10001"
+"""Nobody on the host, and nobody who owns anything that is mounted read-only."""
+HOST_NAME: Final = "roost"
+OPEN_FILES: Final = 4096
+KILLED_BEFORE_THE_SERVICE: Final = 500
+"""The kernel's oom_score_adj: an agent dies before the host's own programs do."""
+LOG_OPTIONS: Final = {"max-size": "1m", "max-file": "1"}
+"""A program that prints without end fills this and nothing more."""
+_MIB: Final = 1024 * 1024
+
+
+def creation(client: APIClient, spec: Spec, labels: Mapping[str, str], runtime: str | None) -> dict[str, Any]:
+    """The arguments of `APIClient.create_container` for `spec`."""
+    return {
+        "image": spec.image,
+        "command": list(spec.command),
+        "name": spec.name,
+        "hostname": HOST_NAME,
+        "user": USER,
+        "environment": dict(spec.env),
+        "working_dir": str(spec.workdir),
+        "labels": dict(labels),
+        # Otherwise the engine's client puts the proxies of its own configuration in, with their passwords.
+        "use_config_proxy": False,
+        "host_config": host_config(client, spec.mounts, spec.limits, runtime),
+    }
+
+
+def host_config(client: APIClient, mounts: Sequence[Mount], limits: Limits, runtime: str | None) -> Any:
+    """No network, no capability, no way to get any, nothing writable but what is meant to be, and bounds on all else.
+    See `docker run --help`, whose options these are."""
+    memory = limits.memory_mb * _MIB
+    size = limits.file_mb * _MIB
+    return client.create_host_config(
+        network_mode="none",
+        ipc_mode="none",
+        cgroupns="private",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges", f"seccomp={profile()}"],
+        tmpfs={"/tmp": f"rw,noexec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777"},  # noqa: S108
+        mounts=[_bind(mount) for mount in mounts],
+        mem_limit=memory,
+        memswap_limit=memory,
+        nano_cpus=int(limits.cpus * 1e9),
+        pids_limit=limits.pids,
+        ulimits=[
+            Ulimit(name="core", soft=0, hard=0),
+            Ulimit(name="fsize", soft=size, hard=size),
+            Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
+        ],
+        oom_score_adj=KILLED_BEFORE_THE_SERVICE,
+        restart_policy={"Name": "no"},
+        log_config=LogConfig(type=LogConfig.types.JSON, config=LOG_OPTIONS),
+        runtime=runtime,
+    )
+
+
+def _bind(mount: Mount) -> EngineMount:
+    return EngineMount(
+        target=str(mount.target),
+        source=str(mount.source),
+        type="bind",
+        read_only=not mount.writable,
+        propagation="rprivate",
+    )
