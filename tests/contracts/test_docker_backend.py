@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,10 +13,10 @@ import docker
 import pytest
 from docker.errors import APIError, NotFound
 
-from container.base import Backend, BackendError, BackendUnavailable, Exit, Limits, Mount, Spec
+from container.base import Backend, Exit, Mount, Spec
 from container.docker import NAMESPACE_LABEL, DockerBackend
 from tests.contracts import backend_contract as contract
-from tests.contracts.backend_contract import BackendContract, Opened, eventually, soon
+from tests.contracts.backend_contract import BackendContract, Opened, soon
 
 pytestmark = pytest.mark.docker
 
