@@ -5,7 +5,6 @@ A provider is made in a process of its own, with the environment that a runner g
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from agent.protocol.workspace import Workspace
 from bot.config import Config
 from bot.config_tables import AgentConfig
 from bot.errors import ConfigError
-from bot.specs import environment
+from bot.specs import Outside, environment
 from container.process import DEFAULT_ENV
 
 CHANNELS: Final = (TerminalAdapter.name,)
@@ -50,7 +49,11 @@ def _provider_fault(agent: AgentConfig) -> str | None:
         return None
     with tempfile.TemporaryDirectory(prefix="roost-check-") as folder:
         seen = Workspace.on_host(Path(folder))
-        env = environment("check", agent, seen, folder=Path(folder), environ=os.environ)
+        # Whether there is a key is the vault's business, and the provider shows only a token that stands for it.
+        outside = Outside("check")
+        env = environment(
+            "check", agent, seen, folder=Path(folder), directories=agent.directories, outside=outside
+        )
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "agent", CHECK_FLAG],

@@ -7,7 +7,7 @@ import gc
 import getpass
 import os
 import sys
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from agent.protocol.clock import Clock, now_ms, steady_ms
 from bot import commands, log, outgoing
 from bot.actions import Actions
 from bot.admission import Admission
+from bot.backends import Chosen, choose
 from bot.backup.daily import Backups
 from bot.commands.context import Context
 from bot.commands.registry import Registry
@@ -38,6 +39,7 @@ from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
+from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
 from bot.metrics import Metrics
@@ -59,7 +61,7 @@ from bot.tries import Tries
 from bot.turns import Policy as TurnPolicy
 from bot.usher import Usher
 from container.base import Backend, BackendError
-from container.process import WARNING, ProcessBackend
+from container.process import WARNING
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 ADOPTED_AT_ONCE: Final = 16
@@ -71,6 +73,9 @@ BUSY: Final = (
     "Another Roost is running in {data}: talk to it with `roost chat`,"
     " or give this one a data folder of its own ([service] data_dir)."
 )
+
+IN_CONTAINERS: Final = "Every conversation runs in a container of its own (Docker: {why})."
+IN_PROCESSES: Final = "Agents run as plain processes: {why}. {warning}"
 
 _log = log.get("roost.app")
 
@@ -114,10 +119,12 @@ async def running_app(
     backend: Backend | None = None,
     interrupt_grace_seconds: float = INTERRUPT_GRACE_SECONDS,
     clock: Clock = now_ms,
+    say: Callable[[str], None] = _log.info,
 ) -> AsyncIterator[App]:
-    """The service for the length of the block. `adapters` come beside the terminal; `backend` takes the
-    place of the configured one. Leaving lets what is being sent arrive, then stops the platforms, then
-    what they feed, then the database; the containers go on, and the next service adopts them. Raises RoostError."""
+    """The service for the length of the block. `adapters` come beside the terminal; `backend` takes the place of
+    the configured one; `say` is told which that is, and what it takes to get there. Leaving lets what is being sent
+    arrive, then stops the platforms, then what they feed, then the database; the containers go on, and the next
+    service adopts them. Raises RoostError."""
     data = config.service.data_dir
     sys.setswitchinterval(SWITCH_SECONDS)
     metrics, wake = Metrics(), Signal[str]()
@@ -128,11 +135,12 @@ async def running_app(
             stack.enter_context(metrics.serve(config.service.metrics_port))
         db = open_database(data / "bot.db")
         stack.push_async_callback(db.close)
+        chosen = None
         if backend is None:
-            process = ProcessBackend(data / "run", "roost")
-            stack.push_async_callback(process.aclose)
-            backend = process
-            _log.warning(WARNING)
+            chosen = await choose(config, instance_of(data), os.environ, say)
+            stack.push_async_callback(chosen.backend.aclose)
+            _announce(chosen, say)
+            backend = chosen.backend
         terminal = TerminalAdapter(
             downloads=data / "downloads", incoming=data / "incoming", person=_person(config), clock=clock
         )
@@ -176,17 +184,25 @@ async def running_app(
         tries = Tries(db, delivery, policy, metrics=metrics, clock=clock)
         admission = Admission(config.backend.max_awake, wake=wake)
         metrics.waiting_sessions.set_function(lambda: admission.waiting)
+        launcher = Launcher(
+            config.agents,
+            config.backend,
+            mounts=backend.mounts,
+            images={} if chosen is None else chosen.images,
+            gateway=None,
+            vault=None,
+            extra=lambda agent: (),
+            data_dir=data,
+        )
         containers = Containers(
             db,
             backend,
             delivery,
             presence,
-            config.agents,
-            config.backend,
+            launcher,
             tries,
             admission,
-            data_dir=data,
-            environ=os.environ,
+            stop_grace_seconds=config.backend.stop_grace_seconds,
             wake=wake,
             metrics=metrics,
         )
@@ -291,6 +307,14 @@ async def running_app(
                     yield App(terminal, intake, posting, delivery, containers, context, db, sessions, sweep)
                 finally:
                     await sending.finish()
+
+
+def _announce(chosen: Chosen, say: Callable[[str], None]) -> None:
+    if chosen.kind == "docker":
+        say(IN_CONTAINERS.format(why=chosen.why))
+    else:
+        say(IN_PROCESSES.format(why=chosen.why, warning=WARNING))
+        _log.warning(WARNING)
 
 
 async def _take_over(sessions: Sessions, containers: Containers) -> None:

@@ -22,13 +22,13 @@ from pydantic import (
 
 from agent.protocol import failpoint
 from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
+from bot.config_backend import BackendConfig, PoolConfig
 from bot.config_errors import explain, unknown_variable
 from bot.config_fields import AgentName
+from bot.config_model import ConfigModel
 from bot.config_tables import (
     AgentConfig,
-    BackendConfig,
     BackupConfig,
-    ConfigModel,
     DeliveryConfig,
     LimitsConfig,
     SchedulesConfig,
@@ -66,6 +66,7 @@ class Config(ConfigModel):
     terminal: TerminalConfig = TerminalConfig()
     agents: Annotated[dict[AgentName, AgentConfig], Field(min_length=1)] = _AGENTS
     backend: BackendConfig = BackendConfig()
+    pool: PoolConfig = PoolConfig()
     delivery: DeliveryConfig = DeliveryConfig()
     turns: TurnsConfig = TurnsConfig()
     schedules: SchedulesConfig = SchedulesConfig()
@@ -74,14 +75,20 @@ class Config(ConfigModel):
 
     @model_validator(mode="after")
     def _is_sandboxed(self) -> Self:
+        if self.backend.kind == "process" and (refusal := self.unsandboxed()):
+            raise ValueError(refusal)
+        return self
+
+    def unsandboxed(self) -> str | None:
+        """Why the process backend cannot be had with these agents; None: it can."""
         for name, agent in self.agents.items():
             if agent.provider not in SANDBOX_FREE_PROVIDERS and not self.backend.allow_unsandboxed:
-                raise ValueError(
+                return (
                     f'the process backend isolates nothing, so provider "{agent.provider}" of agent "{name}" '
                     "is refused; if you accept that, set [backend] allow_unsandboxed = true, or start it with "
                     "--allow-unsandboxed"
                 )
-        return self
+        return None
 
 
 def load(path: Path | None, env: Mapping[str, str], options: Mapping[str, Any] = NO_OPTIONS) -> Config:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import Field
 
 from agent.protocol.messages import MAX_ATTACHMENTS, MAX_TEXT_CHARS, Destination, Route
 from bot.allowance import Rate
 from bot.backup.layout import AGENTS, Bounds
+from bot.config_backend import AgentLimits
 from bot.config_fields import (
     MAX_SECONDS,
     Count,
@@ -27,13 +24,7 @@ from bot.config_fields import (
     TimeZone,
     Tries,
 )
-from container.base import Limits
-
-
-class ConfigModel(BaseModel):
-    """A table: frozen, and without room for a key that nobody reads."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from bot.config_model import ConfigModel
 
 
 class ServiceConfig(ConfigModel):
@@ -158,42 +149,13 @@ class AgentConfig(ConfigModel):
         20.0, description="A query with nothing going on for this long is ended; its memory is kept."
     )
     turn_limit_seconds: Seconds = Field(3600.0, description="A turn that runs longer than this is stopped.")
+    limits: AgentLimits = Field(
+        default_factory=AgentLimits, description="What a container of this agent may use."
+    )
 
     def folder_in(self, data: Path, name: str) -> Path:
         """The folder of the agent `name` of the data folder `data`."""
         return self.folder or data / AGENTS / name
-
-
-class BackendConfig(ConfigModel):
-    """[backend]"""
-
-    kind: Literal["process"] = Field(
-        "process", description="What runs the agents; process is a plain child process and isolates nothing."
-    )
-    allow_unsandboxed: bool = Field(
-        False, description="Whether a provider with access to this machine may run without isolation."
-    )
-    file_mb: Mebibytes = Field(
-        Limits.file_mb, description="The largest file that a runner may write, in MiB."
-    )
-    stop_grace_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
-        10.0, description="How long a runner that is asked to leave may take before it is killed."
-    )
-    runner_idle_seconds: Seconds = Field(
-        600.0, description="A runner with nothing to do for this long is stopped."
-    )
-    max_awake: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        50, description="How many runners live at once; other sessions wait for a place."
-    )
-    turn_share_seconds: Seconds = Field(
-        60.0,
-        description="A runner that has had its place for this long gives way after a turn, if others wait.",
-    )
-
-    @property
-    def limits(self) -> Limits:
-        """What one runner may use."""
-        return Limits(file_mb=self.file_mb)
 
 
 class DeliveryConfig(ConfigModel):

@@ -1,15 +1,13 @@
 """At most one container per session: woken, watched, ended, adopted after a restart of the service.
 
-UnknownAgent                the session's agent is not configured any more
+What a container is started with is the launcher's, and so are the reasons for which it cannot be started.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from agent.protocol import bell, failpoint
@@ -17,27 +15,23 @@ from agent.protocol.clock import steady_ms
 from agent.protocol.settings import EXIT_BROKEN, EXIT_UNUSABLE
 from bot import log
 from bot.admission import Admission
-from bot.config_tables import AgentConfig, BackendConfig
 from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.delivery import Delivery
+from bot.launching import Launcher
 from bot.metrics import Metrics
 from bot.presence import Presence
 from bot.runner import Runner
 from bot.session import Session
 from bot.signals import Signal
-from bot.specs import SESSION_LABEL, is_outdated, spec
+from bot.specs import SESSION_LABEL
 from bot.tries import Tries
 from bot.turns import GAVE_UP, MISCONFIGURED, NO_ROOM
-from container.base import Backend, BackendError, Exit, Spec
+from container.base import Backend, BackendError, Exit
 
 RETRY_SECONDS: Final = 2.0
 
 _log = log.get("roost.containers")
-
-
-class UnknownAgent(Exception):
-    """Raised when a session cannot be woken because nothing says how to run its agent."""
 
 
 class Containers:
@@ -51,28 +45,22 @@ class Containers:
         backend: Backend,
         delivery: Delivery,
         presence: Presence,
-        agents: Mapping[str, AgentConfig],
-        config: BackendConfig,
+        launcher: Launcher,
         tries: Tries,
         admission: Admission,
         *,
-        data_dir: Path,
-        environ: Mapping[str, str],
+        stop_grace_seconds: float,
         wake: Signal[str],
         metrics: Metrics,
     ) -> None:
-        """`environ` is the service's own environment."""
         self._db = db
         self._backend = backend
         self._delivery = delivery
         self._presence = presence
-        self._agents = agents
-        self._config = config
+        self._launcher = launcher
+        self._grace = stop_grace_seconds
         self._tries = tries
         self._admission = admission
-        self._data = data_dir
-        self._environ = environ
-        self._instance = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:6]
         self._wake = wake
         self._metrics = metrics
         self._seldom = log.Seldom()
@@ -119,7 +107,7 @@ class Containers:
 
     async def wake(self, session: Session) -> bool:
         """Makes sure that somebody looks at the inbox: rings, or starts a container; False when the session has
-        to wait for a place. Raises UnknownAgent, BackendError, OSError, DatabaseError."""
+        to wait for a place. Raises UnknownAgent, NotNow, BackendError, OSError, DatabaseError."""
         runner = self._runners.get(session.id)
         if runner is not None:
             if runner.frozen:
@@ -127,25 +115,24 @@ class Containers:
             session.marks.woken("bell rung")
             runner.bell.ring(bell.Changed())
             return True
-        agent = self._agents.get(session.agent)
-        if agent is None:
-            raise UnknownAgent(f"there is no agent {session.agent}")
+        self._launcher.agent(session.agent)
         if not self.admit(session):
             return False
         try:
-            await self._start(session, agent)
+            await self._start(session)
         except BaseException:
             self.withdraw(session.id)
             raise
         return True
 
-    async def _start(self, session: Session, agent: AgentConfig) -> None:
+    async def _start(self, session: Session) -> None:
+        ready = await self._launcher.prepare(session)
         await self._db.write(lambda db: rows.set_awake(db, session.id, True))
         failpoint.hit("awake-set")
         runner = await self._attach(session)
         session.marks.woken("container started")
         try:
-            await self._backend.start(self._spec(session, agent, runner.name))
+            await self._backend.start(ready)
         except BaseException:
             await self._forget(runner)
             raise
@@ -192,7 +179,7 @@ class Containers:
         session = runner.session
         async with session.lock:
             if not (if_idle and session.oldest() is not None):
-                await self.end(session, grace_seconds=self._config.stop_grace_seconds)
+                await self.end(session, grace_seconds=self._grace)
         self._wake(session_id)
 
     async def stop_idle(self) -> None:
@@ -217,11 +204,11 @@ class Containers:
         found: dict[str, Mapping[str, str] | None] = dict.fromkeys(await self._db.read(rows.awake))
         for program in programs:
             session_id = program.labels.get(SESSION_LABEL, "")
-            if session_id in found and program.name == self._name(session_id):
+            if session_id in found and program.name == self._launcher.name_of(session_id):
                 found[session_id] = program.labels
-            elif session_id not in self._runners or program.name != self._name(session_id):
+            elif session_id not in self._runners or program.name != self._launcher.name_of(session_id):
                 _log.warning("a container that belongs to nobody is stopped: %s", program.name)
-                await self._backend.stop(program.name, grace_seconds=self._config.stop_grace_seconds)
+                await self._backend.stop(program.name, grace_seconds=self._grace)
         return found
 
     async def adopt(self, session: Session, labels: Mapping[str, str] | None) -> None:
@@ -244,34 +231,19 @@ class Containers:
 
     async def _take_on(self, session: Session, labels: Mapping[str, str]) -> bool:
         try:
+            await self._launcher.open(session)
             runner = await self._attach(session)
         except OSError as exc:
             _log.error("a container cannot be adopted and is killed: %s", exc, session=session.id)
-            await self._backend.stop(self._name(session.id), grace_seconds=0)
+            await self._backend.stop(self._launcher.name_of(session.id), grace_seconds=0)
             return False
         self._admission.adopt(session.id)
-        runner.outdated = is_outdated(labels) or session.agent not in self._agents
+        runner.outdated = self._launcher.is_outdated(session, labels)
         self._watch(runner)
         session.marks.woken("container adopted")
         # An earlier service may have paused it, and without a bell nobody would know.
         await self._thaw(runner)
         return True
-
-    def _spec(self, session: Session, agent: AgentConfig, name: str) -> Spec:
-        limits, mounts = self._config.limits, self._backend.mounts
-        return spec(
-            session,
-            agent,
-            name=name,
-            mounts=mounts,
-            limits=limits,
-            logs=self._data / "logs",
-            folder=agent.folder_in(self._data, session.agent),
-            environ=self._environ,
-        )
-
-    def _name(self, session_id: str) -> str:
-        return f"roost-{self._instance}-{session_id}"
 
     async def _thaw(self, runner: Runner) -> None:
         try:
@@ -286,7 +258,9 @@ class Containers:
         hung = bell.BellHost(session.workspace.bell, lambda frame: self._heard(session, frame))
         await hung.listen()
         failpoint.hit("bell-hung")
-        runner = Runner(session, self._name(session.id), hung, heard_at=now, idle_since=now, admitted_at=now)
+        runner = Runner(
+            session, self._launcher.name_of(session.id), hung, heard_at=now, idle_since=now, admitted_at=now
+        )
         self._runners[session.id] = runner
         self._metrics.awake_sessions.set(len(self._runners))
         return runner
@@ -295,6 +269,7 @@ class Containers:
         del self._runners[runner.session.id]
         self._metrics.awake_sessions.set(len(self._runners))
         self._admission.leave(runner.session.id)
+        await self._launcher.close(runner.session)
         await runner.bell.close()
 
     def _watch(self, runner: Runner) -> None:

@@ -15,12 +15,13 @@ from agent.protocol.mailbox import MailboxBroken, MailboxBusy, MailboxError, Mai
 from agent.protocol.messages import MessageIn, SetModel
 from bot import log
 from bot.actions import tell
-from bot.containers import Containers, UnknownAgent
+from bot.containers import Containers
 from bot.db import deliveries, inbox
 from bot.db.engine import Database
 from bot.delivery import Delivery
 from bot.errors import DatabaseError
 from bot.lanes import Lanes
+from bot.launching import NotNow, UnknownAgent
 from bot.metrics import Metrics
 from bot.presence import Presence
 from bot.salvage import Salvage
@@ -28,10 +29,12 @@ from bot.session import Session
 from bot.sessions import Sessions, UnknownSession
 from bot.signals import Signal
 from bot.tries import Tries
-from container.base import BackendError
+from container.base import BackendError, BackendUnavailable
 
 BUSY_ATTEMPTS: Final = 3
 RETRY_SECONDS: Final = 2.0
+NOT_NOW_SECONDS: Final = 5.0
+"""How soon a start is tried again that waits for something outside of this service."""
 LOST: Final = "The folder of this conversation was removed. I go on with a fresh memory; its files are gone."
 NO_ROOM: Final = (
     "The disk of this conversation is full: what you write is kept, and answered when an admin has made room."
@@ -42,6 +45,9 @@ BEHIND: Final = (
 NOT_STARTED: Final = (
     "Sorry, I could not answer this: the agent could not be started in {tries} tries."
     " An admin finds the reason in the log."
+)
+NOT_NOW: Final = (
+    "I cannot start right now: {reason}. What you write is kept, and answered as soon as that is over."
 )
 NO_AGENT: Final = "Sorry, I could not answer this: there is no agent {agent} any more."
 
@@ -239,6 +245,9 @@ class Posting:
             await self._tries.give_up(session, asking, NO_AGENT.format(agent=session.agent))
         except DatabaseError:
             raise
+        except (NotNow, BackendUnavailable) as exc:
+            # Nobody's fault that a try could be counted for: it will do as soon as what is away is back.
+            await self._put_off(session, str(exc))
         except Exception as exc:  # Whatever a start runs into uses up a try: somebody waits for an answer.
             foreseen = isinstance(exc, BackendError | OSError)
             _log.error(
@@ -250,10 +259,19 @@ class Posting:
             await self._tries.used_up(session, text=NOT_STARTED, why=f"no container could be started: {exc}")
             self._lanes.kick_later(session.id, 0 if session.oldest() is not None else RETRY_SECONDS)
         else:
+            session.put_off = False
             session.recoveries += asleep and session.recover
             if oldest is not None:
                 self._presence.working(session, oldest.route, on=True)
         return False
+
+    async def _put_off(self, session: Session, reason: str) -> None:
+        if self._seldom(reason):
+            _log.error("containers cannot be started for now: %s", reason)
+        if not session.put_off and session.oldest() is not None:
+            session.put_off = True
+            await self._say(session, NOT_NOW.format(reason=reason.rstrip(".?!")))
+        self._lanes.kick_later(session.id, NOT_NOW_SECONDS)
 
     def _posted(self, ids: list[str]) -> None:
         if ids:

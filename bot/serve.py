@@ -18,7 +18,8 @@ from bot.config import Config
 from bot.errors import ServiceCrashed, UnusableDataFolder
 from bot.talk import converse
 from container.base import BackendError
-from container.process import WARNING
+
+_log = log.get("roost.serve")
 
 EXIT_SIGNALLED: Final = 128
 """Plus the signal's number, as a shell says it."""
@@ -51,17 +52,20 @@ def serve(settings: Config, *, headless: bool) -> int:
 async def _serve(settings: Config, *, own_terminal: bool) -> int:
     tty = own_terminal and sys.stdin.isatty()
     stopped = _stop_signal(signal.SIGTERM, signal.SIGHUP, *(() if tty else (signal.SIGINT,)))
-    async with running_app(settings) as service:
+    async with running_app(settings, say=_say if own_terminal else _log.info) as service:
         if not own_terminal:
             await stopped
             return 0
-        if settings.backend.kind == "process":
-            sys.stderr.write(f"roost: {WARNING}\n")
         try:
             return await _unless(stopped, _talk(service, settings, tty=tty))
         finally:
             living = [runner.session.id for runner in service.containers]
             await asyncio.gather(*(service.containers.stop(session_id) for session_id in living))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"roost: {text}\n")
+    _log.info(text)
 
 
 async def _talk(service: App, settings: Config, *, tty: bool) -> int:

@@ -105,6 +105,8 @@ class Session:
         """Whether so much waits for its delivery that the agent is asked for nothing more."""
         self.said_behind = False
         """Whether the channel was told so."""
+        self.put_off = False
+        """Whether the channel was told that no container can be started for now."""
         self.recover = False
         """outbound.db waits to be rolled back by its own agent."""
         self.recoveries = 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from agent.protocol.schema import VERSION
-from agent.protocol.settings import SANDBOX_FREE_PROVIDERS, AgentSettings
+from agent.protocol.settings import AgentSettings
 from agent.protocol.workspace import AGENT_FOLDER, Workspace
 from bot.config_tables import AgentConfig
 from bot.session import Session
@@ -16,8 +17,18 @@ from container.base import Limits, Mount, Spec
 
 SESSION_LABEL: Final = "roost.session"
 PROTOCOL_LABEL: Final = "roost.protocol"
-MODEL_KEY: Final = "ANTHROPIC_API_KEY"
-"""The variable in which a runner finds the key for its model; never one of the settings, which get logged."""
+IMAGE_LABEL: Final = "roost.image"
+TOKEN: Final = "ANTHROPIC_API_KEY"  # noqa: S105
+"""The variable in which a runner finds what it shows at the gateway, in place of a key that it never sees."""
+FORWARDER_PORT: Final = 8080
+"""Of 127.0.0.1 in a container, where nobody else is; elsewhere any port that is free."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A runner's way out: the token by which the gateway knows it."""
+
+    token: str = field(repr=False)
 
 
 def spec(
@@ -29,23 +40,33 @@ def spec(
     limits: Limits,
     logs: Path,
     folder: Path,
-    environ: Mapping[str, str],
+    image: str | None = None,
+    outside: Outside | None = None,
+    extra: Sequence[Mount] = (),
 ) -> Spec:
-    """The runner of `session`. `mounts`: whether it sees its folders at their mount points. `folder`
-    is the agent's. `environ` is the service's own environment, of which the runner gets the key for its model and
-    nothing else."""
+    """The runner of `session`. `mounts`: whether it sees its folders at their mount points. `folder` is the agent's,
+    `extra` is what else of the host's it may see. Nothing of the service's own environment reaches it."""
     there = Workspace.in_container()
     seen = there if mounts else session.workspace
-    seen_folder = AGENT_FOLDER if mounts else folder
+    labels = {SESSION_LABEL: session.id, PROTOCOL_LABEL: str(VERSION)}
     return Spec(
         name=name,
-        command=["python" if mounts else sys.executable, "-m", "agent"],
-        env=environment(session.id, agent, seen, folder=seen_folder, environ=environ, mounts=mounts),
+        command=["agent"] if mounts else [sys.executable, "-m", "agent"],
+        env=environment(
+            session.id,
+            agent,
+            seen,
+            folder=AGENT_FOLDER if mounts else folder,
+            directories=[mount.target for mount in extra] if mounts else agent.directories,
+            mounts=mounts,
+            outside=outside,
+        ),
         workdir=seen.work,
         log=logs / f"{session.id}.log",
-        mounts=[*_mounts(session.workspace, there), *_mount_of(folder)],
+        mounts=[*_mounts(session.workspace, there), *_mount_of(folder), *extra],
         limits=limits,
-        labels={SESSION_LABEL: session.id, PROTOCOL_LABEL: str(VERSION)},
+        labels=labels if image is None else {**labels, IMAGE_LABEL: image},
+        image=image,
     )
 
 
@@ -55,26 +76,28 @@ def environment(
     seen: Workspace,
     *,
     folder: Path,
-    environ: Mapping[str, str],
+    directories: Sequence[Path],
     mounts: bool = False,
+    outside: Outside | None = None,
 ) -> dict[str, str]:
-    """The variables of a runner that sees its folders as `seen` and the agent's as `folder`. Of `environ` it gets
-    the key for its model and nothing else."""
-    env = {
-        **_settings(session_id, agent, seen, folder).to_env(),
-        **_key(agent, environ),
-        "HOME": str(seen.home),
-        "PYTHONUNBUFFERED": "1",
-    }
+    """The variables of a runner that sees its folders as `seen`, the agent's as `folder`, and `directories`
+    besides."""
+    port = None if outside is None else FORWARDER_PORT if mounts else 0
+    settings = _settings(session_id, agent, seen, folder).model_copy(
+        update={"directories": list(directories), "gateway_port": port}
+    )
+    env = {**settings.to_env(), "HOME": str(seen.home), "PYTHONUNBUFFERED": "1"}
+    if outside is not None:
+        env[TOKEN] = outside.token
     if not mounts:
         # A child process finds our code where we found it.
         env["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
     return env
 
 
-def is_outdated(labels: Mapping[str, str]) -> bool:
-    """Whether a runner speaks another version of the protocol than this service."""
-    return labels.get(PROTOCOL_LABEL) != str(VERSION)
+def is_outdated(labels: Mapping[str, str], image: str | None) -> bool:
+    """Whether a runner speaks another version of the protocol than this service, or comes from another image."""
+    return labels.get(PROTOCOL_LABEL) != str(VERSION) or labels.get(IMAGE_LABEL) != image
 
 
 def _settings(session_id: str, agent: AgentConfig, seen: Workspace, folder: Path) -> AgentSettings:
@@ -86,7 +109,6 @@ def _settings(session_id: str, agent: AgentConfig, seen: Workspace, folder: Path
         model=agent.model,
         fallback_model=agent.fallback_model,
         effort=agent.effort,
-        model_url=agent.model_url,
         instructions=agent.instructions,
         max_turns=agent.max_turns,
         max_budget_usd=agent.max_budget_usd,
@@ -94,7 +116,6 @@ def _settings(session_id: str, agent: AgentConfig, seen: Workspace, folder: Path
         allowed_tools=agent.allowed_tools,
         disallowed_tools=agent.disallowed_tools,
         mcp_servers=agent.mcp_servers,
-        directories=agent.directories,
         workspace_settings=agent.workspace_settings,
         inbox=seen.inbox,
         bell_dir=seen.bell_dir,
@@ -104,12 +125,6 @@ def _settings(session_id: str, agent: AgentConfig, seen: Workspace, folder: Path
         folder=folder,
         idle_ms=int(agent.idle_seconds * 1000),
     )
-
-
-def _key(agent: AgentConfig, environ: Mapping[str, str]) -> dict[str, str]:
-    """The key for the model. A provider that is free of a sandbox has no use for one, and so gets none."""
-    key = environ.get(agent.model_key_env)
-    return {MODEL_KEY: key} if key and agent.provider not in SANDBOX_FREE_PROVIDERS else {}
 
 
 def _mount_of(folder: Path) -> list[Mount]:

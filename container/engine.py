@@ -24,6 +24,7 @@ from container.base import BackendError, BackendUnavailable
 
 CALL_SECONDS: Final = 10.0
 """How long the engine may take over what it does in milliseconds when it is well."""
+PING_SECONDS: Final = 5.0
 AT_ONCE: Final = 8
 SERVER_ERROR: Final = 500
 
@@ -145,3 +146,13 @@ def failure(exc: Exception) -> BackendError:
 
 def _silent(seconds: float) -> BackendUnavailable:
     return BackendUnavailable(f"Docker has not answered within {seconds:g} s")
+
+
+def fault(environ: Mapping[str, str], *, seconds: float = PING_SECONDS) -> str | None:
+    """Why the engine is of no use; None: it answers. Blocks for `seconds` at most."""
+    try:
+        client = APIClient(version="auto", timeout=seconds, **kwargs_from_env(environment=dict(environ)))
+        client.close()
+    except (DockerException, requests.RequestException, OSError) as exc:
+        return str(failure(exc))
+    return None

@@ -73,6 +73,7 @@ class AgentSettings(BaseModel):
     auto_compact_window: int | None = Field(default=None, ge=1)
     workspace_settings: bool = False
     model_url: str | None = None
+    gateway_port: int | None = Field(default=None, ge=0, le=65_535)
     idle_ms: int = Field(default=20_000, ge=0)
     claim_ms: int = Field(default=50, ge=0)
     poll_idle_ms: int = Field(default=1_000, gt=0)

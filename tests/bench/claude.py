@@ -14,7 +14,8 @@ from statistics import median
 from typing import Final
 
 from adapters.base import Live, Update
-from bot.config_tables import AgentConfig, BackendConfig
+from bot.config_backend import BackendConfig
+from bot.config_tables import AgentConfig
 from container.process import ProcessBackend
 from tests.bench.figures import ROOT, rounds
 from tests.bench.memory import rss_mb

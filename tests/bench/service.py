@@ -18,7 +18,8 @@ from agent.protocol.clock import now_ms
 from bot import log
 from bot.app import App, running_app
 from bot.config import Config
-from bot.config_tables import AgentConfig, BackendConfig, LimitsConfig, ServiceConfig, TerminalConfig
+from bot.config_backend import BackendConfig
+from bot.config_tables import AgentConfig, LimitsConfig, ServiceConfig, TerminalConfig
 from bot.db import people
 from container.base import Backend
 from container.process import ProcessBackend

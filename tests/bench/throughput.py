@@ -16,7 +16,7 @@ from typing import Final
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import ChatIn, Route
 from agent.protocol.workspace import Workspace
-from bot.config_tables import BackendConfig
+from bot.config_backend import BackendConfig
 from bot.db import inbox
 from bot.db import sessions as rows
 from bot.db.engine import open_database

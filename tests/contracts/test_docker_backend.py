@@ -81,7 +81,7 @@ class TestDockerBackend(BackendContract):
         def printed() -> str:
             before = spec.log.read_text() if spec.log.exists() else ""
             with aclosing_client(docker.APIClient()) as client, suppress(NotFound, APIError):
-                return before + client.logs(spec.name).decode()
+                return before + str(client.logs(spec.name), "utf-8")
             return spec.log.read_text() if spec.log.exists() else ""
 
         return await asyncio.to_thread(printed)

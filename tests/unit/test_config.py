@@ -128,7 +128,11 @@ def test_every_number_has_an_upper_bound(tmp_path: Path) -> None:
         for key, value in table:
             if type(value) in (int, float):
                 (line,) = mistakes(write(tmp_path, f"[{name}]\n{key} = {10**23}\n"))
-                assert line.startswith(f"config.toml: [{name}] {key} should be less than or equal to ")
+                # A table within a table is named as the key that it is.
+                steps = [*name.split("."), key]
+                size = 2 if steps[0] == "agents" else 1
+                place = f"[{'.'.join(steps[:size])}] {'.'.join(steps[size:])}"
+                assert line.startswith(f"config.toml: {place} should be less than or equal to ")
 
 
 @pytest.mark.parametrize(
@@ -231,13 +235,16 @@ def test_bounds_of_a_turn_are_positive(tmp_path: Path) -> None:
 
 def test_provider_that_is_not_harmless_needs_consent(tmp_path: Path) -> None:
     agent = '[agents.bob]\nprovider = "my.own:Provider"\n'
+    assert load(write(tmp_path, agent), {}).unsandboxed()  # which is found out when there is no Docker
+    process = '[backend]\nkind = "process"\n'
+    agent += process
     assert mistakes(write(tmp_path, agent)) == [
         'config.toml: the process backend isolates nothing, so provider "my.own:Provider" of agent "bob" is refused;'
         " if you accept that, set [backend] allow_unsandboxed = true, or start it with --allow-unsandboxed"
     ]
     # What is wrong with all of it is no variable's fault.
     assert mistakes(write(tmp_path, agent), {"ROOST_TERMINAL__NAME": "Ada"})[0].startswith("config.toml: the")
-    consent = write(tmp_path, agent + "[backend]\nallow_unsandboxed = true\n")
+    consent = write(tmp_path, agent + "allow_unsandboxed = true\n")
     assert load(consent, {}).agents["bob"].provider == "my.own:Provider"
 
 
@@ -272,9 +279,10 @@ def test_a_mistake_in_an_option_names_it(tmp_path: Path) -> None:
 
 def test_an_option_asks_for_consent_like_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"allow_unsandboxed = true, or start it with --allow-unsandboxed$"):
-        load(write(tmp_path, ""), {}, {"--provider": "claude"})
+        load(write(tmp_path, '[backend]\nkind = "process"\n'), {}, {"--provider": "claude"})
     for consent in ({"--allow-unsandboxed": True}, {}):
-        file = write(tmp_path, "" if consent else "[backend]\nallow_unsandboxed = true\n")
+        more = "" if consent else "allow_unsandboxed = true\n"
+        file = write(tmp_path, f'[backend]\nkind = "process"\n{more}')
         assert load(file, {}, {"--provider": "claude", **consent}).agents["assistant"].provider == "claude"
 
 
@@ -309,12 +317,25 @@ def test_import_does_without_the_settings_library() -> None:
 
 def tables() -> dict[str, BaseModel]:
     config = Config()
-    return {
-        "agents.assistant" if name == "agents" else name: (
-            config.agents["assistant"] if name == "agents" else getattr(config, name)
-        )
-        for name in Config.model_fields
+    found: dict[str, BaseModel] = {}
+    for name in Config.model_fields:
+        if name == "agents":
+            found |= {f"agents.{agent}": table for agent, table in config.agents.items()}
+        else:
+            found[name] = getattr(config, name)
+    below = {
+        f"{name}.{key}": value
+        for name, table in found.items()
+        for key, value in table
+        if isinstance(value, BaseModel)
     }
+    return found | below
+
+
+def settings_of(table: BaseModel) -> dict[str, Any]:
+    """The fields that are no tables of their own."""
+    fields = type(table).model_fields
+    return {key: fields[key] for key, value in table if not isinstance(value, BaseModel)}
 
 
 def example() -> dict[str, dict[str, tuple[str, Any]]]:
@@ -345,7 +366,7 @@ def test_example_has_every_setting_with_its_sentence_and_default() -> None:
     found = example()
     assert found.keys() == tables().keys()
     for name, table in tables().items():
-        fields = type(table).model_fields
+        fields = settings_of(table)
         assert found[name].keys() == fields.keys(), name
         for key, field in fields.items():
             sentence, value = found[name][key]

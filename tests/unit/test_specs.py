@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from agent.protocol.settings import AgentSettings
 from agent.providers.base import Limits
 from bot.config_tables import AgentConfig
 from bot.session import Session
-from bot.specs import MODEL_KEY, spec
+from bot.specs import TOKEN, Outside, is_outdated, spec
 from container.base import Limits as Bounds
 from container.base import Mount, Spec
 from tests.fakes.rooms import room
 
 FOLDER = Path("/data/agents/assistant")
 KEY = "made-up-key-of-a-test"
+TOKEN_OF_A_TEST = "made-up-token"  # noqa: S105
 EVERYTHING: dict[str, Any] = {
     "provider": "claude",
     "model": "large",
@@ -33,7 +34,6 @@ EVERYTHING: dict[str, Any] = {
     "mcp_servers": {"search": {"command": "search-server", "args": ["--fast"]}},
     "auto_compact_window": 90_000,
     "workspace_settings": True,
-    "model_url": "http://127.0.0.1:8080",
     "provider_options": {"x": [1]},
 }
 
@@ -47,10 +47,12 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
 def asked_for(
     session: Session,
     agent: AgentConfig,
-    environ: dict[str, str] | None = None,
+    outside: Outside | None = None,
     *,
     mounts: bool = False,
-    folder: Path | None = None,
+    folder: Path = FOLDER,
+    image: str | None = None,
+    extra: Sequence[Mount] = (),
 ) -> Spec:
     return spec(
         session,
@@ -59,8 +61,10 @@ def asked_for(
         mounts=mounts,
         limits=Bounds(),
         logs=Path("/logs"),
-        folder=FOLDER if folder is None else folder,
-        environ=environ or {},
+        folder=folder,
+        image=image,
+        outside=outside,
+        extra=extra,
     )
 
 
@@ -108,21 +112,40 @@ def test_the_agents_folder_is_the_configured_one_or_its_own_in_the_data_folder()
     assert AgentConfig(folder=Path("/srv/bob")).folder_in(Path("/data"), "bob") == Path("/srv/bob")
 
 
-def test_the_key_is_that_of_the_named_variable_and_no_setting(session: Session) -> None:
-    agent = AgentConfig(provider="claude", model_key_env="TEAM_KEY")
-    found = asked_for(session, agent, {"TEAM_KEY": KEY, MODEL_KEY: "another", "OTHER": "x"})
-    assert found.env[MODEL_KEY] == KEY
-    assert [name for name, value in found.env.items() if KEY in value] == [MODEL_KEY]
-    assert "OTHER" not in found.env
-    AgentSettings.from_env(found.env)
-    assert KEY not in repr(found)
-
-
-def test_without_a_key_there_is_no_variable(session: Session) -> None:
+def test_a_runner_is_given_a_token_and_the_port_of_its_way_out(session: Session) -> None:
     agent = AgentConfig(provider="claude")
-    assert MODEL_KEY not in asked_for(session, agent, {}).env
-    assert MODEL_KEY not in asked_for(session, agent, {MODEL_KEY: ""}).env
+    found = asked_for(session, agent, Outside(TOKEN_OF_A_TEST), mounts=True)
+    assert [name for name, value in found.env.items() if TOKEN_OF_A_TEST in value] == [TOKEN]
+    assert AgentSettings.from_env(found.env).gateway_port == 8080
+    assert AgentSettings.from_env(asked_for(session, agent, Outside("x")).env).gateway_port == 0
+    assert TOKEN_OF_A_TEST not in repr(found)
 
 
-def test_a_provider_that_needs_no_key_gets_none(session: Session) -> None:
-    assert MODEL_KEY not in asked_for(session, AgentConfig(), {MODEL_KEY: KEY}).env
+def test_without_a_way_out_there_is_neither(session: Session) -> None:
+    found = asked_for(session, AgentConfig())
+    assert TOKEN not in found.env
+    assert AgentSettings.from_env(found.env).gateway_port is None
+
+
+def test_nothing_of_the_services_own_environment_reaches_a_runner(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN, KEY)
+    monkeypatch.setenv("DISCORD_TOKEN", KEY)
+    for mounts in (False, True):
+        found = asked_for(session, AgentConfig(provider="claude"), Outside("x"), mounts=mounts)
+        assert KEY not in str(found.env)
+
+
+def test_what_else_it_may_see_is_mounted_and_named_to_it(session: Session) -> None:
+    extra = Mount(Path("/srv/handbook"), Path("/mnt/handbook"))
+    found = asked_for(session, AgentConfig(directories=[Path("/srv/x")]), mounts=True, extra=[extra])
+    assert extra in found.mounts
+    assert AgentSettings.from_env(found.env).directories == [Path("/mnt/handbook")]
+
+
+def test_a_runner_of_another_image_or_protocol_is_outdated(session: Session) -> None:
+    labels = asked_for(session, AgentConfig(), mounts=True, image="roost-agent:1").labels
+    assert not is_outdated(labels, "roost-agent:1")
+    assert is_outdated(labels, "roost-agent:2")
+    assert is_outdated({**labels, "roost.protocol": "0"}, "roost-agent:1")

@@ -1,0 +1,157 @@
+"""What has to be there before a session's container can be started, and what it is started with.
+
+UnknownAgent                the session's agent is not configured any more
+NotNow                      something that it needs is away; the same may work later
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
+from bot import log
+from bot.config_backend import BackendConfig
+from bot.config_tables import AgentConfig
+from bot.handover import hand_over
+from bot.session import Session
+from bot.specs import Outside, is_outdated, spec
+from bot.vault.base import Vault, VaultError, VaultUnavailable
+from container.base import BackendError, Mount, Spec
+
+NO_ROOM: Final = "the disk of this service has less than {mb} MiB left; an admin has to make room"
+MIB: Final = 1024 * 1024
+
+_log = log.get("roost.launching")
+
+
+class UnknownAgent(Exception):
+    """Raised when a session cannot be woken because nothing says how to run its agent."""
+
+
+class NotNow(Exception):
+    """Raised when a container cannot be started for the time being; the text says why, for a person."""
+
+
+def instance_of(data_dir: Path) -> str:
+    """Which of the services on this machine it is: each has a data folder of its own."""
+    return hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:6]
+
+
+class WayOut(Protocol):
+    """The gateway, as far as a container's start has to do with it."""
+
+    async def open(self, session: str, agent: str, folder: Path) -> None:
+        """Binds the session's socket in `folder`. Twice is fine. Raises OSError."""
+
+    async def close(self, session: str) -> None:
+        """Removes it. Absent is success."""
+
+    def token(self, session: str) -> str:
+        """What the session shows there, the same for ever."""
+
+
+class Launcher:
+    """Makes ready, and lets go of, what each container needs outside of itself."""
+
+    def __init__(
+        self,
+        agents: Mapping[str, AgentConfig],
+        config: BackendConfig,
+        *,
+        mounts: bool,
+        images: Mapping[str, str],
+        gateway: WayOut | None,
+        vault: Vault | None,
+        extra: Callable[[str], Sequence[Mount]],
+        data_dir: Path,
+    ) -> None:
+        """`mounts`: whether a container sees its folders at their mount points. `images`: those of the agents.
+        Without `gateway` nobody goes outside, and without `vault` nobody is asked for a key. `extra` says what else
+        of the host's an agent may see, and raises BackendError."""
+        self._agents = agents
+        self._config = config
+        self._mounts = mounts
+        self._images = images
+        self._gateway = gateway
+        self._vault = vault
+        self._extra = extra
+        self._data = data_dir
+        self._instance = instance_of(data_dir)
+
+    def agent(self, name: str) -> AgentConfig:
+        """Raises UnknownAgent."""
+        agent = self._agents.get(name)
+        if agent is None:
+            raise UnknownAgent(f"there is no agent {name}")
+        return agent
+
+    def knows(self, name: str) -> bool:
+        """Whether the agent is configured."""
+        return name in self._agents
+
+    def name_of(self, session_id: str) -> str:
+        """The name of the session's container, by which it is found again."""
+        return f"roost-{self._instance}-{session_id}"
+
+    def is_outdated(self, session: Session, labels: Mapping[str, str]) -> bool:
+        """Whether a container is only there to finish its turn: it would be started otherwise now."""
+        return not self.knows(session.agent) or is_outdated(labels, self._images.get(session.agent))
+
+    async def prepare(self, session: Session) -> Spec:
+        """What the session's container is started with, its way out being open. Raises UnknownAgent, NotNow,
+        BackendError, OSError."""
+        agent = self.agent(session.agent)
+        await asyncio.to_thread(self._look_for_room)
+        await self._identify(session.agent, agent)
+        outside = await self.open(session)
+        if self._mounts:
+            await asyncio.to_thread(hand_over, session.workspace)
+        return spec(
+            session,
+            agent,
+            name=self.name_of(session.id),
+            mounts=self._mounts,
+            limits=agent.limits.of_runner(self._config.file_mb),
+            logs=self._data / "logs",
+            folder=agent.folder_in(self._data, session.agent),
+            image=self._images.get(session.agent),
+            outside=outside,
+            extra=await asyncio.to_thread(self._extra, session.agent) if self._mounts else (),
+        )
+
+    async def open(self, session: Session) -> Outside | None:
+        """Opens the way out for a container that has one. Raises OSError."""
+        agent = self._agents.get(session.agent)
+        if agent is None or self._gateway is None or not self._goes_outside(agent):
+            return None
+        await self._gateway.open(session.id, session.agent, session.workspace.bell_dir)
+        return Outside(self._gateway.token(session.id))
+
+    async def close(self, session: Session) -> None:
+        """Shuts it. Absent is success."""
+        if self._gateway is not None:
+            await self._gateway.close(session.id)
+
+    def _goes_outside(self, agent: AgentConfig) -> bool:
+        """On the process backend nothing is shut in, and what asks no model needs no way to it."""
+        return self._mounts or agent.provider not in SANDBOX_FREE_PROVIDERS
+
+    async def _identify(self, name: str, agent: AgentConfig) -> None:
+        if self._vault is None or agent.provider in SANDBOX_FREE_PROVIDERS:
+            return
+        try:
+            await self._vault.ensure_identity(name)
+        except VaultUnavailable as exc:
+            raise NotNow(str(exc)) from exc
+        except VaultError as exc:
+            raise BackendError(str(exc)) from exc
+
+    def _look_for_room(self) -> None:
+        found = os.statvfs(self._data)
+        if found.f_bavail * found.f_frsize < self._config.min_free_mb * MIB:
+            raise NotNow(NO_ROOM.format(mb=self._config.min_free_mb))
