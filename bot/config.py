@@ -24,6 +24,7 @@ from agent.protocol import failpoint
 from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
 from bot.config_errors import explain, unknown_variable
 from bot.config_fields import AgentName
+from bot.config_image import ImageConfig
 from bot.config_tables import (
     AgentConfig,
     BackendConfig,
@@ -65,6 +66,7 @@ class Config(ConfigModel):
     service: ServiceConfig = ServiceConfig()
     terminal: TerminalConfig = TerminalConfig()
     agents: Annotated[dict[AgentName, AgentConfig], Field(min_length=1)] = _AGENTS
+    image: ImageConfig = ImageConfig()
     backend: BackendConfig = BackendConfig()
     delivery: DeliveryConfig = DeliveryConfig()
     turns: TurnsConfig = TurnsConfig()

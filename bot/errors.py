@@ -5,6 +5,7 @@
       x DataFolderBusy          another service works in the data folder
       x UnusableDataFolder      the data folder cannot be made or written
       x UnusablePort            the metrics cannot be served where they should be
+      x UnusableImage           the image that agents run in cannot be built or looked at
       x DatabaseError           bot.db cannot be used
         x NewerDatabase         a newer Roost has written it
         x UnreadableDatabase    it is damaged, or is not a database
@@ -37,6 +38,10 @@ class UnusableDataFolder(RoostError):
 
 class UnusablePort(RoostError):
     """Raised at start when the port for the metrics is taken, or not for this user."""
+
+
+class UnusableImage(RoostError):
+    """Raised when the image that agents run in is needed and cannot be built or looked at."""
 
 
 class DatabaseError(RoostError):

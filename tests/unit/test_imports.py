@@ -62,7 +62,7 @@ def rule_for(path: Path) -> Rule:
         case ("adapters", *_):
             return Rule({"agent.protocol", "adapters.base", "adapters.text"}, {"pydantic"})
         case ("container", *_):
-            return Rule({"container"}, {"pydantic"})
+            return Rule({"container"}, {"pydantic", "docker"})
         case ("bot", *_):
             return Rule({"bot", "adapters", "container", "agent.protocol"}, host_libraries())
         case _:
