@@ -5,6 +5,8 @@ PYTHON ?= python3
 LOCK_PYTHON ?= python3.11
 VENV := .venv
 LOCK := .requirements/lock.txt
+# What the image is made from: the same pins, of the `agent` extra alone.
+IMAGE_LOCK := .requirements/agent.txt
 INSTALLED := $(VENV)/.installed
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar off
 
@@ -12,7 +14,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --p
 # directory under `make -C` before it has read this line; add -s there.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install run test crash lint bench lock clean
+.PHONY: help install run test crash lint bench image lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +40,9 @@ lint: $(INSTALLED) ## check style and types
 bench: $(INSTALLED) ## measure how fast it is
 	@exec $(VENV)/bin/python -m tests.bench
 
+image: $(INSTALLED) ## build the image that agents run in
+	@exec $(VENV)/bin/roost image build
+
 $(INSTALLED): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' </dev/null >&2 || { \
 		echo "Roost needs Python 3.11 or newer, and $(PYTHON) is not; say which to use: make PYTHON=python3.12" >&2; \
@@ -54,9 +59,12 @@ lock: ## pin every dependency again, with hashes
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	$(LOCK_PYTHON) -m venv "$$tools" </dev/null >&2; \
 	"$$tools/bin/pip" install --quiet --disable-pip-version-check pip-tools==7.6.2 </dev/null >&2; \
-	"$$tools/bin/pip-compile" --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
-		--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-		--extra host --extra agent --extra dev --output-file $(LOCK) pyproject.toml </dev/null >&2
+	compile() { "$$tools/bin/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options "$$@" pyproject.toml \
+		</dev/null >&2; }; \
+	compile --upgrade --extra host --extra agent --extra dev --output-file $(LOCK); \
+	cp $(LOCK) $(IMAGE_LOCK); \
+	compile --extra agent --output-file $(IMAGE_LOCK)
 
 clean: ## remove .venv and whatever the tools left behind; data/ stays
 	@rm -rf $(VENV) build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

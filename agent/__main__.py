@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -24,6 +24,7 @@ from agent.protocol.settings import (
     EXIT_LOCKED,
     EXIT_MISFIT,
     EXIT_UNUSABLE,
+    PROTOCOL_VARIABLE,
     AgentSettings,
     SettingsError,
 )
@@ -95,22 +96,27 @@ def _provider(settings: AgentSettings, offered: Sequence[Tool]) -> AgentProvider
         raise Unusable(" ".join(str(exc).split()) or type(exc).__name__) from exc
 
 
+def _check_protocol(environ: Mapping[str, str]) -> None:
+    """Before any other setting is read, which a host of another version may well have of another kind."""
+    spoken = environ.get(PROTOCOL_VARIABLE, str(VERSION))
+    if spoken != str(VERSION):
+        raise SettingsError(
+            f"the host speaks protocol {spoken}, this runner {VERSION}: rebuild its image with `roost image build`"
+        )
+
+
 def main() -> int:
     """Exit status: 0 left when told to, 75 another runner is alive, 76 the session's files are damaged, 77 the
     provider cannot be made, 78 the settings do not fit, 1 failed."""
     # A provider that prints must not write where somebody may be parsing.
     os.dup2(2, 1)
     try:
+        _check_protocol(os.environ)
         settings = AgentSettings.from_env(os.environ)
     except SettingsError as exc:
         sys.stderr.write(f"roost runner: {exc}\n")
         return EXIT_MISFIT
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    if settings.protocol != VERSION:
-        _log.error(
-            "the host speaks protocol %d, this runner %d: rebuild the image", settings.protocol, VERSION
-        )
-        return EXIT_MISFIT
     try:
         if CHECK_FLAG in sys.argv[1:]:
             return asyncio.run(check(settings))

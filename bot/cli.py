@@ -12,6 +12,7 @@ import typer
 from agent.protocol import failpoint
 from bot.cli_backup import backup_app
 from bot.cli_deadletter import deadletter_app
+from bot.cli_image import image_app
 from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
 from bot.cli_schedule import schedule_app
 from bot.cli_service import ask, look, opened, say, say_answer, settings
@@ -43,6 +44,7 @@ owner_app = CommandLine("Who owns the bot.")
 app.add_typer(session_app, name="session")
 app.add_typer(config_app, name="config")
 app.add_typer(owner_app, name="owner")
+app.add_typer(image_app, name="image")
 app.add_typer(backup_app, name="backup")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(deadletter_app, name="deadletter")

@@ -25,6 +25,7 @@ from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
 from bot.config_backend import BackendConfig, PoolConfig
 from bot.config_errors import explain, unknown_variable
 from bot.config_fields import AgentName
+from bot.config_image import ImageConfig
 from bot.config_model import ConfigModel
 from bot.config_tables import (
     AgentConfig,
@@ -65,6 +66,7 @@ class Config(ConfigModel):
     service: ServiceConfig = ServiceConfig()
     terminal: TerminalConfig = TerminalConfig()
     agents: Annotated[dict[AgentName, AgentConfig], Field(min_length=1)] = _AGENTS
+    image: ImageConfig = ImageConfig()
     backend: BackendConfig = BackendConfig()
     pool: PoolConfig = PoolConfig()
     delivery: DeliveryConfig = DeliveryConfig()

@@ -20,7 +20,8 @@ class BackendConfig(ConfigModel):
         " which isolates nothing; auto, docker where its engine answers and process elsewhere.",
     )
     runtime: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = Field(
-        None, description="The engine's name for a container runtime, such as runsc; without it the engine's own."
+        None,
+        description="The engine's name for a container runtime, such as runsc; without it the engine's own.",
     )
     allow_unsandboxed: bool = Field(
         False, description="Whether a provider with access to this machine may run without isolation."

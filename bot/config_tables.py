@@ -24,6 +24,7 @@ from bot.config_fields import (
     TimeZone,
     Tries,
 )
+from bot.config_image import AgentImageConfig
 from bot.config_model import ConfigModel
 
 
@@ -141,6 +142,9 @@ class AgentConfig(ConfigModel):
     )
     provider_options: dict[str, Any] = Field(
         default_factory=dict, description="Options that only this provider knows."
+    )
+    image: AgentImageConfig = Field(
+        AgentImageConfig(), description="What only this agent has in its image, on top of [image]."
     )
     destinations: list[DestinationConfig] = Field(
         default_factory=list, description="Places that the agent may write to besides where it was asked."

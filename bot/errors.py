@@ -6,6 +6,7 @@
       x UnusableDataFolder      the data folder cannot be made or written
       x UnusablePort            the metrics cannot be served where they should be
       x NoBackend               nothing that could run the agents as configured
+      x UnusableImage           the image that agents run in cannot be built or looked at
       x DatabaseError           bot.db cannot be used
         x NewerDatabase         a newer Roost has written it
         x UnreadableDatabase    it is damaged, or is not a database
@@ -42,6 +43,10 @@ class UnusablePort(RoostError):
 
 class NoBackend(RoostError):
     """Raised at start when nothing can run the agents as they are configured."""
+
+
+class UnusableImage(RoostError):
+    """Raised when the image that agents run in is needed and cannot be built or looked at."""
 
 
 class DatabaseError(RoostError):

@@ -17,6 +17,7 @@ from agent.protocol.schema import VERSION
 from agent.protocol.workspace import Workspace
 
 PREFIX: Final = "AGENT_"
+PROTOCOL_VARIABLE: Final = "AGENT_PROTOCOL"
 EXIT_LOCKED: Final = 75
 """Exit status of a runner that found another one alive in its session (EX_TEMPFAIL)."""
 EXIT_BROKEN: Final = 76

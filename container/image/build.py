@@ -1,0 +1,87 @@
+"""Building an image with BuildKit, by the docker client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from container.image import debian, wheels
+from container.image.client import Say, find_client, run, show
+from container.image.context import context
+from container.image.engine import Engine, client_environment
+from container.image.recipe import BASE_LABEL, DEBIAN_BASE, AnyRecipe, ImageError, Recipe
+
+UNPULLED: Final = (
+    "The base image {base} is not here and cannot be pulled. Where nothing can be, make one from Debian's packages "
+    "with `roost image build --base-from-debian` (as root, with mmdebstrap)."
+)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where and how images are built. `cache` keeps wheels; `terminal`: whether the client may draw on ours."""
+
+    engine: Engine
+    environ: Mapping[str, str]
+    cache: Path
+    say: Say
+    terminal: bool = False
+    anew: bool = False
+    """Uses nothing that an earlier build has left."""
+
+
+def base_for(recipe: AnyRecipe, engine: Engine) -> str:
+    """The base that it is built on: the one that is wanted, or the one that was made here because that cannot be
+    pulled. Raises ImageError."""
+    if engine.labels(recipe.base_image) is None and engine.labels(DEBIAN_BASE) is not None:
+        return DEBIAN_BASE
+    return recipe.base_image
+
+
+def make_debian_base(shop: Workshop) -> None:
+    """Makes the base that needs no registry. Raises ImageError."""
+    debian.make_base(shop.engine, shop.say, anew=shop.anew)
+
+
+def build(recipe: AnyRecipe, shop: Workshop, *, base: str) -> str:
+    """Builds the image and returns its tag; an agent's needs the common one. Blocks. Raises ImageError."""
+    client = find_client(shop.environ.get("PATH", ""))
+    architecture = shop.engine.architecture()
+    common = isinstance(recipe, Recipe)
+    locked = wheels.locked(shop.cache, architecture, shop.say) if common else None
+    extra = wheels.further(shop.cache, architecture, recipe.options.pip, shop.say, anew=shop.anew)
+    shop.say(f"Building {recipe.tag} on {base} ...")
+    with context(recipe, wheels=locked, extra=extra) as folder:
+        command = [client, "build", *_arguments(recipe, base, shop), str(folder)]
+        environment = client_environment(shop.environ, shop.engine.host)
+        what = f"The image {recipe.tag} cannot be built"
+        try:
+            if shop.terminal:
+                show(command, what=what, env=environment)
+            else:
+                run(command, shop.say, what=what, env=environment)
+        except ImageError as exc:
+            if (
+                base != DEBIAN_BASE
+                and (shop.terminal or base in str(exc))
+                and shop.engine.labels(base) is None
+            ):
+                raise ImageError(f"{exc}\n{UNPULLED.format(base=base)}") from exc
+            raise
+    return recipe.tag
+
+
+def _arguments(recipe: AnyRecipe, base: str, shop: Workshop) -> list[str]:
+    given = {"BASE_IMAGE": base, "APT_PACKAGES": " ".join(recipe.options.apt_packages)}
+    if not isinstance(recipe, Recipe):
+        given["COMMON_IMAGE"] = recipe.common.tag
+    labels = {**recipe.labels, BASE_LABEL: base}
+    return [
+        f"--progress={'auto' if shop.terminal else 'plain'}",
+        *(["--no-cache"] if shop.anew else []),
+        *(word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")),
+        *(word for name, value in labels.items() for word in ("--label", f"{name}={value}")),
+        *("--tag", recipe.tag, "--tag", f"{recipe.name}:latest"),
+    ]
