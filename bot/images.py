@@ -61,6 +61,14 @@ def ensure_image(config: Config, agents: Iterable[str], say: Callable[[str], Non
     return {name: recipe.tag for name, recipe in wanted.items()}
 
 
+def fault(config: Config) -> str | None:
+    """Why there could be no containers without building first; None: all images are there and fit. Raises
+    UnusableImage."""
+    with _engine() as engine:
+        verdicts = [check(recipe, engine) for recipe in _in_order(recipes(config).values())]
+    return next((verdict.sentence for verdict in verdicts if not verdict.fits), None)
+
+
 def build_all(config: Config, *, base_from_debian: bool, no_cache: bool, say: Callable[[str], None]) -> Told:
     """Builds the images of all agents, also those that fit. Raises UnusableImage."""
     with _engine() as engine:
