@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
 from bot import log
@@ -68,11 +68,12 @@ class Launcher:
         gateway: WayOut | None,
         vault: Vault | None,
         extra: Callable[[str], Sequence[Mount]],
+        warm: Literal["runner", "client"],
         data_dir: Path,
     ) -> None:
         """`mounts`: whether a container sees its folders at their mount points. `images`: those of the agents.
         Without `gateway` nobody goes outside, and without `vault` nobody is asked for a key. `extra` says what else
-        of the host's an agent may see, and raises BackendError."""
+        of the host's an agent may see, and raises BackendError. `warm` is how far one in the pool gets."""
         self._agents = agents
         self._config = config
         self._mounts = mounts
@@ -80,6 +81,7 @@ class Launcher:
         self._gateway = gateway
         self._vault = vault
         self._extra = extra
+        self._warm = warm
         self._data = data_dir
         self._instance = instance_of(data_dir)
 
@@ -121,6 +123,7 @@ class Launcher:
             folder=agent.folder_in(self._data, session.agent),
             image=self._images.get(session.agent),
             outside=outside,
+            warm=self._warm if session.pooled else "runner",
             extra=await asyncio.to_thread(self._extra, session.agent) if self._mounts else (),
         )
 

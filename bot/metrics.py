@@ -41,6 +41,12 @@ class Metrics:
         self.awake_sessions = Gauge(
             "awake_sessions", "Sessions with a live runner.", namespace=NAMESPACE, registry=self._registry
         )
+        self.resting_memory_mb = Gauge(
+            "resting_memory_mb",
+            "What runners with nothing to do take up, in MiB.",
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
         self.letters = Gauge(
             "dead_letters",
             "Dead letters that wait for somebody to replay or drop them.",
