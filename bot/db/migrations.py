@@ -240,4 +240,5 @@ END""",
         """CREATE INDEX deliveries_unsent ON deliveries (session, turn_id, state)
 WHERE state != 'sent' AND turn_id IS NOT NULL""",
     ),
+    ("CREATE INDEX sessions_pooled ON sessions (agent, created_at, id) WHERE channel = '(pool)'",),
 )

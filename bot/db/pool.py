@@ -9,7 +9,8 @@ from typing import Final
 from agent.protocol.messages import Route
 
 POOL: Final = "(pool)"
-"""The channel of a session without a conversation. No adapter can have this name."""
+"""The channel of a session without a conversation. No adapter can have this name. It stands in the text of each query,
+or else SQLite would not use the index that holds only these."""
 
 
 def make(db: sqlite3.Connection, agent: str, *, now: int) -> str:
@@ -27,16 +28,16 @@ def take(db: sqlite3.Connection, agent: str, route: Route, *, now: int) -> str |
     is none. Nobody else can get it: the row says whose it is, in the transaction of the first message."""
     row = db.execute(
         "UPDATE sessions SET channel = ?, platform_id = ?, thread_id = ?, created_at = ?, last_active = ?"
-        " WHERE channel = ? AND id = (SELECT id FROM sessions WHERE channel = ? AND agent = ? AND awake = 1"
+        f" WHERE id = (SELECT id FROM sessions WHERE channel = '{POOL}' AND agent = ? AND awake = 1"
         " ORDER BY created_at, id LIMIT 1) RETURNING id",
-        (route.channel, route.platform_id, route.thread_id, now, now, POOL, POOL, agent),
+        (route.channel, route.platform_id, route.thread_id, now, now, agent),
     ).fetchone()
     return None if row is None else str(row["id"])
 
 
 def waiting(db: sqlite3.Connection) -> list[str]:
     """The ids of those that nobody has."""
-    return [str(row["id"]) for row in db.execute("SELECT id FROM sessions WHERE channel = ?", (POOL,))]
+    return [str(row["id"]) for row in db.execute(f"SELECT id FROM sessions WHERE channel = '{POOL}'")]
 
 
 def drop(db: sqlite3.Connection, session_id: str) -> bool:
