@@ -81,6 +81,8 @@ def _arguments(recipe: AnyRecipe, base: str, shop: Workshop) -> list[str]:
     return [
         f"--progress={'auto' if shop.terminal else 'plain'}",
         *(["--no-cache"] if shop.anew else []),
+        # That it needs no network is a promise, and here it is held to it; any other base may lack tini.
+        *(["--network=none"] if base == DEBIAN_BASE and not recipe.options.apt_packages else []),
         *(word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")),
         *(word for name, value in labels.items() for word in ("--label", f"{name}={value}")),
         *("--tag", recipe.tag, "--tag", f"{recipe.name}:latest"),
