@@ -12,6 +12,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     set -eu; \
     if [ -n "${APT_PACKAGES}" ]; then \
+        rm -f /etc/apt/apt.conf.d/docker-clean; \
         apt-get update -qq; \
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends ${APT_PACKAGES}; \
         find / -xdev -type f -perm /6000 -exec chmod a-s {} +; \
