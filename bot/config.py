@@ -36,6 +36,7 @@ from bot.config_tables import (
     TerminalConfig,
     TurnsConfig,
 )
+from bot.config_vault import VaultConfig
 from bot.errors import ConfigError
 
 PREFIX: Final = "ROOST_"
@@ -71,6 +72,7 @@ class Config(ConfigModel):
     schedules: SchedulesConfig = SchedulesConfig()
     limits: LimitsConfig = LimitsConfig()
     backup: BackupConfig = BackupConfig()
+    vault: VaultConfig = VaultConfig()
 
     @model_validator(mode="after")
     def _is_sandboxed(self) -> Self:
@@ -80,6 +82,16 @@ class Config(ConfigModel):
                     f'the process backend isolates nothing, so provider "{agent.provider}" of agent "{name}" '
                     "is refused; if you accept that, set [backend] allow_unsandboxed = true, or start it with "
                     "--allow-unsandboxed"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_vault(self) -> Self:
+        for name, agent in self.agents.items():
+            if self.vault.kind != "embedded" and agent.chosen_place:
+                raise ValueError(
+                    f'with [vault] kind = "{self.vault.kind}" the credential of a model is kept there; '
+                    f"take {agent.chosen_place} out of [agents.{name}]"
                 )
         return self
 

@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationInfo,
 )
@@ -18,6 +20,12 @@ from bot.recurrence import BadTime, zone
 
 MAX_INSTRUCTIONS_BYTES: Final = 64 * 1024
 """They travel in an environment variable, of which the kernel takes 128 KiB."""
+
+
+class ConfigModel(BaseModel):
+    """A table: frozen, and without room for a key that nobody reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _named(value: object) -> object:
@@ -78,7 +86,7 @@ def _url(value: str) -> str:
         raise ValueError("should be a URL that begins with http:// or https:// and names a host")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError(
-            "should be a URL without a user, a query or a fragment; the key comes from model_key_env"
+            "should be a URL without a user, a query or a fragment; the key has settings of its own"
         )
     return value
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import Field
 
 from agent.protocol.messages import MAX_ATTACHMENTS, MAX_TEXT_CHARS, Destination, Route
 from bot.allowance import Rate
@@ -27,13 +23,9 @@ from bot.config_fields import (
     TimeZone,
     Tries,
 )
+from bot.config_fields import ConfigModel as ConfigModel
+from bot.config_vault import ModelKeyConfig
 from container.base import Limits
-
-
-class ConfigModel(BaseModel):
-    """A table: frozen, and without room for a key that nobody reads."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ServiceConfig(ConfigModel):
@@ -89,7 +81,7 @@ class DestinationConfig(ConfigModel):
         return Destination(name=self.name, display_name=self.display_name or self.name, route=route)
 
 
-class AgentConfig(ConfigModel):
+class AgentConfig(ModelKeyConfig):
     """[agents.<name>]"""
 
     assistant_name: Annotated[str, Field(min_length=1, max_length=100)] = Field(
@@ -113,10 +105,6 @@ class AgentConfig(ConfigModel):
     model_url: ServerUrl | None = Field(
         None,
         description="The base URL of a server that speaks the Messages API; without it the provider's own.",
-    )
-    model_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
-        "ANTHROPIC_API_KEY",
-        description="The variable of the service's environment that holds the key for the model.",
     )
     instructions: Instructions | None = Field(
         None, description="What the agent is told about itself and its work; without it nothing."
