@@ -18,19 +18,34 @@ from agent.protocol.workspace import Workspace
 from bot.config import Config
 from bot.config_tables import AgentConfig
 from bot.errors import ConfigError
+from bot.mounts import Mounts
 from bot.specs import environment
 from container.process import DEFAULT_ENV
 
 CHANNELS: Final = (TerminalAdapter.name,)
 """What `roost run` serves."""
+WITHOUT_MOUNTS: Final = frozenset({"process"})
+"""Backends whose runners see this machine's folders where they are."""
 CHECK_SECONDS: Final = 60.0
 
 
 def check_agents(config: Config) -> None:
     """Raises ConfigError with a line for each agent that could not answer, and each place that nobody serves."""
     wrong = [line for name, agent in config.agents.items() for line in _mistakes(name, agent)]
+    wrong += _mount_mistakes(config)
     if wrong:
         raise ConfigError("\n".join(wrong))
+
+
+def _mount_mistakes(config: Config) -> list[str]:
+    if config.backend.kind not in WITHOUT_MOUNTS:
+        return Mounts(config, os.environ).mistakes()
+    return [
+        f"[agents.{name}] mounts: the {config.backend.kind} backend has no containers to mount folders in; "
+        "name them in directories"
+        for name, agent in config.agents.items()
+        if agent.mounts
+    ]
 
 
 def _mistakes(name: str, agent: AgentConfig) -> list[str]:

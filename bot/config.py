@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Self, cast
 from pydantic import (
     BaseModel,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
@@ -24,6 +25,7 @@ from agent.protocol import failpoint
 from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
 from bot.config_errors import explain, unknown_variable
 from bot.config_fields import AgentName
+from bot.config_mounts import MountsConfig
 from bot.config_tables import (
     AgentConfig,
     BackendConfig,
@@ -73,6 +75,17 @@ class Config(ConfigModel):
     limits: LimitsConfig = LimitsConfig()
     backup: BackupConfig = BackupConfig()
     vault: VaultConfig = VaultConfig()
+    mounts: MountsConfig = MountsConfig()
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where config.toml lies, or the folder that stands in for it; None for defaults that were never loaded."""
+        return self._folder
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keeps the folder from which relative paths start."""
+        self._folder = (context or {}).get("folder")
 
     @model_validator(mode="after")
     def _is_sandboxed(self) -> Self:

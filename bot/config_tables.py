@@ -24,6 +24,7 @@ from bot.config_fields import (
     Tries,
 )
 from bot.config_fields import ConfigModel as ConfigModel
+from bot.config_mounts import MountConfig
 from bot.config_vault import ModelKeyConfig
 from container.base import Limits
 
@@ -131,6 +132,9 @@ class AgentConfig(ModelKeyConfig):
     )
     directories: list[LocalPath] = Field(
         default_factory=list, description="Folders that the agent may use besides its workspace."
+    )
+    mounts: list[MountConfig] = Field(
+        default_factory=list, description="Folders of this machine that its containers have, too."
     )
     workspace_settings: bool = Field(
         False,

@@ -11,11 +11,12 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from bot.config import FIRST, OPTIONS, Config, load
+from bot.config_mounts import MountConfig
 from bot.config_tables import DestinationConfig
 from bot.config_vault import PLACES
 from bot.errors import ConfigError
 
-LISTS: list[tuple[str, type[BaseModel]]] = [("destinations", DestinationConfig)]
+LISTS: list[tuple[str, type[BaseModel]]] = [("destinations", DestinationConfig), ("mounts", MountConfig)]
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
 
@@ -41,7 +42,7 @@ def test_without_file_or_variable_everything_is_default(
     loaded = load(None, {"PATH": "/bin"})
     assert loaded.service.data_dir == tmp_path / "data"
     service = loaded.service.model_copy(update={"data_dir": Path("data")})
-    assert loaded.model_copy(update={"service": service}) == Config()
+    assert loaded.model_copy(update={"service": service}).model_dump() == Config().model_dump()
 
 
 def test_file_is_found_by_argument_then_variable_then_in_the_current_folder(
