@@ -95,7 +95,15 @@ def test_the_host_of_a_container_is_where_onecli_is(given: str, reached: str) ->
     "given",
     [
         *("", "gateway:1", "ftp://h", "http://:1", "http://h:0", "http://h:99999", "http://[x", "http://h x"),
-        *("http://h\r\nX: y", "http://é", "http://h/path", "http://h?query", "http://h#x", 'http://"h'),
+        *(
+            "http://h\r\nX: y",
+            "http://h\tx",
+            "http://é",
+            "http://h/path",
+            "http://h?query",
+            "http://h#x",
+            'http://"h',
+        ),
     ],
 )
 def test_what_is_no_address_of_a_proxy_is_refused_unrepeated(given: str) -> None:
