@@ -11,9 +11,12 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from bot.config import FIRST, OPTIONS, Config, load
+from bot.config_mounts import MountConfig
 from bot.config_tables import DestinationConfig
+from bot.config_vault import PLACES
 from bot.errors import ConfigError
 
+LISTS: list[tuple[str, type[BaseModel]]] = [("destinations", DestinationConfig), ("mounts", MountConfig)]
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
 
@@ -39,7 +42,7 @@ def test_without_file_or_variable_everything_is_default(
     loaded = load(None, {"PATH": "/bin"})
     assert loaded.service.data_dir == tmp_path / "data"
     service = loaded.service.model_copy(update={"data_dir": Path("data")})
-    assert loaded.model_copy(update={"service": service}) == Config()
+    assert loaded.model_copy(update={"service": service}).model_dump() == Config().model_dump()
 
 
 def test_file_is_found_by_argument_then_variable_then_in_the_current_folder(
@@ -342,7 +345,7 @@ def example() -> dict[str, dict[str, tuple[str, Any]]]:
     """table -> key -> (its sentence, its value), as the example has them behind `# `."""
     found: dict[str, dict[str, tuple[str, Any]]] = {}
     table = sentence = ""
-    for line in EXAMPLE.read_text().split("# [[")[0].splitlines() + after_the_list():
+    for line in re.sub(r"^# \[\[(.+\n)+", "", EXAMPLE.read_text(), flags=re.MULTILINE).splitlines():
         if header := re.fullmatch(r"\[([\w.]+)\]", line):
             table = header[1]
             found[table] = {}
@@ -353,13 +356,9 @@ def example() -> dict[str, dict[str, tuple[str, Any]]]:
     return found
 
 
-def destination_lines() -> list[str]:
-    block = EXAMPLE.read_text().split("# [[agents.assistant.destinations]]\n")[1].split("\n\n")[0]
+def list_lines(name: str) -> list[str]:
+    block = EXAMPLE.read_text().split(f"# [[agents.assistant.{name}]]\n")[1].split("\n\n")[0]
     return [line.removeprefix("# ") for line in block.splitlines()]
-
-
-def after_the_list() -> list[str]:
-    return EXAMPLE.read_text().split("# [[")[1].split("\n\n", 1)[1].splitlines()
 
 
 def test_example_has_every_setting_with_its_sentence_and_default() -> None:
@@ -383,22 +382,28 @@ def test_example_loads_as_it_is_and_with_every_setting_taken_up(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert load(EXAMPLE, {}).agents == Config().agents
-    # A list of tables and the empty list that it replaces cannot both stand in a file.
-    text = EXAMPLE.read_text().replace("# destinations = []\n", "")
+    # A list of tables and the empty list that it replaces cannot both stand in a file, nor can two places of one key.
+    text = re.sub(r"^# (destinations|mounts) = \[\]\n", "", EXAMPLE.read_text(), flags=re.MULTILINE)
+    for place in set(PLACES) - {"model_key_file"}:
+        text = re.sub(rf"^# {place} = .*\n", "", text, flags=re.MULTILINE)
     full = load(write(tmp_path, re.sub(r"^# (?=\w+ = |\[\[)", "", text, flags=re.MULTILINE)), {})
     assert full.service.metrics_port is not None
     assert full.agents["assistant"].destinations[0].destination.route.thread_id is not None
 
 
-def test_example_shows_a_whole_destination() -> None:
-    lines = destination_lines()
-    assert tomllib.loads("\n".join(lines)).keys() == DestinationConfig.model_fields.keys()
+@pytest.mark.parametrize(("name", "model"), LISTS)
+def test_example_shows_a_whole_member_of_each_list(name: str, model: type[BaseModel]) -> None:
+    lines = list_lines(name)
+    assert tomllib.loads("\n".join(lines)).keys() == model.model_fields.keys()
     sentences = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
-    assert sentences == [field.description for field in DestinationConfig.model_fields.values()]
+    assert sentences == [field.description for field in model.model_fields.values()]
 
 
 def test_every_setting_has_one_sentence() -> None:
-    models: list[type[BaseModel]] = [*(type(table) for table in tables().values()), DestinationConfig]
+    models: list[type[BaseModel]] = [
+        *(type(table) for table in tables().values()),
+        *(each for _, each in LISTS),
+    ]
     for table in models:
         for key, field in table.model_fields.items():
             assert field.description and field.description.endswith("."), f"{table.__name__}.{key}"
