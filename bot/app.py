@@ -43,6 +43,7 @@ from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
 from bot.metrics import Metrics
+from bot.mounts import Mounts
 from bot.operations import INTERRUPT_GRACE_SECONDS, Operations
 from bot.orphans import Orphans
 from bot.polling import Polling
@@ -61,6 +62,7 @@ from bot.tries import Tries
 from bot.turns import Policy as TurnPolicy
 from bot.upkeep import Upkeep
 from bot.usher import Usher
+from bot.vault import open_vault
 from bot.warming import Pool
 from container.base import Backend, BackendError
 from container.process import WARNING
@@ -187,14 +189,17 @@ async def running_app(
         tries = Tries(db, delivery, policy, metrics=metrics, clock=clock)
         admission = Admission(config.backend.max_awake, wake=wake)
         metrics.waiting_sessions.set_function(lambda: admission.waiting)
+        vault = open_vault(config, os.environ)
+        stack.push_async_callback(vault.aclose)
+        mounts = Mounts(config, os.environ)
         launcher = Launcher(
             config.agents,
             config.backend,
             mounts=backend.mounts,
             images={} if chosen is None else chosen.images,
             gateway=None,
-            vault=None,
-            extra=lambda agent: (),
+            vault=vault,
+            extra=mounts.of,
             warm=config.pool.warm,
             data_dir=data,
         )

@@ -18,6 +18,7 @@ from bot import log
 from bot.config_backend import BackendConfig
 from bot.config_tables import AgentConfig
 from bot.handover import hand_over
+from bot.mount_list import MountRefused
 from bot.session import Session
 from bot.specs import Outside, is_outdated, spec
 from bot.vault.base import Vault, VaultError, VaultUnavailable
@@ -73,7 +74,7 @@ class Launcher:
     ) -> None:
         """`mounts`: whether a container sees its folders at their mount points. `images`: those of the agents.
         Without `gateway` nobody goes outside, and without `vault` nobody is asked for a key. `extra` says what else
-        of the host's an agent may see, and raises BackendError. `warm` is how far one in the pool gets."""
+        of the host's an agent may see, and raises MountRefused. `warm` is how far one in the pool gets."""
         self._agents = agents
         self._config = config
         self._mounts = mounts
@@ -124,7 +125,7 @@ class Launcher:
             image=self._images.get(session.agent),
             outside=outside,
             warm=self._warm if session.pooled else "runner",
-            extra=await asyncio.to_thread(self._extra, session.agent) if self._mounts else (),
+            extra=await self._granted(session.agent),
         )
 
     async def open(self, session: Session) -> Outside | None:
@@ -152,6 +153,14 @@ class Launcher:
         except VaultUnavailable as exc:
             raise NotNow(str(exc)) from exc
         except VaultError as exc:
+            raise BackendError(str(exc)) from exc
+
+    async def _granted(self, agent: str) -> Sequence[Mount]:
+        if not self._mounts:
+            return ()
+        try:
+            return await asyncio.to_thread(self._extra, agent)
+        except MountRefused as exc:
             raise BackendError(str(exc)) from exc
 
     def _look_for_room(self) -> None:
