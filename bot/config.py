@@ -24,11 +24,12 @@ from agent.protocol import failpoint
 from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
 from bot.config_errors import explain, unknown_variable
 from bot.config_fields import AgentName
+from bot.config_gateway import GatewayConfig
+from bot.config_model import ConfigModel
 from bot.config_tables import (
     AgentConfig,
     BackendConfig,
     BackupConfig,
-    ConfigModel,
     DeliveryConfig,
     LimitsConfig,
     SchedulesConfig,
@@ -71,6 +72,7 @@ class Config(ConfigModel):
     schedules: SchedulesConfig = SchedulesConfig()
     limits: LimitsConfig = LimitsConfig()
     backup: BackupConfig = BackupConfig()
+    gateway: GatewayConfig = GatewayConfig()
 
     @model_validator(mode="after")
     def _is_sandboxed(self) -> Self:

@@ -5,11 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import Field
 
 from agent.protocol.messages import MAX_ATTACHMENTS, MAX_TEXT_CHARS, Destination, Route
 from bot.allowance import Rate
@@ -27,13 +23,9 @@ from bot.config_fields import (
     TimeZone,
     Tries,
 )
+from bot.config_gateway import AgentGatewayConfig
+from bot.config_model import ConfigModel
 from container.base import Limits
-
-
-class ConfigModel(BaseModel):
-    """A table: frozen, and without room for a key that nobody reads."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ServiceConfig(ConfigModel):
@@ -158,6 +150,9 @@ class AgentConfig(ConfigModel):
         20.0, description="A query with nothing going on for this long is ended; its memory is kept."
     )
     turn_limit_seconds: Seconds = Field(3600.0, description="A turn that runs longer than this is stopped.")
+    gateway: AgentGatewayConfig = Field(
+        AgentGatewayConfig(), description="What its containers may send out, and how much."
+    )
 
     def folder_in(self, data: Path, name: str) -> Path:
         """The folder of the agent `name` of the data folder `data`."""

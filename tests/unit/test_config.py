@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from bot.config import FIRST, OPTIONS, Config, load
+from bot.config_gateway import PriceConfig
 from bot.config_tables import DestinationConfig
 from bot.errors import ConfigError
 
@@ -97,11 +98,16 @@ def test_environment_goes_before_the_file(tmp_path: Path) -> None:
 
 
 def test_unknown_key_and_table_come_with_a_suggestion(tmp_path: Path) -> None:
-    file = write(tmp_path, '[service]\ndata_dri = "x"\nqqqq = 1\n[servce]\n[agents.bob]\nmodl = "x"\n')
+    file = write(
+        tmp_path,
+        '[service]\ndata_dri = "x"\nqqqq = 1\n[servce]\n[agents.bob]\nmodl = "x"\n'
+        "[agents.bob.gateway]\nhots = []\n",
+    )
     assert mistakes(file) == [
         'config.toml: [service] unknown key "data_dri"; did you mean "data_dir"?',
         'config.toml: [service] unknown key "qqqq"',
         'config.toml: [agents.bob] unknown key "modl"; did you mean "model"?',
+        'config.toml: [agents.bob.gateway] unknown key "hots"; did you mean "hosts"?',
         "config.toml: unknown table [servce]; did you mean [service]?",
     ]
 
@@ -309,7 +315,7 @@ def test_import_does_without_the_settings_library() -> None:
 
 def tables() -> dict[str, BaseModel]:
     config = Config()
-    return {
+    return {"agents.assistant.gateway": config.agents["assistant"].gateway} | {
         "agents.assistant" if name == "agents" else name: (
             config.agents["assistant"] if name == "agents" else getattr(config, name)
         )
@@ -345,7 +351,12 @@ def test_example_has_every_setting_with_its_sentence_and_default() -> None:
     found = example()
     assert found.keys() == tables().keys()
     for name, table in tables().items():
-        fields = type(table).model_fields
+        # A table in a table stands by itself.
+        fields = {
+            key: field
+            for key, field in type(table).model_fields.items()
+            if not isinstance(getattr(table, key), BaseModel)
+        }
         assert found[name].keys() == fields.keys(), name
         for key, field in fields.items():
             sentence, value = found[name][key]
@@ -377,7 +388,11 @@ def test_example_shows_a_whole_destination() -> None:
 
 
 def test_every_setting_has_one_sentence() -> None:
-    models: list[type[BaseModel]] = [*(type(table) for table in tables().values()), DestinationConfig]
+    models: list[type[BaseModel]] = [
+        *(type(table) for table in tables().values()),
+        DestinationConfig,
+        PriceConfig,
+    ]
     for table in models:
         for key, field in table.model_fields.items():
             assert field.description and field.description.endswith("."), f"{table.__name__}.{key}"
