@@ -45,7 +45,8 @@ class SettingsError(Exception):
 
 class AgentSettings(BaseModel):
     """Everything that a runner needs to know. Times are milliseconds. `folder` is the agent's own, with its
-    instructions and skills."""
+    instructions and skills. `gateway_port` is where its forwarder listens on loopback, 0 any free port; without
+    it there is none, and the model is reached at `model_url`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,6 +74,7 @@ class AgentSettings(BaseModel):
     auto_compact_window: int | None = Field(default=None, ge=1)
     workspace_settings: bool = False
     model_url: str | None = None
+    gateway_port: int | None = Field(default=None, ge=0, le=65_535)
     idle_ms: int = Field(default=20_000, ge=0)
     claim_ms: int = Field(default=50, ge=0)
     poll_idle_ms: int = Field(default=1_000, gt=0)

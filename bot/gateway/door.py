@@ -20,7 +20,7 @@ from agent.protocol.workspace import socket_address
 from bot import log
 from bot.gateway.caller import Caller
 from bot.gateway.connect import METHOD
-from bot.gateway.messages import SERVER, Messages
+from bot.gateway.messages import Messages, refused
 from bot.gateway.refusals import Refusal
 from bot.gateway.tunnel import HEAD_SECONDS, Tunnel, response
 
@@ -32,6 +32,7 @@ CONNECTIONS_A_SECOND: Final = 20.0
 FIRST_CONNECTIONS: Final = 100
 KEEPALIVE_SECONDS: Final = 900.0
 LINGER_SECONDS: Final = 2.0
+REFUSED_SECONDS: Final = 0.2
 CLOSE_SECONDS: Final = 1.0
 STREAM_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 64
@@ -122,7 +123,9 @@ class Door:
         )
         self._caller.refusals.note(refusal, "")
         transport.write(response(refusal))
-        transport.close()
+        # Whoever still writes would be told of a reset instead.
+        transport.write_eof()
+        asyncio.get_running_loop().call_later(REFUSED_SECONDS, transport.abort)
         return False
 
     def left(self, transport: asyncio.BaseTransport | None) -> None:
@@ -259,8 +262,4 @@ class _Requests(RequestHandler):
         else:
             self._door.failed(exc)
             refusal = Refusal(500, "api_error", "The gateway has failed.", reason="http")
-        answer = web.Response(
-            status=refusal.status, body=refusal.body, headers={"Server": SERVER, **refusal.headers}
-        )
-        answer.force_close()
-        return answer
+        return refused(refusal)

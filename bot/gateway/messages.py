@@ -60,9 +60,7 @@ class Messages:
         except Refusal as refusal:
             caller.refusals.note(refusal, caller.model_host)
             self._count(caller, "failed" if refusal.status >= 500 else "refused")
-            return web.Response(
-                status=refusal.status, body=refusal.body, headers={"Server": SERVER, **refusal.headers}
-            )
+            return refused(refusal)
         return response
 
     async def _answer(self, caller: Caller, request: web.BaseRequest) -> web.StreamResponse:
@@ -207,6 +205,15 @@ class Messages:
         """So much less."""
         caller.held_bytes -= size
         self._held_bytes -= size
+
+
+def refused(refusal: Refusal) -> web.Response:
+    """The answer to a request that is not carried out. Behind one that was not well-formed nothing more is read."""
+    headers = {"Server": SERVER, **refusal.headers}
+    response = web.Response(status=refusal.status, body=refusal.body, headers=headers)
+    if refusal.reason in ("headers", "http", "path"):
+        response.force_close()
+    return response
 
 
 class _Held:

@@ -106,8 +106,8 @@ def test_unknown_key_and_table_come_with_a_suggestion(tmp_path: Path) -> None:
     assert mistakes(file) == [
         'config.toml: [service] unknown key "data_dri"; did you mean "data_dir"?',
         'config.toml: [service] unknown key "qqqq"',
-        'config.toml: [agents.bob] unknown key "modl"; did you mean "model"?',
         'config.toml: [agents.bob.gateway] unknown key "hots"; did you mean "hosts"?',
+        'config.toml: [agents.bob] unknown key "modl"; did you mean "model"?',
         "config.toml: unknown table [servce]; did you mean [service]?",
     ]
 
