@@ -36,6 +36,7 @@ from bot.delivery import Delivery
 from bot.engage import Wiring
 from bot.errors import ServiceCrashed, UnusableDataFolder
 from bot.figures import Figures
+from bot.gateway.service import Gateway
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
@@ -191,13 +192,23 @@ async def running_app(
         metrics.waiting_sessions.set_function(lambda: admission.waiting)
         vault = open_vault(config, os.environ)
         stack.push_async_callback(vault.aclose)
+        gateway = Gateway(
+            data,
+            config.gateway,
+            config.agents,
+            vault=vault,
+            db=db,
+            metrics=metrics,
+            environ=os.environ,
+            clock=clock,
+        )
         mounts = Mounts(config, os.environ)
         launcher = Launcher(
             config.agents,
             config.backend,
             mounts=backend.mounts,
             images={} if chosen is None else chosen.images,
-            gateway=None,
+            gateway=gateway,
             vault=vault,
             extra=mounts.of,
             warm=config.pool.warm,

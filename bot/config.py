@@ -26,6 +26,7 @@ from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
 from bot.config_backend import BackendConfig, PoolConfig
 from bot.config_errors import explain, unknown_variable
 from bot.config_fields import AgentName
+from bot.config_gateway import GatewayConfig
 from bot.config_image import ImageConfig
 from bot.config_model import ConfigModel
 from bot.config_mounts import MountsConfig
@@ -77,6 +78,7 @@ class Config(ConfigModel):
     schedules: SchedulesConfig = SchedulesConfig()
     limits: LimitsConfig = LimitsConfig()
     backup: BackupConfig = BackupConfig()
+    gateway: GatewayConfig = GatewayConfig()
     vault: VaultConfig = VaultConfig()
     mounts: MountsConfig = MountsConfig()
     _folder: Path | None = PrivateAttr(None)

@@ -24,6 +24,7 @@ from bot.config_fields import (
     TimeZone,
     Tries,
 )
+from bot.config_gateway import AgentGatewayConfig
 from bot.config_image import AgentImageConfig
 from bot.config_model import ConfigModel
 from bot.config_mounts import MountConfig
@@ -156,6 +157,9 @@ class AgentConfig(ModelKeyConfig):
     turn_limit_seconds: Seconds = Field(3600.0, description="A turn that runs longer than this is stopped.")
     limits: AgentLimits = Field(
         default_factory=AgentLimits, description="What a container of this agent may use."
+    )
+    gateway: AgentGatewayConfig = Field(
+        AgentGatewayConfig(), description="What its containers may send out, and how much."
     )
 
     def folder_in(self, data: Path, name: str) -> Path:

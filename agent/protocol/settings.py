@@ -46,8 +46,9 @@ class SettingsError(Exception):
 
 class AgentSettings(BaseModel):
     """Everything that a runner needs to know. Times are milliseconds. `folder` is the agent's own, with its
-    instructions and skills. `warm` says how far a runner gets before anybody asks it anything: with "client" its
-    provider is ready as well."""
+    instructions and skills. `gateway_port` is where its forwarder listens on loopback, 0 any free port; without
+    it there is none, and the model is reached at `model_url`. `warm` says how far a runner gets before anybody asks it
+    anything: with "client" its provider is ready as well."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -399,12 +399,13 @@ def test_a_list_that_cannot_be_understood_allows_nothing(
 
 
 def test_the_check_tells_who_would_not_be_given_what_it_asks_for(machine: Machine) -> None:
-    config = machine.config(source(machine.srv / "handbook"))
-    # The process backend mounts nothing.
-    with pytest.raises(ConfigError, match=r"\[agents.bob\] mounts: the process backend has no containers"):
-        check_agents(config)
-    more = '[agents.bob]\ndirectories = ["/srv/anything"]\n'
-    check_agents(machine.config(more=more))
+    process, docker = ('[backend]\nkind = "process"\n', '[backend]\nkind = "docker"\n')
+    with pytest.raises(ConfigError, match=r"\[agents.bob\] mounts: without Docker there are no containers"):
+        check_agents(machine.config(source(machine.srv / "handbook"), more=process))
+    directories = '[agents.bob]\ndirectories = ["/srv/anything"]\n'
+    check_agents(machine.config(more=directories + process))
+    with pytest.raises(ConfigError, match=r"no list of allowed folders lies at "):
+        check_agents(machine.config(more=directories + docker))
 
 
 # ---------------------------------------------------------------- pure

@@ -43,5 +43,5 @@ def test_what_is_left_keeps_within_the_budget_and_no_more_goes_than_must(
     left = sum(each.memory_mb for each in resting if each.name not in gone)
     assert left <= budget + 1e-6
     if gone:
-        newest = max((each for each in resting if each.name in gone), key=lambda each: each.since)
+        newest = [each for each in sorted(resting, key=lambda each: each.since) if each.name in gone][-1]
         assert left + newest.memory_mb > budget - 1e-6
