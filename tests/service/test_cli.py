@@ -43,6 +43,8 @@ class Roost:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("ROOST_", "PYTHON"))}
         # The code beside this file, wherever the command was installed from.
         self.env |= {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "COLUMNS": "100"}
+        # What a command does is the same on every backend, and this one needs nothing.
+        self.env["ROOST_BACKEND__KIND"] = "process"
 
     def __call__(self, *arguments: str, said: str | None = None, **env: str) -> Done:
         """Runs to the end; `said` is its standard input, /dev/null when there is none."""
