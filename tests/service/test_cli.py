@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 ROOST = str(Path(sys.executable).with_name("roost"))
 TIMEOUT_SECONDS = 60
 NOT_RUNNING = "roost: Roost is not running in {data}: start it with `roost run`.\n"
-WARNING = "roost: The process backend isolates nothing"
+WARNING = "roost: Agents run as plain processes: as configured. The process backend isolates nothing"
 
 Done = subprocess.CompletedProcess[str]
 
