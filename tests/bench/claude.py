@@ -29,7 +29,7 @@ PAUSE_SECONDS: Final = 0.005
 """Between the words of an answer: one that is over at once is never shown live."""
 SAID: Final = " ".join(["hello"] * 20)
 WARM_UP: Final = 3
-RUNNERS: Final = BackendConfig(max_awake=MAX_AWAKE, allow_unsandboxed=True)
+RUNNERS: Final = BackendConfig(kind="process", max_awake=MAX_AWAKE, allow_unsandboxed=True)
 
 
 @dataclass

@@ -337,7 +337,7 @@ async def at_the_terminal(api: MessagesApi, folder: Path, said: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *(roost, "run", "--provider", "claude", "--model-url", api.url, "--allow-unsandboxed"),
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "ROOST_BACKEND__KIND": "process"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
