@@ -77,7 +77,8 @@ def host_config(client: APIClient, mounts: Sequence[Mount], limits: Limits, runt
         read_only=True,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges", f"seccomp={profile()}"],
-        tmpfs={"/tmp": temporary},  # noqa: S108
+        # Python's multiprocessing keeps its locks in /dev/shm, which the engine leaves out with IPC.
+        tmpfs=dict.fromkeys(("/tmp", "/dev/shm"), temporary),  # noqa: S108
         dns=[NO_NAME_SERVER],
         dns_search=["."],
         mounts=[_bind(mount) for mount in mounts],
