@@ -59,6 +59,8 @@ NO_WALLS: Final = {
     "DeviceCgroupRules": ["a *:* rwm"],
 }
 """An administrator's container, as somebody makes it who has no time; with `user="0:0"`."""
+NO_BOUNDS: Final = {"Memory": 0, "MemorySwap": 0, "NanoCpus": 0, "PidsLimit": 0, "Ulimits": []}
+"""As much of the machine as there is."""
 
 Changes = Mapping[str, Any]
 
@@ -131,11 +133,12 @@ class Cell:
         return Seen(ended, spec.log.read_bytes()[before:].decode(errors="replace"))
 
     async def bare(
-        self, probe: str, *arguments: object, user: str | None = None, changes: Changes = NO_WALLS
+        self, probe: str, *arguments: object, changes: Changes = NO_WALLS, **creation: Any
     ) -> Seen:
-        """Runs a probe to its end in the same container with `changes` to the engine's HostConfig."""
+        """Runs a probe to its end in the same container, with `changes` to the engine's HostConfig and to the other
+        arguments of its `creation`."""
         spec = replace(self.asked(probe, *arguments), name=f"{self.spec.name}-bare")
-        return await asyncio.to_thread(_run_bare, spec, self.namespace, user, changes)
+        return await asyncio.to_thread(_run_bare, spec, self.namespace, changes, creation)
 
     @asynccontextmanager
     async def living(self, probe: str, *arguments: object, **changes: Any) -> AsyncIterator[DockerBackend]:
@@ -193,11 +196,11 @@ def _command(probe: str, arguments: Sequence[object]) -> list[str]:
     return ["python3", "-B", "-m", f"probes.{probe}", *map(str, arguments)]
 
 
-def _run_bare(spec: Spec, namespace: str, user: str | None, changes: Changes) -> Seen:
+def _run_bare(spec: Spec, namespace: str, changes: Changes, more: Changes) -> Seen:
     with closing(_engine()) as client:
         asked = creation(client, spec, {NAMESPACE_LABEL: namespace}, None)
         asked["host_config"] = {**asked["host_config"], **changes}
-        made = client.create_container(**{**asked, "user": user or asked["user"]})["Id"]
+        made = client.create_container(**{**asked, **more})["Id"]
         try:
             client.start(made)
             code = int(client.wait(made)["StatusCode"])
