@@ -327,6 +327,7 @@ async def running_app(
         edge = [AdapterService(each, intake) for each in channels.values()]
         inner = (
             db,
+            gateway,
             presence,
             delivery,
             containers,
