@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
@@ -44,10 +46,17 @@ def docker_client() -> Iterator[DockerClient]:
     """The Docker engine of this machine."""
     import docker
 
-    try:
-        client = docker.from_env()
-    except docker.errors.DockerException as exc:
-        _do_without(f"no Docker engine answers: {exc}")
+    why = ""
+    # docker-py leaves the socket of a failed connection open.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            client = docker.from_env()
+        except docker.errors.DockerException as exc:
+            why = str(exc)
+        gc.collect()
+    if why:
+        _do_without(f"no Docker engine answers: {why}")
     yield client
     client.close()
 

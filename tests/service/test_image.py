@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -200,7 +202,7 @@ def test_it_removes_what_its_user_owns(docker_client: DockerClient, image: str, 
 
 
 @pytest.fixture
-def engine() -> Any:
+def engine(docker_client: DockerClient) -> Any:
     with Engine(os.environ) as found:
         yield found
 
@@ -234,6 +236,26 @@ def test_an_image_that_fits_is_not_built_again(image: str) -> None:
     assert said == []
     told = check_all(Config())
     assert told.fits and told.text == f"The image {image} fits."
+
+
+def test_check_tells_people_and_scripts(image: str, tmp_path: Path) -> None:
+    roost = Path(sys.executable).parent / "roost"
+    config = tmp_path / "config.toml"
+    for text, code, told in (
+        ("", 0, {"image": image, "state": "fits", "text": f"The image {image} fits."}),
+        ('[image]\nname = "roost-unbuilt"\n', 1, {"state": "missing"}),
+    ):
+        config.write_text(text)
+        done = subprocess.run(
+            [roost, "image", "check", "--config", config, "--json"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (code, "")
+        (found,) = json.loads(done.stdout)
+        assert told.items() <= found.items()
 
 
 def test_an_agent_s_own_packages_lie_on_top(
