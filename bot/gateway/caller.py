@@ -29,6 +29,7 @@ class Rights:
     url: str
     trusted: bool
     models: list[str]
+    people_choose: bool
     server_tools: bool
     max_request_bytes: int
     requests_per_minute: int
@@ -44,6 +45,7 @@ class Rights:
             url=(agent.model_url or DEFAULT_URL).rstrip("/"),
             trusted=agent.model_url is not None,
             models=models_of(config.models, model=agent.model, fallback=agent.fallback_model),
+            people_choose=not config.models,
             server_tools=config.server_tools,
             max_request_bytes=config.max_request_mb * 1024 * 1024,
             requests_per_minute=config.requests_per_minute,

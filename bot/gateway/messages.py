@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from aiohttp import ClientResponse, web
@@ -12,7 +12,16 @@ from bot import log
 from bot.gateway.caller import Caller
 from bot.gateway.prices import Prices
 from bot.gateway.refusals import Refusal
-from bot.gateway.request import Route, check_body, check_headers, check_token, passed_on, route
+from bot.gateway.request import (
+    Asked,
+    Route,
+    check_body,
+    check_headers,
+    check_token,
+    models_of,
+    passed_on,
+    route,
+)
 from bot.gateway.spend import MICROS, Spend
 from bot.gateway.upstream import Unreachable, Upstream
 from bot.gateway.usage import Meter
@@ -44,13 +53,22 @@ class Messages:
     """Answers the requests of all sessions."""
 
     def __init__(
-        self, upstream: Upstream, spend: Spend, prices: Prices, vault: Vault, metrics: Metrics
+        self,
+        upstream: Upstream,
+        spend: Spend,
+        prices: Prices,
+        vault: Vault,
+        metrics: Metrics,
+        *,
+        chosen: Callable[[str], Awaitable[str | None]],
     ) -> None:
+        """`chosen` is the model that people have chosen for a session."""
         self._upstream = upstream
         self._spend = spend
         self._prices = prices
         self._vault = vault
         self._metrics = metrics
+        self._chosen = chosen
         self._held_bytes = 0
 
     async def handle(self, caller: Caller, request: web.BaseRequest) -> web.StreamResponse:
@@ -77,11 +95,25 @@ class Messages:
             held = _Held(self, caller)
             try:
                 body = await self._body(caller, request, held)
-                asked = check_body(body, caller.rights.models, server_tools=caller.rights.server_tools)
+                asked = await self._asked(caller, body)
                 access = await self._access(caller)
                 return await self._pass_on(caller, request, way, asked.model, body, headers, access)
             finally:
                 held.release()
+
+    async def _asked(self, caller: Caller, body: bytes) -> Asked:
+        """What is asked for, if it may be: where no models are named, people may choose another one in the chat."""
+        rights = caller.rights
+        try:
+            return check_body(body, rights.models, server_tools=rights.server_tools)
+        except Refusal as refusal:
+            if refusal.reason != "model" or not rights.people_choose:
+                raise
+            chosen = await self._chosen(caller.session)
+            if chosen is None:
+                raise
+            models = models_of((), model=chosen, fallback=None)
+            return check_body(body, models, server_tools=rights.server_tools)
 
     async def _body(self, caller: Caller, request: web.BaseRequest, held: _Held) -> bytes:
         limit = caller.rights.max_request_bytes

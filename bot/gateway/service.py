@@ -20,6 +20,7 @@ from agent.protocol.clock import Clock, now_ms
 from bot import log
 from bot.config_gateway import GatewayConfig
 from bot.config_tables import AgentConfig
+from bot.db import inbox
 from bot.db.engine import Database
 from bot.errors import GatewayError
 from bot.gateway.addresses import Policy, forbidden
@@ -71,7 +72,14 @@ class Gateway:
         self._metrics = metrics
         self._spend = Spend(db, clock)
         self._upstream = _upstream(config, environ, policy, resolve)
-        self._messages = Messages(self._upstream, self._spend, config.price_list, vault, metrics)
+        self._messages = Messages(
+            self._upstream,
+            self._spend,
+            config.price_list,
+            vault,
+            metrics,
+            chosen=lambda session: db.read(lambda db: inbox.model(db, session)),
+        )
         self._tunnel = Tunnel(self._upstream, metrics, idle_seconds=config.tunnel_idle_seconds)
         self._doors: dict[str, Door] = {}
         self._broken: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
