@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.providers.base import Prompt, QueryInput
+from agent.providers.base import Prompt, QueryInput, Result
 from agent.providers.claude import ClaudeProvider
 from bot.vault.anthropic import headers
-from tests.contracts.provider_contract import read
+from tests.contracts.provider_contract import read_until
 from tests.contracts.test_claude_provider import options
 from tests.fakes.messages_api import MessagesApi
 
@@ -31,7 +31,7 @@ async def test_a_credential_is_shown_as_the_cli_shows_it(
         env = {"CLAUDE_CODE_MAX_RETRIES": "0", variable: secret}
         provider = ClaudeProvider(replace(options(api, tmp_path / "home"), env=env))
         try:
-            await read(provider.query(QueryInput(Prompt("hello"), None, tmp_path)))
+            await read_until(provider.query(QueryInput(Prompt("hello"), None, tmp_path)), Result)
         finally:
             await provider.aclose()
         shown = {name.lower(): value for name, value in api.seen[-1].headers.items()}
