@@ -45,8 +45,9 @@ class Mounts:
         self._seldom = log.Seldom()
 
     def of(self, agent: str) -> list[Mount]:
-        """The extra mounts of an agent, in the order of its configuration. Reads the list and looks through the
-        folders, which takes some milliseconds of the disk. Raises MountRefused."""
+        """The extra mounts of an agent, in the order of its configuration: its directories, then its mounts. Reads the
+        list and looks through the folders, up to some hundred milliseconds: a loop calls it in a thread. Raises
+        MountRefused."""
         wishes = list(_wishes(agent, self._config.agents[agent]))
         if not wishes:
             return []

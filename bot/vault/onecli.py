@@ -62,6 +62,10 @@ class OneCli(Vault):
         """Makes the agent in OneCLI where it is not there, and learns the way to its model."""
         name = self._name(agent)
         await self._api.make_agent(f"Roost {agent}", name)
+        earlier = self._asking.get(agent)
+        if earlier is not None:
+            # It may have been asked before there was such an agent.
+            await asyncio.wait([earlier])
         await self._answer(agent)
 
     async def access(self, agent: str) -> Access:

@@ -39,7 +39,9 @@ class OneCliApi:
         """How the agent reaches its model. Raises VaultError and VaultUnavailable."""
         status, content = await self._request("GET", "/api/container-config", params={"agent": identifier})
         if status == HTTPStatus.NOT_FOUND:
-            raise self._refused(status, f'knows no agent "{identifier}"; Roost makes it when it starts')
+            raise self._refused(
+                status, f'knows no agent "{identifier}"; Roost makes it again before it starts a container'
+            )
         if status != HTTPStatus.OK:
             raise self._refused(
                 status, f'does not say how "{identifier}" reaches its model; look into its log'

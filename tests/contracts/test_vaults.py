@@ -302,13 +302,13 @@ async def test_an_old_answer_is_asked_for_again_in_the_background(server: OneCli
     async with vault_of(server, clock) as vault:
         await vault.ensure_identity("bob")
         before = await vault.access("bob")
+        server.answer = {"env": {"ALL_PROXY": "http://new:1"}}
         server.pause.clear()
         clock.now += 61
         # Nobody waits, and it is asked for once.
         assert [await vault.access("bob") for _ in range(20)] == [before] * 20
         async with asyncio.timeout(SECONDS):
             await server.waiting.wait()
-        server.answer = {"env": {"ALL_PROXY": "http://new:1"}}
         server.pause.set()
         async with asyncio.timeout(SECONDS):
             await server.until_asked(3)
@@ -369,6 +369,19 @@ async def test_who_gives_up_waiting_takes_nobody_along(server: OneCliServer) -> 
             server.pause.set()
             assert (await second).proxy == server.proxy("roost-bob")
         assert server.asked.configs == ["roost-bob"]
+
+
+async def test_an_answer_from_before_the_agent_was_made_does_not_count(server: OneCliServer) -> None:
+    async with vault_of(server) as vault, asyncio.timeout(SECONDS):
+        server.pause.clear()
+        server.held = {"GET"}
+        early = asyncio.create_task(vault.access("bob"))
+        await server.waiting.wait()
+        made = asyncio.create_task(vault.ensure_identity("bob"))
+        await server.until_asked(1)
+        server.pause.set()
+        await failure(early)
+        await made
 
 
 async def test_closing_does_not_wait_for_an_answer(server: OneCliServer, clock: Clock) -> None:

@@ -48,8 +48,10 @@ class OneCliServer:
         self.requests: list[str] = []
         self.trouble: Trouble | None = None
         self.pause = asyncio.Event()
-        """While it is cleared nothing is answered."""
+        """While it is cleared, what was decided is not answered."""
         self.pause.set()
+        self.held = {"GET", "POST"}
+        """The methods for which that counts."""
         self.waiting = asyncio.Event()
         """Somebody has asked while nothing is answered."""
         self.answered = asyncio.Condition()
@@ -94,20 +96,25 @@ class OneCliServer:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if not self.pause.is_set():
+        response = await self._response(request, handler)
+        if request.method in self.held and not self.pause.is_set():
             self.waiting.set()
             await self.pause.wait()
+        self.requests.append(f"{request.method} {request.path}")
+        async with self.answered:
+            self.answered.notify_all()
+        return response
+
+    async def _response(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if self.trouble is not None:
+            return self.trouble(request)
+        if request.headers.get("Authorization") != f"Bearer {self.key}":
+            return web.json_response({"error": "Unauthorized"}, status=401)
         try:
-            if self.trouble is not None:
-                return self.trouble(request)
-            if request.headers.get("Authorization") != f"Bearer {self.key}":
-                return web.json_response({"error": "Unauthorized"}, status=401)
             response: web.StreamResponse = await handler(request)
-            return response
-        finally:
-            self.requests.append(f"{request.method} {request.path}")
-            async with self.answered:
-                self.answered.notify_all()
+        except web.HTTPException as exc:
+            return web.json_response({"error": exc.reason}, status=exc.status)
+        return response
 
     async def _make(self, request: web.Request) -> web.Response:
         try:

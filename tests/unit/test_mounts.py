@@ -452,6 +452,12 @@ def test_a_search_ends_within_its_bounds(tmp_path: Path) -> None:
     assert SCAN_ENTRIES <= 100_000 and all(Path(tree).is_absolute() for tree in TREES)
 
 
+def test_what_lies_right_in_a_folder_is_seen_however_much_it_is(tmp_path: Path) -> None:
+    for number in range(SCAN_ENTRIES + 10):
+        (tmp_path / f"{number}.pem").touch()
+    assert len(found(tmp_path, NAMES, ())) == SCAN_ENTRIES + 10
+
+
 def test_a_list_is_read_apart_from_others(machine: Machine) -> None:
     assert read_list(machine.list, apart_from=[machine.srv]).rule_for(machine.srv / "x") is not None
     with pytest.raises(MountRefused):
