@@ -22,7 +22,7 @@ from bot.mount_list import MountRefused
 from bot.session import Session
 from bot.specs import Outside, is_outdated, spec
 from bot.vault.base import Vault, VaultError, VaultUnavailable
-from container.base import BackendError, Mount, Spec
+from container.base import Mount, Spec
 
 NO_ROOM: Final = "the disk of this service has less than {mb} MiB left; an admin has to make room"
 MIB: Final = 1024 * 1024
@@ -36,6 +36,10 @@ class UnknownAgent(Exception):
 
 class NotNow(Exception):
     """Raised when a container cannot be started for the time being; the text says why, for a person."""
+
+
+class Misconfigured(Exception):
+    """Raised when no container can be started before an admin has changed something; the text says what, for them."""
 
 
 def instance_of(data_dir: Path) -> str:
@@ -107,7 +111,7 @@ class Launcher:
 
     async def prepare(self, session: Session) -> Spec:
         """What the session's container is started with, its way out being open. Raises UnknownAgent, NotNow,
-        BackendError, OSError."""
+        Misconfigured, OSError."""
         agent = self.agent(session.agent)
         await asyncio.to_thread(self._look_for_room)
         await self._identify(session.agent, agent)
@@ -153,7 +157,7 @@ class Launcher:
         except VaultUnavailable as exc:
             raise NotNow(str(exc)) from exc
         except VaultError as exc:
-            raise BackendError(str(exc)) from exc
+            raise Misconfigured(str(exc)) from exc
 
     async def _granted(self, agent: str) -> Sequence[Mount]:
         if not self._mounts:
@@ -161,7 +165,7 @@ class Launcher:
         try:
             return await asyncio.to_thread(self._extra, agent)
         except MountRefused as exc:
-            raise BackendError(str(exc)) from exc
+            raise Misconfigured(str(exc)) from exc
 
     def _look_for_room(self) -> None:
         found = os.statvfs(self._data)
