@@ -21,6 +21,7 @@ from bot.gateway.request import (
     models_of,
     passed_on,
     route,
+    with_access,
 )
 from bot.gateway.spend import MICROS, Spend
 from bot.gateway.upstream import Unreachable, Upstream
@@ -169,7 +170,7 @@ class Messages:
     ) -> web.StreamResponse:
         """Sends it on, and counts what it has cost, however it ends."""
         sent = passed_on(headers) | {"content-type": "application/json", "accept-encoding": "identity"}
-        sent |= access.headers
+        sent = with_access(sent, access.headers)
         clock = asyncio.get_running_loop().time
         began = clock()
         # Whoever hangs up before there is an answer has been served all the same.

@@ -39,6 +39,7 @@ ALIASES: Final[Mapping[str, Sequence[str]]] = {
     "best": ("*",),
 }
 """Names that the CLI turns into those of models ("Model configuration" of its documentation)."""
+BETA: Final = "anthropic-beta"
 _PASSED_ON: Final = re.compile(r"accept|anthropic-(?:version|beta)|user-agent|x-app|x-stainless-[a-z-]{1,40}")
 _ALONE: Final = frozenset(
     {
@@ -123,6 +124,16 @@ def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if _PASSED_ON.fullmatch(name) and _VALUE.fullmatch(value)
     }
+
+
+def with_access(headers: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """The headers for the model's server: what the vault gives goes before the client's own, but for the list of
+    betas, which both sides write."""
+    betas = [
+        each.strip() for each in f"{headers.get(BETA, '')},{given.get(BETA, '')}".split(",") if each.strip()
+    ]
+    merged = {**headers, **given}
+    return {**merged, BETA: ",".join(dict.fromkeys(betas))} if betas else merged
 
 
 def models_of(named: Iterable[str], *, model: str | None, fallback: str | None) -> list[str]:
