@@ -180,7 +180,7 @@ def _outside(body: Mapping[str, Any]) -> str | None:
         if body.get(name):
             return name
     for tool in _list(body.get("tools")):
-        kind = tool.get("type") if isinstance(tool, Mapping) else None
+        kind = tool.get("type") if isinstance(tool, Mapping) else "of no form"
         if kind not in _OWN_TOOL and not (isinstance(kind, str) and _CLIENT_TOOL.fullmatch(kind)):
             return f"tool {str(kind)[:50]}"
     messages = _list(body.get("messages"))
