@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from aiohttp import ClientResponse, web
@@ -12,7 +13,7 @@ from bot import log
 from bot.gateway.caller import Caller
 from bot.gateway.prices import Prices
 from bot.gateway.refusals import Refusal
-from bot.gateway.request import Route, check_body, check_headers, check_token, passed_on, route
+from bot.gateway.request import Asked, Route, check_body, check_headers, check_token, passed_on, route
 from bot.gateway.spend import MICROS, Spend
 from bot.gateway.upstream import Unreachable, Upstream
 from bot.gateway.usage import Meter
@@ -23,6 +24,8 @@ BODY_SECONDS: Final = 60.0
 """How long a request may take to arrive."""
 MAX_HELD_BYTES: Final = 512 * 1024 * 1024
 """Of all sessions' requests together that lie in memory at once."""
+LARGE_BYTES: Final = 256 * 1024
+"""From here on a body is read in a thread."""
 SERVER: Final = "roost"
 _ANSWERED: Final = frozenset(
     {
@@ -52,6 +55,7 @@ class Messages:
         self._vault = vault
         self._metrics = metrics
         self._held_bytes = 0
+        self._reading = asyncio.Semaphore(1)
 
     async def handle(self, caller: Caller, request: web.BaseRequest) -> web.StreamResponse:
         """Answers whatever comes, with an error of the API's own form where it is not carried out."""
@@ -77,9 +81,9 @@ class Messages:
             held = _Held(self, caller)
             try:
                 body = await self._body(caller, request, held)
-                asked = check_body(body, caller.rights.models, server_tools=caller.rights.server_tools)
+                asked = await self._asked(caller, body)
                 access = await self._access(caller)
-                return await self._pass_on(caller, request, way, asked.model, body, headers, access)
+                return await self._pass_on(caller, request, way, asked, body, headers, access)
             finally:
                 held.release()
 
@@ -104,6 +108,14 @@ class Messages:
         except web.RequestPayloadError as exc:
             raise Refusal(400, "invalid_request_error", "The request broke off.", reason="http") from exc
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _asked(self, caller: Caller, body: bytes) -> Asked:
+        check = partial(check_body, body, caller.rights.models, server_tools=caller.rights.server_tools)
+        if len(body) < LARGE_BYTES:
+            return check()
+        # One at a time: nobody else is to wait while the conversations of one agent are read.
+        async with self._reading:
+            return await asyncio.to_thread(check)
 
     async def _access(self, caller: Caller) -> Access:
         try:
@@ -130,7 +142,7 @@ class Messages:
         caller: Caller,
         request: web.BaseRequest,
         way: Route,
-        model: str,
+        asked: Asked,
         body: bytes,
         headers: Mapping[str, str],
         access: Access,
@@ -163,7 +175,7 @@ class Messages:
             self._cut_off(caller, request, exc)
         finally:
             if meter is not None and way == "messages":
-                self._charge(caller, model, meter)
+                self._charge(caller, asked, meter)
         self._count(caller, "answered" if response.status < 400 else "upstream_error")
         return response
 
@@ -179,9 +191,9 @@ class Messages:
         if request.transport is not None:
             request.transport.abort()
 
-    def _charge(self, caller: Caller, model: str, meter: Meter) -> None:
+    def _charge(self, caller: Caller, asked: Asked, meter: Meter) -> None:
         usage = meter.finish()
-        micros = self._prices.of(model).micros(usage)
+        micros = max(self._prices.of(model).micros(usage) for model in asked.models)
         self._spend.add(caller.session, caller.agent, usage, micros)
         self._metrics.gateway_spend_usd.labels(caller.agent).inc(micros / MICROS)
 

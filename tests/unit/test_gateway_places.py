@@ -288,3 +288,5 @@ def test_the_proxy_of_a_place() -> None:
 def test_a_proxy_that_is_none_is_named_by_its_variable() -> None:
     with pytest.raises(ValueError, match=r"^HTTPS_PROXY should be the URL of an HTTP proxy$"):
         Proxies({"https_proxy": "socks5://u:secret@a"})
+    with pytest.raises(ValueError, match=r"^HTTPS_PROXY should be the URL of an HTTP proxy$"):
+        Proxies({"https_proxy": "http://a:secret"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -178,10 +179,9 @@ def test_any_body_is_taken_or_refused(body: dict[str, Any]) -> None:
 
 def test_tools_of_the_client_are_no_way_out() -> None:
     tools = [{"name": "a"}, {"type": "custom"}, {"type": "bash_20250124"}, {"type": "memory_20250818"}]
-    assert (
-        check_body(json.dumps({"model": "m", "tools": tools}).encode(), ["m"], server_tools=False).model
-        == "m"
-    )
+    assert check_body(
+        json.dumps({"model": "m", "tools": tools}).encode(), ["m"], server_tools=False
+    ).models == ("m",)
     for tool in (
         {"type": "web_search_20260209"},
         {"type": "code_execution_20250825"},
@@ -191,6 +191,31 @@ def test_tools_of_the_client_are_no_way_out() -> None:
     ):
         with pytest.raises(Refusal):
             check_body(json.dumps({"model": "m", "tools": [tool]}).encode(), ["m"], server_tools=False)
+
+
+def test_a_model_behind_the_model_has_to_be_allowed_too() -> None:
+    schema = {"name": "a", "input_schema": {"properties": {"model": {"type": "string", "enum": ["x"]}}}}
+    body: dict[str, Any] = {
+        "model": "m",
+        "messages": [{"role": "user", "content": [{"model": "x"}]}],
+        "tools": [schema],
+    }
+    assert check_body(json.dumps(body).encode(), ["m"], server_tools=False).models == ("m",)
+    for more in ({"fallbacks": [{"model": "x"}]}, {"tools": [{"type": "advisor_20260301", "model": "x"}]}):
+        with pytest.raises(Refusal, match="The model x is not"):
+            check_body(json.dumps({**body, **more}).encode(), ["m"], server_tools=False)
+        assert check_body(json.dumps({**body, **more}).encode(), ["m", "x"], server_tools=False).models == (
+            "m",
+            "x",
+        )
+
+
+@pytest.mark.parametrize("body", [b'{"a":[' + b"{}," * 400_000 + b"{}]}", b"[" + b"1," * 2_500_000 + b"1]"])
+def test_a_body_of_a_million_parts_is_not_even_read(body: bytes) -> None:
+    began = time.perf_counter()
+    with pytest.raises(Refusal, match="too many parts"):
+        check_body(body, ["*"], server_tools=True)
+    assert time.perf_counter() - began < 0.5
 
 
 def test_of_the_clients_headers_only_harmless_ones_are_passed_on() -> None:
