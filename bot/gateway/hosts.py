@@ -62,9 +62,7 @@ def pattern(text: str) -> str:
     """The one form of an entry of the allow-list: `host`, `host:port`, `*.domain` or `*.domain:port`, also with letters
     beyond ASCII. Raises BadHost."""
     rest = text.removeprefix("*.")
-    if not rest.isascii():
-        rest = _to_ascii(rest)
-    host = parse(rest, default_port=DEFAULT_PORT)
+    host = parse(rest if rest.isascii() else _to_ascii(rest), default_port=DEFAULT_PORT)
     if rest == text:
         return str(host)
     if host.literal or "." not in host.name:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from aiohttp import ClientResponse, web
@@ -33,6 +34,8 @@ BODY_SECONDS: Final = 60.0
 """How long a request may take to arrive."""
 MAX_HELD_BYTES: Final = 512 * 1024 * 1024
 """Of all sessions' requests together that lie in memory at once."""
+LARGE_BYTES: Final = 256 * 1024
+"""From here on a body is read in a thread."""
 SERVER: Final = "roost"
 _ANSWERED: Final = frozenset(
     {
@@ -71,6 +74,7 @@ class Messages:
         self._metrics = metrics
         self._chosen = chosen
         self._held_bytes = 0
+        self._reading = asyncio.Semaphore(1)
 
     async def handle(self, caller: Caller, request: web.BaseRequest) -> web.StreamResponse:
         """Answers whatever comes, with an error of the API's own form where it is not carried out."""
@@ -98,7 +102,7 @@ class Messages:
                 body = await self._body(caller, request, held)
                 asked = await self._asked(caller, body)
                 access = await self._access(caller)
-                return await self._pass_on(caller, request, way, asked.model, body, headers, access)
+                return await self._pass_on(caller, request, way, asked, body, headers, access)
             finally:
                 held.release()
 
@@ -106,7 +110,7 @@ class Messages:
         """What is asked for, if it may be: where no models are named, people may choose another one in the chat."""
         rights = caller.rights
         try:
-            return check_body(body, rights.models, server_tools=rights.server_tools)
+            return await self._checked(caller, body, rights.models)
         except Refusal as refusal:
             if refusal.reason != "model" or not rights.people_choose:
                 raise
@@ -114,7 +118,7 @@ class Messages:
             if chosen is None:
                 raise
             models = models_of((), model=chosen, fallback=None)
-            return check_body(body, models, server_tools=rights.server_tools)
+            return await self._checked(caller, body, models)
 
     async def _body(self, caller: Caller, request: web.BaseRequest, held: _Held) -> bytes:
         limit = caller.rights.max_request_bytes
@@ -137,6 +141,14 @@ class Messages:
         except web.RequestPayloadError as exc:
             raise Refusal(400, "invalid_request_error", "The request broke off.", reason="http") from exc
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _checked(self, caller: Caller, body: bytes, models: Sequence[str]) -> Asked:
+        check = partial(check_body, body, models, server_tools=caller.rights.server_tools)
+        if len(body) < LARGE_BYTES:
+            return check()
+        # One at a time: nobody else is to wait while the conversations of one agent are read.
+        async with self._reading:
+            return await asyncio.to_thread(check)
 
     async def _access(self, caller: Caller) -> Access:
         try:
@@ -163,7 +175,7 @@ class Messages:
         caller: Caller,
         request: web.BaseRequest,
         way: Route,
-        model: str,
+        asked: Asked,
         body: bytes,
         headers: Mapping[str, str],
         access: Access,
@@ -196,7 +208,7 @@ class Messages:
             self._cut_off(caller, request, exc)
         finally:
             if meter is not None and way == "messages":
-                self._charge(caller, model, meter)
+                self._charge(caller, asked, meter)
         self._count(caller, "answered" if response.status < 400 else "upstream_error")
         return response
 
@@ -212,9 +224,9 @@ class Messages:
         if request.transport is not None:
             request.transport.abort()
 
-    def _charge(self, caller: Caller, model: str, meter: Meter) -> None:
+    def _charge(self, caller: Caller, asked: Asked, meter: Meter) -> None:
         usage = meter.finish()
-        micros = self._prices.of(model).micros(usage)
+        micros = max(self._prices.of(model).micros(usage) for model in asked.models)
         self._spend.add(caller.session, caller.agent, usage, micros)
         self._metrics.gateway_spend_usd.labels(caller.agent).inc(micros / MICROS)
 

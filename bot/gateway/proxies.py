@@ -24,14 +24,18 @@ class Proxy:
     @classmethod
     def parse(cls, url: str) -> Proxy:
         """Raises ValueError for what is no address of an HTTP proxy; the text does not repeat it."""
-        parts = urlsplit(url if "://" in url else f"http://{url}")
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            port = parts.port
+        except ValueError as exc:
+            raise ValueError("should be the URL of an HTTP proxy") from exc
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("should be the URL of an HTTP proxy")
         tls = parts.scheme == "https"
         login = None
         if parts.username is not None:
             login = (unquote(parts.username), unquote(parts.password or ""))
-        return cls(parts.geturl(), parts.hostname, parts.port or (443 if tls else 80), tls, login)
+        return cls(parts.geturl(), parts.hostname, port or (443 if tls else 80), tls, login)
 
 
 class Proxies:

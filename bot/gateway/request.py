@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
@@ -40,6 +40,10 @@ ALIASES: Final[Mapping[str, Sequence[str]]] = {
 }
 """Names that the CLI turns into those of models ("Model configuration" of its documentation)."""
 BETA: Final = "anthropic-beta"
+MAX_NODES: Final = 300_000
+MAX_VALUES: Final = 2_000_000
+"""Of a body, those in its texts counted as well: a long conversation has tens of thousands, and to read millions would
+hold up everybody."""
 _PASSED_ON: Final = re.compile(r"accept|anthropic-(?:version|beta)|user-agent|x-app|x-stainless-[a-z-]{1,40}")
 _ALONE: Final = frozenset(
     {
@@ -65,9 +69,9 @@ _CLIENT_TOOL: Final = re.compile(r"(?:bash|text_editor|computer|memory|tool_sear
 
 @dataclass(frozen=True)
 class Asked:
-    """What a body asks for."""
+    """What a body asks for: its model, and others that it may come to."""
 
-    model: str
+    models: Sequence[str]
 
 
 def route(method: str, target: str) -> Route:
@@ -149,29 +153,53 @@ def models_of(named: Iterable[str], *, model: str | None, fallback: str | None) 
 
 def check_body(body: bytes, models: Sequence[str], *, server_tools: bool) -> Asked:
     """Raises Refusal."""
+    if body.count(b"{") + body.count(b"[") > MAX_NODES or body.count(b",") + body.count(b":") > MAX_VALUES:
+        raise _malformed("the body has too many parts", "body")
     try:
         read = json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        asked = _asked(read)
+        outside = None if server_tools else _outside(read)
     except (ValueError, RecursionError) as exc:
-        raise _malformed("the body is no JSON with one reading", "body") from exc
-    model = read.get("model") if isinstance(read, dict) else None
-    if not isinstance(model, str):
-        raise _malformed("the body names no model", "body")
-    if not any(fnmatchcase(model, pattern) for pattern in models):
-        raise Refusal(
-            404,
-            "not_found_error",
-            f"The model {model[:100]} is not among those that this agent may use.",
-            reason="model",
-            detail=f"the model {model[:100]!r} is not among [agents.<name>.gateway] models",
-        )
-    if not server_tools and (what := _outside(read)):
+        raise _malformed("the body is no JSON with one reading, or names no model", "body") from exc
+    for model in asked.models:
+        if not any(fnmatchcase(model, pattern) for pattern in models):
+            raise Refusal(
+                404,
+                "not_found_error",
+                f"The model {model[:100]} is not among those that this agent may use.",
+                reason="model",
+                detail=f"the model {model[:100]!r} is not among [agents.<name>.gateway] models",
+            )
+    if outside is not None:
         raise Refusal(
             400,
             "invalid_request_error",
-            f"The gateway does not let the model's server reach other places for this agent ({what}).",
+            f"The gateway does not let the model's server reach other places for this agent ({outside}).",
             reason="server_tool",
         )
-    return Asked(model)
+    return asked
+
+
+def _asked(body: Any) -> Asked:
+    """Raises ValueError."""
+    model = body.get("model") if isinstance(body, dict) else None
+    if not isinstance(model, str):
+        raise ValueError("it names no model")
+    # A model may stand in for another, or be asked by it; what people and models have said names none.
+    rest = [value for name, value in body.items() if name not in ("messages", "system")]
+    return Asked((model, *_named(rest)))
+
+
+def _named(value: Any) -> Iterator[str]:
+    """The models that are named anywhere in a value."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _named(each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if name == "model" and isinstance(each, str):
+                yield each
+            yield from _named(each)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -191,7 +219,7 @@ def _outside(body: Mapping[str, Any]) -> str | None:
         if body.get(name):
             return name
     for tool in _list(body.get("tools")):
-        kind = tool.get("type") if isinstance(tool, Mapping) else None
+        kind = tool.get("type") if isinstance(tool, Mapping) else "of no form"
         if kind not in _OWN_TOOL and not (isinstance(kind, str) and _CLIENT_TOOL.fullmatch(kind)):
             return f"tool {str(kind)[:50]}"
     messages = _list(body.get("messages"))
