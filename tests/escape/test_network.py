@@ -19,8 +19,8 @@ from tests.escape.wall import Cell
 
 pytestmark = pytest.mark.docker
 
-UNREACHABLE = "ENETUNREACH"
-"""The kernel knows no way there: nothing was sent."""
+UNREACHABLE = {"ENETUNREACH", "EADDRNOTAVAIL"}
+"""The kernel knows no way there, or has no address to send from: nothing was sent."""
 OUT: dict[str, tuple[str, str, int]] = {
     "the metadata service": ("connect", "169.254.169.254", 80),
     "the metadata service by IPv6": ("connect", "fd00:ec2::254", 80),
@@ -112,6 +112,7 @@ def bridged(host: Host, inside: Mapping[str, str], once: Callable[..., Any]) -> 
         seen = await cell.bare("reach", json.dumps({**OUT, **host.places}), changes={"NetworkMode": "bridge"})
         return dict(seen.told)
 
+    host.heard()
     found: Mapping[str, str] = once(reach)
     assert [b"secret" in datagram for datagram in host.heard()] == [True]
     return found
@@ -130,9 +131,9 @@ def shared(host: Host, inside: Mapping[str, str], once: Callable[..., Any]) -> M
 
 @pytest.mark.parametrize("place", OUT)
 def test_nothing_leaves(place: str, inside: Mapping[str, str], shared: Mapping[str, str]) -> None:
-    if shared[place] == UNREACHABLE:
+    if shared[place] in UNREACHABLE:
         pytest.skip("this host has no way there itself")
-    assert inside[place] == UNREACHABLE
+    assert inside[place] in UNREACHABLE
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_nothing_leaves(place: str, inside: Mapping[str, str], shared: Mapping[s
 )
 def test_the_host_is_not_there(place: str, inside: Mapping[str, str], bridged: Mapping[str, str]) -> None:
     assert bridged[place] == "ok"
-    assert inside[place] == UNREACHABLE
+    assert inside[place] in UNREACHABLE
 
 
 @pytest.mark.parametrize(
