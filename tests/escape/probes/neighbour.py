@@ -1,4 +1,4 @@
-"""Goes on with its work: writes a row, takes some memory and starts a program, again and again, and says each time how far it is."""
+"""Goes on with its work: writes a row, takes memory and starts a program, again and again, and says how far it is."""
 
 from __future__ import annotations
 
