@@ -26,6 +26,7 @@ LOG_OPTIONS: Final = {"max-size": "1m", "max-file": "1"}
 NO_NAME_SERVER: Final = "127.0.0.1"
 """Nobody answers there. Without one of ours the engine writes the host's into /etc/resolv.conf, and its domain."""
 HIDDEN: Final = [
+    "/dev/mqueue",
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -41,8 +42,9 @@ HIDDEN: Final = [
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
 ]
-"""What tells of the whole machine, or takes orders about it as /proc/pressure does. Engines have such lists, too, which
-differ by their versions; this one takes their place."""
+"""What tells of the whole machine, takes orders about it as /proc/pressure does, or takes from what all containers have
+together, as a message queue does. Engines have such lists, too, which differ by their versions; this one takes their
+place."""
 UNCHANGEABLE: Final = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 _MIB: Final = 1024 * 1024
 

@@ -54,14 +54,14 @@ ALLOWED: Final[dict[str, str]] = {
     "between processes": """
         accept accept4 bind connect getpeername getsockname getsockopt listen pipe pipe2 recv recvfrom recvmmsg
         recvmmsg_time64 recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socketpair getrandom ipc
-        mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64
-        mq_unlink msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget
+        msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget
     """,
 }
 """By what they are for. Not among them, and so refused: mount and its kin, unshare, setns, chroot, pivot_root, bpf,
 perf_event_open, keyctl and its kin, io_uring, userfaultfd, ptrace, reading another process's memory, kernel modules,
-kexec, the clock, swap, quotas, accounting, the kernel's log, handles to files; and io_setup, because the whole machine
-has so many of its requests and one container could hold them all (fs.aio-max-nr)."""
+kexec, the clock, swap, quotas, accounting, the kernel's log, handles to files; and io_setup and
+mq_open, because there is one amount of what they take for the machine or for the containers' user, which one
+container could hold all by itself (fs.aio-max-nr, RLIMIT_MSGQUEUE)."""
 SOCKETS: Final[dict[int, tuple[int, ...]]] = {1: (), 2: (0, 6, 17), 10: (0, 6, 17), 16: (0,)}
 """By family the protocols, none meaning all: AF_UNIX, AF_INET and AF_INET6 with TCP and UDP, AF_NETLINK for the
 interfaces. To ask for another has the host load the kernel module that it is in."""

@@ -19,8 +19,6 @@ pytestmark = pytest.mark.docker
 DEVICES = {f"/dev/{name}" for name in ("full", "null", "random", "tty", "urandom", "zero", "pts/ptmx")}
 PLACES = {"/tmp", "/dev/shm", "/home/agent", "/workspace", "/session/out"}
 """Where a program may leave something."""
-QUEUES = {"/dev/mqueue"}
-"""The kernel's own, of the container's own namespace."""
 UNREACHABLE = {"/var/tmp", "/run/lock"}
 """Open to all by their modes, on a file system that nobody can write to."""
 ENGINE_FILES = {"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"}
@@ -126,7 +124,7 @@ def temporary_files(seen: Look) -> None:
 def hidden(seen: Look) -> None:
     """What tells of the machine is covered."""
     covered = {mount["at"] for mount in seen["mounts"]}
-    assert {"/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/pressure"} <= covered
+    assert {"/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/pressure", "/dev/mqueue"} <= covered
 
 
 def network(seen: Look) -> None:
@@ -150,6 +148,7 @@ def limits(seen: Look) -> None:
     assert seen["limits"]["Max core file size"] == ["0", "0"]
     assert seen["limits"]["Max file size"] == [str(512 * 2**20)] * 2
     assert seen["limits"]["Max open files"] == ["4096"] * 2
+    assert seen["sacrifice"] == "500"
     bounds: dict[str, str] = seen["bounds"]
     gibibyte = str(2**30)
     assert bounds in (
@@ -166,7 +165,7 @@ def limits(seen: Look) -> None:
 
 def writable_places(seen: Look) -> None:
     """Exactly these."""
-    assert set(seen["files"]["writable"]) == DEVICES | QUEUES | PLACES
+    assert set(seen["files"]["writable"]) == DEVICES | PLACES
 
 
 def writable_inventions(seen: Look) -> None:
@@ -176,7 +175,7 @@ def writable_inventions(seen: Look) -> None:
 
 def loose_files(seen: Look) -> None:
     """By their modes open to all."""
-    assert set(seen["files"]["loose"]) == DEVICES | QUEUES | PLACES | UNREACHABLE
+    assert set(seen["files"]["loose"]) == DEVICES | PLACES | UNREACHABLE
 
 
 def borrowed_rights(seen: Look) -> None:

@@ -176,6 +176,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "kcmp": lambda: call("kcmp", os.getpid(), os.getppid(), 0, 0, 0),
     "io_uring_setup": io_uring,
     "io_setup": io_setup,
+    "mq_open": lambda: call("mq_open", b"queue", os.O_CREAT | os.O_RDWR, 0o600, None),
     "bpf": lambda: call("bpf", GHOST, None, 0),
     "keyctl": lambda: call("keyctl", 0, -3, 0),
     "add_key": lambda: call("add_key", b"user", b"a", b"b", 1, -3),

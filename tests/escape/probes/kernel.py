@@ -37,6 +37,7 @@ NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "keyctl": (250, 219),
     "mknodat": (259, 33),
     "mount": (165, 40),
+    "mq_open": (240, 180),
     "mount_setattr": (442, 442),
     "move_mount": (429, 429),
     "name_to_handle_at": (303, 264),

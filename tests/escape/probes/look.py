@@ -166,6 +166,7 @@ def main() -> None:
         "mounts": mounts(),
         "limits": limits(),
         "bounds": bounds(),
+        "sacrifice": Path("/proc/self/oom_score_adj").read_text().strip(),
         "network": network(),
         "processes": processes(),
         "descriptors": sorted(os.listdir("/proc/self/fd")),
