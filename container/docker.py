@@ -128,6 +128,9 @@ class DockerBackend(Backend):
                     await asyncio.shield(found.over)
             except TimeoutError as exc:
                 raise BackendUnavailable(f"Docker has not ended {name} within {KILL_SECONDS:.0f} s") from exc
+        if (tidying := self._tidying.get(name)) is not None:
+            # The engine says that it has ended a little before it is gone.
+            await asyncio.wait([tidying])
 
     async def wait(self, name: str) -> Exit:
         """How it ended: its code, 128 + N for a signal; None when it was gone before anybody looked. Raises
