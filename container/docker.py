@@ -27,6 +27,7 @@ from container.base import Backend, BackendError, BackendUnavailable, Exit, Runn
 from container.engine import Engine, Refused
 from container.exits import Exits
 from container.hardening import creation
+from container.memory import anonymous_mb
 
 NAMESPACE_LABEL: Final = "roost.namespace"
 OWN_LABEL: Final = "roost.labels"
@@ -145,7 +146,12 @@ class DockerBackend(Backend):
         if self._starting:
             await asyncio.wait(list(self._starting.values()))
         await self._look()
-        return [Running(each.name, _plain(each.labels)) for _, each in sorted(self._living.items())]
+        living = [each for _, each in sorted(self._living.items())]
+        memory = await asyncio.to_thread(lambda: [anonymous_mb(each.id) for each in living])
+        return [
+            Running(each.name, _plain(each.labels), memory_mb=mb)
+            for each, mb in zip(living, memory, strict=True)
+        ]
 
     async def freeze(self, name: str, *, frozen: bool) -> None:
         """Pauses every process of the container, or lets them go on. Raises BackendError for one that does not

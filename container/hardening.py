@@ -23,6 +23,29 @@ KILLED_BEFORE_THE_SERVICE: Final = 500
 """The kernel's oom_score_adj: an agent dies before the host's own programs do."""
 LOG_OPTIONS: Final = {"max-size": "1m", "max-file": "1"}
 """A program that prints without end fills this and nothing more."""
+NO_NAME_SERVER: Final = "127.0.0.1"
+"""Nobody answers there. Without one of ours the engine writes the host's into /etc/resolv.conf, and its domain."""
+HIDDEN: Final = [
+    "/dev/mqueue",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/key-users",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/pressure",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+]
+"""What tells of the whole machine, takes orders about it as /proc/pressure does, or takes from what all containers have
+together, as a message queue does. Engines have such lists, too, which differ by their versions; this one takes their
+place."""
+UNCHANGEABLE: Final = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 _MIB: Final = 1024 * 1024
 
 
@@ -48,14 +71,18 @@ def host_config(client: APIClient, mounts: Sequence[Mount], limits: Limits, runt
     See `docker run --help`, whose options these are."""
     memory = limits.memory_mb * _MIB
     size = limits.file_mb * _MIB
-    return client.create_host_config(
+    temporary = f"rw,noexec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777"
+    config = client.create_host_config(
         network_mode="none",
         ipc_mode="none",
         cgroupns="private",
         read_only=True,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges", f"seccomp={profile()}"],
-        tmpfs={"/tmp": f"rw,noexec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777"},  # noqa: S108
+        # Python's multiprocessing keeps its locks in /dev/shm, which the engine leaves out with IPC.
+        tmpfs=dict.fromkeys(("/tmp", "/dev/shm"), temporary),  # noqa: S108
+        dns=[NO_NAME_SERVER],
+        dns_search=["."],
         mounts=[_bind(mount) for mount in mounts],
         mem_limit=memory,
         memswap_limit=memory,
@@ -71,6 +98,8 @@ def host_config(client: APIClient, mounts: Sequence[Mount], limits: Limits, runt
         log_config=LogConfig(type=LogConfig.types.JSON, config=LOG_OPTIONS),
         runtime=runtime,
     )
+    # The engine's client has no arguments for these.
+    return {**config, "MaskedPaths": HIDDEN, "ReadonlyPaths": UNCHANGEABLE}
 
 
 def _bind(mount: Mount) -> EngineMount:

@@ -49,27 +49,32 @@ ALLOWED: Final[dict[str, str]] = {
         rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64
         rt_tgsigqueueinfo select _newselect setitimer sigaltstack signalfd signalfd4 sigprocmask sigreturn time
         timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64
-        timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times io_cancel io_destroy
-        io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit
+        timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times
     """,
     "between processes": """
         accept accept4 bind connect getpeername getsockname getsockopt listen pipe pipe2 recv recvfrom recvmmsg
         recvmmsg_time64 recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socketpair getrandom ipc
-        mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64
-        mq_unlink msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget
+        msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget
     """,
 }
 """By what they are for. Not among them, and so refused: mount and its kin, unshare, setns, chroot, pivot_root, bpf,
 perf_event_open, keyctl and its kin, io_uring, userfaultfd, ptrace, reading another process's memory, kernel modules,
-kexec, the clock, swap, quotas, accounting, the kernel's log, handles to files."""
-FAMILIES: Final = (1, 2, 10, 16)
-"""Sockets of these: AF_UNIX, AF_INET, AF_INET6, AF_NETLINK (with which a program lists its interfaces)."""
+kexec, the clock, swap, quotas, accounting, the kernel's log, handles to files; and io_setup and
+mq_open, because there is one amount of what they take for the machine or for the containers' user, which one
+container could hold all by itself (fs.aio-max-nr, RLIMIT_MSGQUEUE)."""
+SOCKETS: Final[dict[int, tuple[int, ...]]] = {1: (), 2: (0, 6, 17), 10: (0, 6, 17), 16: (0,)}
+"""By family the protocols, none meaning all: AF_UNIX, AF_INET and AF_INET6 with TCP and UDP, AF_NETLINK for the
+interfaces. To ask for another has the host load the kernel module that it is in."""
 NAMESPACES: Final = 0x7E020080
 """Every CLONE_NEW* flag of clone(2): an agent makes no namespace of its own, in which it would be root."""
 NO_SUCH_CALL: Final = 38
 """ENOSYS."""
-F_SETLEASE: Final = 1024
-"""A lease on a file makes whoever opens it wait, also the host."""
+FILE_COMMANDS: Final = (*range(18), *range(36, 39), 0x401, 0x403, 0x404, *range(0x406, 0x40F))
+"""Of fcntl(2): descriptors, flags, locks, owners, pipes, seals, hints. Not F_SETLEASE, with which whoever opens the
+file waits, also the host; nor F_NOTIFY."""
+LOW_HALF: Final = 0xFFFFFFFF
+"""All that the kernel looks at where it takes an argument for 32 bits; a filter sees what stands above, too, and so a
+rule for all but one value could be got around."""
 ORDINARY_PERSONALITIES: Final = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 """Linux's own, of 32 bit, and the question which it is; see personality(2)."""
 _FILTERED: Final = frozenset({"clone", "fcntl", "fcntl64", "personality", "socket"})
@@ -80,12 +85,14 @@ def profile() -> str:
     plain = sorted({name for names in ALLOWED.values() for name in names.split()} - _FILTERED)
     rules: list[dict[str, Any]] = [
         _allow(plain),
-        _allow(["clone"], _is(0, NAMESPACES, "SCMP_CMP_MASKED_EQ", 0)),
+        _allow(["clone"], _masked(0, NAMESPACES, 0)),
         # Its flags lie in memory, where no filter sees them; C libraries go back to clone.
         {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": NO_SUCH_CALL},
-        _allow(["fcntl", "fcntl64"], _is(1, F_SETLEASE, "SCMP_CMP_NE")),
     ]
-    rules += [_allow(["socket"], _is(0, family)) for family in FAMILIES]
+    rules += [_allow(["fcntl", "fcntl64"], _is(1, command)) for command in FILE_COMMANDS]
+    for family, protocols in SOCKETS.items():
+        rules += [_allow(["socket"], _is(0, family), _is(2, protocol)) for protocol in protocols]
+        rules += [] if protocols else [_allow(["socket"], _is(0, family))]
     rules += [_allow(["personality"], _is(0, kind)) for kind in ORDINARY_PERSONALITIES]
     return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "architectures": _ARCHITECTURES, "syscalls": rules})
 
@@ -98,5 +105,9 @@ def _allow(names: Sequence[str], *args: dict[str, Any]) -> dict[str, Any]:
     return {"names": list(names), "action": "SCMP_ACT_ALLOW", "args": list(args)}
 
 
-def _is(index: int, value: int, op: str = "SCMP_CMP_EQ", value_two: int = 0) -> dict[str, Any]:
-    return {"index": index, "value": value, "valueTwo": value_two, "op": op}
+def _is(index: int, value: int) -> dict[str, Any]:
+    return _masked(index, LOW_HALF, value)
+
+
+def _masked(index: int, mask: int, value: int) -> dict[str, Any]:
+    return {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}

@@ -52,6 +52,7 @@ class Plan:
     flood: int
     claude_sessions: int
     claude_warm: int
+    gateway_rounds: int
 
 
 @dataclass

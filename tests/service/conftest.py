@@ -50,6 +50,8 @@ class House:
         self.platform = FakePlatform()
         self.agent: dict[str, Any] = {"idle_seconds": 0.3}
         self.backend: dict[str, Any] = {"kind": kind, "runner_idle_seconds": 600, "stop_grace_seconds": 5}
+        self.pool: dict[str, Any] = {"size": 0}
+        """Nobody is started who was not asked for."""
         self.image_name: str | None = None
         """The image on Docker; without one it is the common one, or that with the tests for who needs them."""
         self.turns: dict[str, Any] = {"retry_base_seconds": 0.02}
@@ -81,6 +83,7 @@ class House:
                 "agents": agents,
                 "image": self._image(agents),
                 "backend": self.backend,
+                "pool": self.pool,
                 "turns": self.turns,
                 "delivery": self.delivery,
                 "limits": self.limits,

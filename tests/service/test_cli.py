@@ -664,6 +664,7 @@ COMMANDS = [
         for name in ("create", "list", "show", "pause", "resume", "run", "cancel", "history")
     ),
     *(["deadletter", name] for name in ("list", "show", "replay", "drop")),
+    *(["image", name] for name in ("build", "check")),
 ]
 
 

@@ -1,0 +1,80 @@
+"""For every test of an attack: an engine, the image, and a session whose container can be attacked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import ImageNotFound
+
+from bot import images
+from bot.config import Config
+from container.engine import fault
+from tests.escape.wall import Cell, cell, sweep
+
+Open = Callable[..., Awaitable[Cell]]
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The image of this very tree. Where there is none there is nothing to attack, which CI may not overlook."""
+    missing = fault(os.environ)
+    recipe = images.recipes(Config())["assistant"]
+    if missing is None:
+        with closing(docker.from_env()) as client:
+            try:
+                client.images.get(recipe.tag)
+            except ImageNotFound:
+                missing = f"there is no image {recipe.tag}: make it with `make image`"
+    if missing is not None:
+        if os.environ.get("CI"):
+            pytest.fail(f"the escape suite cannot be run: {missing}")
+        pytest.skip(missing)
+    return recipe.tag
+
+
+@pytest.fixture(scope="session")
+def namespace() -> Iterator[str]:
+    """The label of all containers of this run; what is left of them is removed at its end."""
+    name = f"escape-{os.getpid()}"
+    yield name
+    sweep(name)
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, image: str, namespace: str) -> AsyncIterator[Open]:
+    """Opens sessions beside each other, by their names."""
+    async with AsyncExitStack() as stack:
+
+        async def open_cell(name: str = "one", **agent: Any) -> Cell:
+            return await stack.enter_async_context(cell(tmp_path / name, image, namespace, **agent))
+
+        yield open_cell
+
+
+@pytest.fixture
+async def one(opened: Open) -> Cell:
+    """A session."""
+    return await opened()
+
+
+@pytest.fixture(scope="module")
+def once(
+    tmp_path_factory: pytest.TempPathFactory, image: str, namespace: str
+) -> Callable[[Callable[[Cell], Awaitable[Any]]], Any]:
+    """Does something with a session of its own, for fixtures whose outcome many tests look at."""
+
+    def do(what: Callable[[Cell], Awaitable[Any]]) -> Any:
+        async def through() -> Any:
+            async with cell(tmp_path_factory.mktemp("cell") / "one", image, namespace) as made:
+                return await what(made)
+
+        return asyncio.run(through())
+
+    return do
