@@ -25,7 +25,7 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture
-def containers(tmp_path: Path, agent_image: str) -> Iterator[Namespace]:
+def containers(tmp_path: Path, image: str) -> Iterator[Namespace]:
     """A namespace of its own, empty again at the end."""
     made = Namespace(f"test-{os.getpid()}-{abs(hash(tmp_path)) % 10**8}")
     yield made
@@ -34,7 +34,7 @@ def containers(tmp_path: Path, agent_image: str) -> Iterator[Namespace]:
 
 
 @pytest.fixture
-def docker_spec(tmp_path: Path, agent_image: str) -> Callable[..., Spec]:
+def docker_spec(tmp_path: Path, image: str) -> Callable[..., Spec]:
     """Makes Specs of programs in the image, with tmp_path/work for a workspace."""
     folder = tmp_path / "work"
     folder.mkdir(exist_ok=True)
@@ -51,7 +51,7 @@ def docker_spec(tmp_path: Path, agent_image: str) -> Callable[..., Spec]:
             "workdir": Path("/workspace"),
             "log": tmp_path / f"{name}.log",
             "labels": labels or {},
-            "image": agent_image,
+            "image": image,
             "mounts": [Mount(folder, Path("/workspace"), writable=True)],
             "limits": Limits(memory_mb=64),
         }

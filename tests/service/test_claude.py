@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -27,6 +26,8 @@ from tests.fakes.platform import PERSON, FakePlatform
 from tests.service.conftest import House
 
 pytestmark = pytest.mark.claude
+
+BACKENDS = ("process", "docker")
 
 ROOT: Final = Path(__file__).parents[2]
 TIMEOUT_SECONDS: Final = 60.0
@@ -104,7 +105,7 @@ async def test_memory_outlives_the_runner(house: House, api: MessagesApi) -> Non
     async with house.open() as p:
         await p.say("the word is plum")
         await p.ends(1)
-        os.killpg(house.runner(), signal.SIGKILL)
+        house.kill()
         await house.until(lambda: not house.runners())
         await p.say("which word?")
         assert (await p.replies(2))[1] == "You said: which word?"
@@ -115,7 +116,7 @@ async def test_a_memory_that_is_gone_is_said_and_the_message_answered(house: Hou
     async with house.open() as p:
         await p.say("hello")
         await p.ends(1)
-        os.killpg(house.runner(), signal.SIGKILL)
+        house.kill()
         await house.until(lambda: not house.runners())
         shutil.rmtree(house.folder() / "home" / ".claude")
         await p.say("still there?")
@@ -134,7 +135,7 @@ async def test_a_picture_reaches_the_model(house: House, api: MessagesApi, tmp_p
 
 async def test_notes_are_offered_to_the_next_memory(house: House, api: MessagesApi) -> None:
     def write(seen: Seen) -> Call:
-        path = house.folder() / "work" / "MEMORY.md"
+        path = house.seen().work / "MEMORY.md"
         return Call("Write", {"file_path": str(path), "content": "Ada likes plums."})
 
     api.rules = [Rule("remember", [write, Say("noted")])]
@@ -352,11 +353,13 @@ async def at_the_terminal(api: MessagesApi, folder: Path, said: str) -> str:
     return out.decode()
 
 
+@pytest.mark.only("process", "it is about who has no engine")
 async def test_it_is_tried_without_a_key_of_ones_own(house: House, api: MessagesApi, tmp_path: Path) -> None:
     said = await at_the_terminal(api, tmp_path, "hello\nhow are you\n")
     assert said == "You said: hello\nYou said: how are you\n"
 
 
+@pytest.mark.only("process", "it is about who has no engine")
 async def test_every_tool_is_seen_at_the_terminal(house: House, api: MessagesApi, tmp_path: Path) -> None:
     api.rules = [
         Rule(
