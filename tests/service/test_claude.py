@@ -329,6 +329,24 @@ async def test_a_cli_that_is_killed_costs_nobody_an_answer(house: House, api: Me
         await p.until(lambda: any("survived" in text for text in p.texts()))
 
 
+@pytest.mark.only("docker", "a plain process shares its network with everybody")
+async def test_the_key_is_seen_by_the_api_alone(house: House, api: MessagesApi) -> None:
+    look = "cat /proc/[0-9]*/environ | tr '\\0' '\\n'; echo networks: $(ls /sys/class/net)"
+    api.rules = [Rule("look", [Call("Bash", {"command": look}), Say("{result}")])]
+    api.keys = [KEY]
+    async with house.open() as p:
+        await p.say("look around")
+        await p.ends(1)
+        seen = "".join(p.texts())
+        assert "networks: lo" in seen and "ANTHROPIC_API_KEY=" in api.seen[-1].results[-1]
+        made = json.dumps(house.containers.inspect(house.runner_name()))
+        assert '"NetworkMode": "none"' in made
+    assert {each.headers.get("x-api-key") for each in api.seen} == {KEY}
+    files = [path.read_bytes() for path in house.folder().rglob("*") if path.is_file()]
+    assert files and KEY not in seen + made + house.logs() + json.dumps(api.seen[-1].results)
+    assert not any(KEY.encode() in content for content in files)
+
+
 # ---------------------------------------------------------------- as a person tries it
 
 
