@@ -18,7 +18,7 @@ from bot.admission import Admission
 from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.delivery import Delivery
-from bot.launching import Launcher
+from bot.launching import Launcher, NotNow
 from bot.metrics import Metrics
 from bot.presence import Presence
 from bot.runner import Runner
@@ -27,7 +27,7 @@ from bot.signals import Signal
 from bot.specs import SESSION_LABEL
 from bot.tries import Tries
 from bot.turns import GAVE_UP, MISCONFIGURED, MISFIT, NO_ROOM, OUT_OF_MEMORY
-from container.base import Backend, BackendError, Exit
+from container.base import Backend, BackendError, BackendUnavailable, Exit
 
 RETRY_SECONDS: Final = 2.0
 
@@ -121,6 +121,11 @@ class Containers:
             return False
         try:
             await self._start(session)
+        except (NotNow, BackendUnavailable):
+            self.withdraw(session.id)
+            # Or the next service misses a container that there never was, and takes it for a try.
+            await self._db.write(lambda db: rows.set_awake(db, session.id, False))
+            raise
         except BaseException:
             self.withdraw(session.id)
             raise

@@ -387,5 +387,6 @@ def _explained(exc: BackendError, spec: Spec) -> BackendError:
     if isinstance(exc, Refused) and exc.status == NOT_FOUND and "image" in str(exc).lower():
         return BackendError(f"there is no image {spec.image}: make it with `roost image build`")
     if isinstance(exc, BackendUnavailable):
-        return BackendUnavailable(f"{spec.name} cannot be started right now: {exc}")
+        # A person reads it, to whom the name of a container says nothing.
+        return BackendUnavailable(str(exc))
     return BackendError(f"{spec.name} cannot be started: {exc}")

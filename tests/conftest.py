@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from hypothesis import settings
 
-from tests.fakes import engine
-
-# A busy machine is no failure, and a failure in CI must be the same one at a desk.
 if TYPE_CHECKING:
     from docker import DockerClient
 
+# A busy machine is no failure, and a failure in CI must be the same one at a desk.
 settings.register_profile("roost", deadline=None, derandomize=bool(os.environ.get("CI")), database=None)
 settings.load_profile("roost")
 
@@ -66,10 +64,3 @@ def _do_without(why: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(why)
     pytest.skip(why)
-
-
-@pytest.fixture(scope="session")
-def agent_image() -> str:
-    """The tag of the image that agents run in, built once. Skips the test where there is no engine."""
-    engine.need_engine()
-    return engine.common_image()

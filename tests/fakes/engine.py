@@ -1,4 +1,4 @@
-"""The real Docker engine as tests use it: whether there is one, the images, and what lives in a namespace."""
+"""The real Docker engine as tests use it: the images, and what lives in a namespace."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import docker
-import pytest
 from docker.errors import APIError, NotFound
 from docker.utils import kwargs_from_env
 
 from bot import images
 from bot.config import Config
 from container.docker import NAMESPACE_LABEL
-from container.engine import fault
-from container.image import build
 from container.image.client import find_client, run
 from container.image.engine import Engine, client_environment
 
@@ -27,13 +24,6 @@ TESTS: Final = Path(__file__).resolve().parents[1]
 SITE: Final = "/opt/roost/lib/python3.11/site-packages"
 LOG_LINES: Final = 40
 FAKES_DOCKERFILE: Final = "ARG COMMON_IMAGE\nFROM ${COMMON_IMAGE}\nCOPY tests " + SITE + "/tests\n"
-
-
-def need_engine() -> None:
-    """Skips a test where no engine answers. In CI one has to be there, or half of the tests would quietly be gone."""
-    why = fault(os.environ)
-    if why is not None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs a Docker engine: {why}")
 
 
 @contextmanager
@@ -48,13 +38,7 @@ def client() -> Iterator[Any]:
 
 def common_image() -> str:
     """The tag of the image that fits the code beside this file, built first if need be."""
-    config = Config()
-    with Engine(os.environ) as engine:
-        recipe = images.recipes(config)["assistant"]
-        if engine.labels(recipe.tag) is None and engine.labels(recipe.base_image) is None:
-            # Nothing may be pulled where tests run.
-            build.make_debian_base(build.Workshop(engine, os.environ, Path(), print))
-    return images.ensure_image(config, ["assistant"], print)["assistant"]
+    return images.ensure_image(Config(), ["assistant"], print)["assistant"]
 
 
 def image_with_tests(common: str) -> str:

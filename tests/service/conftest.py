@@ -140,6 +140,10 @@ class House:
     def workspace(self, place: str = "p1") -> Workspace:
         return Workspace.on_host(self.folder(place))
 
+    def seen(self, place: str = "p1") -> Workspace:
+        """The same as the agent itself sees it."""
+        return Workspace.in_container() if self.kind == "docker" else self.workspace(place)
+
     def runner(self, place: str = "p1") -> int:
         """The pid of the session's runner; on Docker that of its container's init process."""
         name = self.runner_name(place)
@@ -255,7 +259,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def house(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[House]:
     kind: Kind = getattr(request, "param", "process")
     if kind == "docker":
-        request.getfixturevalue("agent_image")
+        request.getfixturevalue("image")
     made = House(tmp_path, kind)
     yield made
     made.close()
