@@ -151,6 +151,18 @@ class Cell:
             finally:
                 await backend.stop(spec.name, grace_seconds=0)
 
+    @asynccontextmanager
+    async def living_bare(self, probe: str, *arguments: object, changes: Changes) -> AsyncIterator[None]:
+        """The same with `changes` to the engine's HostConfig."""
+        spec = replace(self.asked(probe, *arguments), name=f"{self.spec.name}-bare")
+        with closing(_engine()) as client:
+            made = await asyncio.to_thread(_make_bare, client, spec, self.namespace, changes, {})
+            try:
+                await asyncio.to_thread(client.start, made)
+                yield
+            finally:
+                await asyncio.to_thread(client.remove_container, made, force=True, v=True)
+
     async def until(self, holds: Callable[[], bool], what: str) -> None:
         """Looks again and again: for what nobody rings for. Fails with `what`."""
         deadline = time.monotonic() + SECONDS
@@ -198,9 +210,7 @@ def _command(probe: str, arguments: Sequence[object]) -> list[str]:
 
 def _run_bare(spec: Spec, namespace: str, changes: Changes, more: Changes) -> Seen:
     with closing(_engine()) as client:
-        asked = creation(client, spec, {NAMESPACE_LABEL: namespace}, None)
-        asked["host_config"] = {**asked["host_config"], **changes}
-        made = client.create_container(**{**asked, **more})["Id"]
+        made = _make_bare(client, spec, namespace, changes, more)
         try:
             client.start(made)
             code = int(client.wait(made)["StatusCode"])
@@ -208,6 +218,12 @@ def _run_bare(spec: Spec, namespace: str, changes: Changes, more: Changes) -> Se
         finally:
             client.remove_container(made, force=True, v=True)
     return Seen(Exit(code), text)
+
+
+def _make_bare(client: Any, spec: Spec, namespace: str, changes: Changes, more: Changes) -> str:
+    asked = creation(client, spec, {NAMESPACE_LABEL: namespace}, None)
+    asked["host_config"] = {**asked["host_config"], **changes}
+    return str(client.create_container(**{**asked, **more})["Id"])
 
 
 def _engine() -> Any:
