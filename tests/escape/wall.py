@@ -25,6 +25,7 @@ from docker.errors import APIError, NotFound
 from bot.config_backend import BackendConfig
 from bot.config_tables import AgentConfig
 from bot.launching import Launcher
+from bot.removal import remove
 from bot.session import Session
 from container.base import Exit, Mount, Spec
 from container.docker import NAMESPACE_LABEL, DockerBackend
@@ -193,7 +194,12 @@ async def cell(root: Path, image: str, namespace: str, **agent: Any) -> AsyncIte
         shutil.copytree(
             PROBES, session.workspace.work / "probes", ignore=shutil.ignore_patterns("__pycache__")
         )
-        yield Cell(session, await launcher.prepare(session), namespace)
+        try:
+            yield Cell(session, await launcher.prepare(session), namespace)
+        finally:
+            # What a probe leaves is more than the clean-up of the tests' own folders can deal with.
+            for folder in (session.workspace.outbox, session.workspace.home, session.workspace.work):
+                remove(folder)
 
 
 def sweep(namespace: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from agent.protocol.workspace import Workspace
 from bot.handover import CONTAINER_GID, CONTAINER_UID, MAX_DEPTH, hand_over
+from bot.removal import remove
 from tests.fakes.hostile import NOBODY, deepen
 
 ROOT = Path(__file__).parents[2]
@@ -58,12 +59,13 @@ os.killpg(0, 9)
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
     made = Workspace.on_host(tmp_path / "session")
     for folder in (made.outbox, made.home, made.work):
         folder.mkdir(parents=True)
     made.outbound.touch()
-    return made
+    yield made
+    remove(made.work)
 
 
 def owner(path: Path) -> tuple[int, int]:
