@@ -105,6 +105,13 @@ class TestDockerBackend(BackendContract):
         await soon(backend.start(make(contract.MISSING)))
         assert await soon(backend.wait("one")) == Exit(127)
 
+    async def test_what_it_prints_is_in_the_log(self, backend: Backend, make: Callable[..., Spec]) -> None:
+        """By two pipes, between which the engine keeps no order."""
+        spec = make(contract.HELLO)
+        await soon(backend.start(spec))
+        await soon(backend.wait("one"))
+        assert sorted((await self.output(spec)).splitlines()) == ["to stderr", "to stdout"]
+
     async def test_what_it_prints_gives_a_terminal_no_orders(
         self, opened: Opened, make: Callable[..., Spec]
     ) -> None:
