@@ -40,7 +40,7 @@ from bot.gateway.service import Gateway
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
-from bot.launching import Launcher, instance_of
+from bot.launching import Launcher
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
 from bot.metrics import Metrics
@@ -143,7 +143,7 @@ async def running_app(
         stack.push_async_callback(db.close)
         chosen = None
         if backend is None:
-            chosen = await choose(config, instance_of(data), os.environ, say)
+            chosen = await choose(config, os.environ, say)
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
             backend = chosen.backend
