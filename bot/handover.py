@@ -18,6 +18,8 @@ from bot import log
 CONTAINER_UID: Final = 10_001
 CONTAINER_GID: Final = 10_001
 MAX_FILES: Final = 1_000_000
+MAX_DEPTH: Final = 100
+"""Of folders in folders. A walk takes a descriptor and a call of a function for each."""
 
 _log = log.get("roost.handover")
 
@@ -38,13 +40,16 @@ def hand_over(workspace: Workspace) -> None:
 
 def _give(folder: Path, left: int) -> int:
     """Whatever is below the folder, links not being followed. What cannot be given stays, and is met again."""
-    for _, folders, files, at in os.fwalk(folder, follow_symlinks=False):
+    deepest = len(folder.parts) + MAX_DEPTH
+    for path, folders, files, at in os.fwalk(folder, follow_symlinks=False):
         for name in (*folders, *files):
             left -= 1
             if left < 0:
                 return 0
             with suppress(OSError):
                 _give_one(name, at)
+        if len(Path(path).parts) >= deepest:
+            folders.clear()
     return left
 
 
@@ -54,6 +59,14 @@ def _give_one(name: str, at: int) -> None:
         # A second name of a file may be somewhere else, where it is somebody else's.
         if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1:
             os.chown(name, CONTAINER_UID, CONTAINER_GID, dir_fd=at, follow_symlinks=False)
-    elif not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid():
-        execute = 0o111 if found.st_mode & stat.S_IXUSR else 0
-        os.chmod(name, stat.S_IMODE(found.st_mode) | 0o666 | execute, dir_fd=at)  # noqa: S103
+        return
+    # By a descriptor: chmod follows links, and a link may have taken the place of the file by now.
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid():
+            execute = 0o111 if found.st_mode & stat.S_IXUSR else 0
+            mode = stat.S_IMODE(found.st_mode) | 0o666 | execute
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
+from agent.protocol.settings import PROVIDERS, SANDBOX_FREE_PROVIDERS
 from bot import log
 from bot.config_backend import BackendConfig
 from bot.config_tables import AgentConfig
@@ -157,7 +157,10 @@ class Launcher:
         except VaultUnavailable as exc:
             raise NotNow(str(exc)) from exc
         except VaultError as exc:
-            raise Misconfigured(str(exc)) from exc
+            if agent.provider in PROVIDERS:
+                raise Misconfigured(str(exc)) from exc
+            # A provider of somebody's own may ask no model; where it does, the gateway says that there is no key.
+            _log.info("an agent starts without a key: %s", exc)
 
     async def _granted(self, agent: str) -> Sequence[Mount]:
         if not self._mounts:

@@ -47,6 +47,7 @@ ALIVE: Final = frozenset({"running", "paused", "restarting"})
 KILLED: Final = 137
 OUT_OF_MEMORY: Final = "it needed more memory than it may use"
 
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 _log = logging.getLogger("roost.container")
@@ -128,6 +129,9 @@ class DockerBackend(Backend):
                     await asyncio.shield(found.over)
             except TimeoutError as exc:
                 raise BackendUnavailable(f"Docker has not ended {name} within {KILL_SECONDS:.0f} s") from exc
+        if (tidying := self._tidying.get(name)) is not None:
+            # The engine says that it has ended a little before it is gone.
+            await asyncio.wait([tidying])
 
     async def wait(self, name: str) -> Exit:
         """How it ended: its code, 128 + N for a signal; None when it was gone before anybody looked. Raises
@@ -371,13 +375,15 @@ def _remove(client: APIClient, container: str) -> None:
 
 
 def _append(log: Path, output: bytes) -> None:
-    """Adds what a container has printed to the log of its program. Raises OSError."""
+    """Adds what a container has printed to the log of its program, fit for a terminal. Raises OSError."""
+    text = output.decode("utf-8", "backslashreplace")
+    shown = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text).encode()
     with suppress(FileNotFoundError):
         if log.lstat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_name(log.name + ".1"))
     fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
-        file.write(output)
+        file.write(shown)
 
 
 def _explained(exc: BackendError, spec: Spec) -> BackendError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -44,11 +45,22 @@ class TestDockerBackend(BackendContract):
         return tmp_path / "work"
 
     async def output(self, spec: Spec) -> str:
-        def printed() -> str:
-            before = spec.log.read_text() if spec.log.exists() else ""
-            with engine.client() as client, suppress(NotFound, APIError):
-                return before + str(client.logs(spec.name), "utf-8")
+        def logged() -> str:
             return spec.log.read_text() if spec.log.exists() else ""
+
+        def printed() -> str:
+            with engine.client() as client:
+                while True:
+                    before = logged()
+                    try:
+                        lives = client.inspect_container(spec.name)["State"]["Running"]
+                        text = str(client.logs(spec.name), "utf-8")
+                    except (NotFound, APIError):
+                        return logged()
+                    if lives:
+                        return before + text
+                    # Between its end and its removal nobody can tell whether the log has it already.
+                    time.sleep(0.01)
 
         return await asyncio.to_thread(printed)
 
@@ -58,6 +70,23 @@ class TestDockerBackend(BackendContract):
         """The init process of a container is there, so it is the exit that tells."""
         await soon(backend.start(make(contract.MISSING)))
         assert await soon(backend.wait("one")) == Exit(127)
+
+    async def test_what_it_prints_is_in_the_log(self, backend: Backend, make: Callable[..., Spec]) -> None:
+        """By two pipes, between which the engine keeps no order."""
+        spec = make(contract.HELLO)
+        await soon(backend.start(spec))
+        await soon(backend.wait("one"))
+        assert sorted((await self.output(spec)).splitlines()) == ["to stderr", "to stdout"]
+
+    async def test_what_it_prints_gives_a_terminal_no_orders(
+        self, opened: Opened, make: Callable[..., Spec]
+    ) -> None:
+        """Whoever looks into the log is a person, and at a terminal."""
+        spec = make(("printf", r"a\tb\033]0;title\007\033[2J\r\302\233A \303\244\n"))
+        async with opened() as backend:
+            await soon(backend.start(spec))
+            await soon(backend.wait("one"))
+        assert spec.log.read_text() == "a\tb\\x1b]0;title\\x07\\x1b[2J\\x0d\\x9bA ä\n"
 
     # ---------------------------------------------------------------- what only Docker does
 

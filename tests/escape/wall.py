@@ -25,6 +25,7 @@ from docker.errors import APIError, NotFound
 from bot.config_backend import BackendConfig
 from bot.config_tables import AgentConfig
 from bot.launching import Launcher
+from bot.removal import remove
 from bot.session import Session
 from container.base import Exit, Mount, Spec
 from container.docker import NAMESPACE_LABEL, DockerBackend
@@ -151,6 +152,18 @@ class Cell:
             finally:
                 await backend.stop(spec.name, grace_seconds=0)
 
+    @asynccontextmanager
+    async def living_bare(self, probe: str, *arguments: object, changes: Changes) -> AsyncIterator[None]:
+        """The same with `changes` to the engine's HostConfig."""
+        spec = replace(self.asked(probe, *arguments), name=f"{self.spec.name}-bare")
+        with closing(_engine()) as client:
+            made = await asyncio.to_thread(_make_bare, client, spec, self.namespace, changes, {})
+            try:
+                await asyncio.to_thread(client.start, made)
+                yield
+            finally:
+                await asyncio.to_thread(client.remove_container, made, force=True, v=True)
+
     async def until(self, holds: Callable[[], bool], what: str) -> None:
         """Looks again and again: for what nobody rings for. Fails with `what`."""
         deadline = time.monotonic() + SECONDS
@@ -182,7 +195,12 @@ async def cell(root: Path, image: str, namespace: str, **agent: Any) -> AsyncIte
         shutil.copytree(
             PROBES, session.workspace.work / "probes", ignore=shutil.ignore_patterns("__pycache__")
         )
-        yield Cell(session, await launcher.prepare(session), namespace)
+        try:
+            yield Cell(session, await launcher.prepare(session), namespace)
+        finally:
+            # What a probe leaves is more than the clean-up of the tests' own folders can deal with.
+            for folder in (session.workspace.outbox, session.workspace.home, session.workspace.work):
+                remove(folder)
 
 
 def sweep(namespace: str) -> None:
@@ -199,9 +217,7 @@ def _command(probe: str, arguments: Sequence[object]) -> list[str]:
 
 def _run_bare(spec: Spec, namespace: str, changes: Changes, more: Changes) -> Seen:
     with closing(_engine()) as client:
-        asked = creation(client, spec, {NAMESPACE_LABEL: namespace}, None)
-        asked["host_config"] = {**asked["host_config"], **changes}
-        made = client.create_container(**{**asked, **more})["Id"]
+        made = _make_bare(client, spec, namespace, changes, more)
         try:
             client.start(made)
             code = int(client.wait(made)["StatusCode"])
@@ -209,6 +225,12 @@ def _run_bare(spec: Spec, namespace: str, changes: Changes, more: Changes) -> Se
         finally:
             client.remove_container(made, force=True, v=True)
     return Seen(Exit(code), text)
+
+
+def _make_bare(client: Any, spec: Spec, namespace: str, changes: Changes, more: Changes) -> str:
+    asked = creation(client, spec, {NAMESPACE_LABEL: namespace}, None)
+    asked["host_config"] = {**asked["host_config"], **changes}
+    return str(client.create_container(**{**asked, **more})["Id"])
 
 
 def _engine() -> Any:

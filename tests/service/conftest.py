@@ -52,6 +52,7 @@ class House:
         self.backend: dict[str, Any] = {"kind": kind, "runner_idle_seconds": 600, "stop_grace_seconds": 5}
         self.pool: dict[str, Any] = {"size": 0}
         """Nobody is started who was not asked for."""
+        self.vault: dict[str, Any] = {}
         self.image_name: str | None = None
         """The image on Docker; without one it is the common one, or that with the tests for who needs them."""
         self.turns: dict[str, Any] = {"retry_base_seconds": 0.02}
@@ -84,6 +85,7 @@ class House:
                 "image": self._image(agents),
                 "backend": self.backend,
                 "pool": self.pool,
+                "vault": self.vault,
                 "turns": self.turns,
                 "delivery": self.delivery,
                 "limits": self.limits,

@@ -26,7 +26,6 @@ from tests.fakes.platform import PERSON, FakePlatform
 from tests.service.conftest import House
 
 pytestmark = pytest.mark.claude
-
 BACKENDS = ("process", "docker")
 
 ROOT: Final = Path(__file__).parents[2]
@@ -58,6 +57,12 @@ def number(seen: Seen) -> int:
     return int(found[1])
 
 
+LOOK_AROUND: Final = (
+    "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n';"
+    " grep -rIs sk-ant- $HOME /workspace /session/in /tmp; ls /sys/class/net; echo looked"
+)
+
+
 async def command(p: FakePlatform, name: str, text: str = "") -> None:
     arguments = {"text": text}
     event = Event(p.new_id(), "command", p.route("p1"), PERSON, now_ms(), command=name, arguments=arguments)
@@ -66,6 +71,23 @@ async def command(p: FakePlatform, name: str, text: str = "") -> None:
 
 
 # ---------------------------------------------------------------- talking
+
+
+@pytest.mark.only("docker", "a child process sees whatever its user may see on this machine")
+async def test_the_key_is_seen_by_the_models_server_and_by_nobody_in_the_runner(
+    house: House, api: MessagesApi
+) -> None:
+    api.rules = [Rule("look", [Call("Bash", {"command": LOOK_AROUND}), Say("done")])]
+    async with house.open() as p:
+        await p.say("look around")
+        assert await p.replies(1) == ["done"]
+    found = api.seen[-1].results[-1]
+    assert "looked" in found and "sk-ant-roost-" in found, "the token stands where a key would"
+    assert KEY not in found
+    assert {
+        value for seen in api.seen for name, value in seen.headers.items() if name.lower() == "x-api-key"
+    } == {KEY}
+    assert "\nlo\n" in found and "eth" not in found
 
 
 async def test_an_answer_streams_and_is_delivered_once(house: House, api: MessagesApi) -> None:

@@ -10,13 +10,16 @@ import random
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.gateway.addresses import forbidden
-from tests.fakes.gateway import KEY, Answer, House, Names, ask_for, gateway, request
+from bot.gateway.tunnel import MAX_TUNNELS
+from bot.vault.base import Access
+from tests.fakes.gateway import KEY, Answer, FakeVault, House, Names, ask_for, gateway, request
 from tests.fakes.messages_api import MessagesApi
 
 HOST = "api.example.org"
@@ -274,35 +277,113 @@ async def test_the_host_header_of_a_connect_says_the_same(tmp_path: Path, site: 
             writer.transport.abort()
 
 
-async def test_a_host_proxy_is_asked_for_the_name(tmp_path: Path, site: Site) -> None:
-    asked: list[bytes] = []
+class Proxy:
+    """An HTTP proxy that leads every CONNECT to one port of loopback."""
 
-    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
-        back, there = await asyncio.open_connection("127.0.0.1", site.port)
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.asked: list[bytes] = []
+        self.url = ""
+
+    async def __aenter__(self) -> Proxy:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://user:pass@127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+        back, there = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(b"HTTP/1.1 200 fine\r\n\r\n")
+        await asyncio.gather(_copy(reader, there), _copy(back, writer))
 
-        async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                sink.write(data)
-            sink.close()
 
-        await asyncio.gather(copy(reader, there), copy(back, writer))
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await source.read(65536):
+            sink.write(data)
+    sink.close()
 
-    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    environ = {"HTTPS_PROXY": f"http://user:pass@127.0.0.1:{port}"}
+
+async def test_a_host_proxy_is_asked_for_the_name(tmp_path: Path, site: Site) -> None:
     target = f"{HOST}:{site.port}"
     names = Names(inside_example_org=["10.0.0.1"])
     listed = agent(None, target, f"inside.example.org:{site.port}")
-    async with gateway(tmp_path / "g", listed, resolve=names, environ=environ) as house:
-        assert (await fetch(house, target, site)).endswith(b"hi")
-        assert asked[0].startswith(f"CONNECT {target} HTTP/1.1\r\n".encode())
-        assert b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n" in asked[0]
-        assert house.token().encode() not in asked[0]
-        # What our own resolver knows to be inside does not go through a proxy either.
-        assert (await fetch(house, f"inside.example.org:{site.port}", site)).startswith(b"HTTP/1.1 403 ")
-        assert len(asked) == 1
+    async with Proxy(site.port) as proxy:
+        environ = {"HTTPS_PROXY": proxy.url}
+        async with gateway(tmp_path / "g", listed, resolve=names, environ=environ) as house:
+            assert (await fetch(house, target, site)).endswith(b"hi")
+            assert proxy.asked[0].startswith(f"CONNECT {target} HTTP/1.1\r\n".encode())
+            assert b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n" in proxy.asked[0]
+            assert house.token().encode() not in proxy.asked[0]
+            # What our own resolver knows to be inside does not go through a proxy either.
+            head = await fetch(house, f"inside.example.org:{site.port}", site)
+            assert head.startswith(b"HTTP/1.1 403 ")
+            assert len(proxy.asked) == 1
+
+
+async def test_a_model_is_reached_through_the_vaults_proxy_with_its_certificates(
+    tmp_path: Path, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"model": "claude-sonnet-5", "model_url": f"https://{HOST}:{site.port}"}
+    certificates = (tmp_path / "site.pem").read_text()
+    async with Proxy(site.port) as proxy:
+        vault = FakeVault(Access({"x-api-key": KEY}, proxy=proxy.url, ca_pem=certificates))
+        async with gateway(tmp_path / "g", settings, vault=vault, environ={"NO_PROXY": "*"}) as house:
+            assert (await house.ask()).status == 200
+            assert proxy.asked[0].startswith(f"CONNECT {HOST}:{site.port} ".encode())
+            assert f"x-api-key: {KEY}".encode() in site.asked[0]
+            # Another day, other certificates: what was trusted is no more.
+            vault.given = Access({"x-api-key": KEY}, proxy=proxy.url)
+            assert (await house.ask()).error[0] == 502
+            vault.given = Access(proxy="http://u:the-password@127.0.0.1:1")
+            assert (await house.ask()).error[0] == 502
+    assert "certificate is not trusted" in caplog.text
+    assert "the-password" not in caplog.text and "dXNl" not in caplog.text
+
+
+async def test_the_models_own_address_is_looked_at_unless_an_operator_has_named_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = Names(api_anthropic_com=["10.0.0.1"])
+    async with gateway(tmp_path, {"model": "claude-sonnet-5"}, resolve=names) as house:
+        assert (await house.ask()).error[0] == 502
+    assert names.asked == ["api.anthropic.com"] and "10.0.0.1 (private)" in caplog.text
+
+
+async def test_tunnels_are_bounded_in_number_and_in_silence(tmp_path: Path) -> None:
+    async def quiet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while await reader.read(100):
+                pass
+        writer.close()
+
+    server = await asyncio.start_server(quiet, "127.0.0.1", 0)
+    target = f"{HOST}:{server.sockets[0].getsockname()[1]}"
+    names = Names(api_example_org=["127.0.0.1"])
+    config = {"tunnel_idle_seconds": 0.5}
+    async with gateway(tmp_path, agent(None, target), resolve=names, config=config) as house:
+        tunnels = [await house.tunnel(target) for _ in range(MAX_TUNNELS)]
+        assert all(b" 200 " in head for head, _, _ in tunnels)
+        head, _, writer = await house.tunnel(target)
+        assert head.startswith(b"HTTP/1.1 503 ")
+        writer.close()
+        # The model can still be asked, and another session is not concerned.
+        assert (await house.ask(method="HEAD", target="/")).status == 200
+        head, _, other = await house.tunnel(target, session="s2")
+        assert b" 200 " in head
+        other.close()
+        for _, reader, writer in tunnels:
+            writer.write(b"hello")
+            async with asyncio.timeout(5):
+                assert await reader.read() == b""
+            writer.close()
+        head, _, writer = await house.tunnel(target)
+        assert b" 200 " in head
+        writer.close()
     server.close()
     await server.wait_closed()
 
