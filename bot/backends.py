@@ -74,6 +74,21 @@ async def choose(
     return _process(config, why_not)
 
 
+async def all_that_may_run(
+    config: Config, data: Path, instance: str, environ: Mapping[str, str]
+) -> list[OwnBackend]:
+    """Every backend on which something of this data folder may still run. Where containers are wanted and nobody can
+    be asked for them, it cannot be told. Raises NoBackend."""
+    found: list[OwnBackend] = [ProcessBackend(data / "run", "roost")]
+    if config.backend.kind != "process" and may_be_there(environ):
+        why_not = await asyncio.to_thread(_opened("engine fault"), environ)
+        if why_not is None:
+            found.append(_opened("docker")(instance, environ))
+        elif config.backend.kind == "docker":
+            raise NoBackend(f"Containers cannot be looked for: {why_not}.")
+    return found
+
+
 def _process(config: Config, why: str) -> Chosen:
     return Chosen(ProcessBackend(config.service.data_dir / "run", "roost"), "process", why)
 
