@@ -18,7 +18,7 @@ from bot import log
 from bot.config import Config
 from bot.errors import NoBackend
 from bot.launching import instance_of
-from container.base import Backend
+from container.base import Backend, BackendUnavailable
 from container.process import ProcessBackend
 
 PARTS: Final = {
@@ -91,18 +91,21 @@ async def _choose(config: Config, environ: Mapping[str, str], say: Callable[[str
     return _process(config, why_not)
 
 
-async def end_runners(config: Config, data: Path, environ: Mapping[str, str], *, but: str = "") -> None:
-    """Ends what still runs for the data folder `data`, on any backend `but` one: whoever changes the backend, or the
-    data, must not find an old runner in the place of a new one. Raises BackendError."""
+async def end_runners(
+    config: Config, data: Path, environ: Mapping[str, str], *, but: str | None = None
+) -> None:
+    """Ends what still runs for the data folder `data`, on any backend, or on any `but` one: whoever changes the
+    backend, or the data, must not find an old runner in the place of a new one. Where it is to be all of them, and
+    nobody can be asked for the containers, it cannot be told. Raises BackendError."""
     backends: list[OwnBackend] = []
     if but != "process":
         backends.append(ProcessBackend(data / "run", PROCESSES))
-    if (
-        but != "docker"
-        and _mark(data).exists()
-        and not await asyncio.to_thread(_opened("engine fault"), environ)
-    ):
-        backends.append(_opened("docker")(instance_of(data), environ))
+    if but != "docker" and _mark(data).exists():
+        why_not = await asyncio.to_thread(_opened("engine fault"), environ)
+        if why_not is None:
+            backends.append(_opened("docker")(instance_of(data), environ))
+        elif but is None:
+            raise BackendUnavailable(f"containers cannot be looked for: {why_not}")
     for backend in backends:
         try:
             for program in await backend.running():

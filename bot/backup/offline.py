@@ -54,7 +54,7 @@ def verify(config: Config, file: str) -> telling.Told:
 
 def restore(config: Config, file: str, into: Path | None, *, replace: bool) -> telling.Told:
     """Puts a backup in place of the data folder, or into another one. Raises ArchiveRefused, RestoreRefused,
-    DataFolderBusy, UnusableDataFolder."""
+    DataFolderBusy, UnusableDataFolder, NoBackend."""
     data = (into or config.service.data_dir).absolute()
     done = restoring.restore(
         _archive(config, file),
