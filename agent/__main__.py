@@ -7,12 +7,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from typing import Final
 
 from agent import providers, tools
 from agent.desk import Desk
+from agent.forwarder import ADDRESS, Forwarder
 from agent.loop import Loop
 from agent.protocol import bell
 from agent.protocol.clock import now_ms
@@ -32,14 +33,20 @@ from agent.providers.base import AgentProvider, Limits, ProviderError, ProviderO
 
 LEAVE_SECONDS: Final = 3
 """How long a provider may take to let go; then SIGALRM ends the process."""
+TOKEN: Final = "ANTHROPIC_API_KEY"  # noqa: S105
+"""The variable in which a runner finds the key for its model, or in the place of one its token for the gateway."""
+LOGIN: Final = "roost"
+NO_PROXY: Final = "127.0.0.1,localhost,::1"
 ARCHIVE: Final = "conversations"
 """The folder of the workspace in which conversations are written down before they are compacted."""
 
 _log = logging.getLogger("roost.runner")
 
 
-def options(settings: AgentSettings, offered: Sequence[Tool]) -> ProviderOptions:
-    """What the provider is made from."""
+def options(
+    settings: AgentSettings, offered: Sequence[Tool], env: Mapping[str, str] | None = None
+) -> ProviderOptions:
+    """What the provider is made from. `env` is for whatever it starts."""
     return ProviderOptions(
         assistant_name=settings.assistant_name,
         mcp_servers=settings.mcp_servers,
@@ -57,7 +64,17 @@ def options(settings: AgentSettings, offered: Sequence[Tool]) -> ProviderOptions
         model_url=settings.model_url,
         home=settings.home,
         archive=settings.work / ARCHIVE,
+        env=env or {},
     )
+
+
+def proxy(token: str | None, port: int) -> dict[str, str]:
+    """The variables by which whatever the agent runs finds its way out, through the forwarder on `port`."""
+    if not token:
+        return {}
+    url = f"http://{LOGIN}:{token}@{ADDRESS}:{port}"
+    # What speaks to the forwarder itself, as the model's client does, needs no proxy on the way.
+    return {"HTTPS_PROXY": url, "https_proxy": url, "NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY}
 
 
 class Unusable(Exception):
@@ -65,18 +82,47 @@ class Unusable(Exception):
 
 
 async def serve(settings: AgentSettings, end: AgentEnd) -> None:
-    """Answers messages until SIGTERM. Raises Unusable, ProviderError, MailboxError."""
+    """Answers messages until SIGTERM. Raises Unusable, ProviderError, MailboxError, OSError."""
     desk = Desk(end, settings.workspace, now_ms, lambda: loop.ring(bell.Changed()))
-    provider = _provider(settings, tools.build(desk))
-    loop = Loop(end, provider, settings, desk)
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, loop.stop)
+    async with _forwarding(settings, lambda: loop.stop()) as port:
+        env: dict[str, str] = {}
+        if port is not None:
+            settings = settings.model_copy(update={"model_url": f"http://{ADDRESS}:{port}"})
+            env = proxy(os.environ.get(TOKEN), port)
+        provider = _provider(settings, tools.build(desk), env)
+        loop = Loop(end, provider, settings, desk)
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signum, loop.stop)
+        try:
+            await loop.run()
+        finally:
+            # Nothing that a provider still holds on to may keep a session that is over.
+            signal.alarm(LEAVE_SECONDS)
+            await provider.aclose()
+
+
+@asynccontextmanager
+async def _forwarding(settings: AgentSettings, on_death: Callable[[], None]) -> AsyncIterator[int | None]:
+    """The way to the gateway for the length of the block, where there is one: its port. A forwarder that cannot be kept
+    alive ends the runner, which the host starts anew. Raises OSError."""
+    if settings.gateway_port is None:
+        yield None
+        return
+    forwarder = Forwarder(settings.workspace.gateway, settings.gateway_port)
+    forwarder.listen()
+    task = asyncio.create_task(forwarder.run(), name="forwarder")
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            _log.error("the forwarder has died: %r", task.exception())
+            on_death()
+
+    task.add_done_callback(ended)
     try:
-        await loop.run()
+        yield forwarder.port
     finally:
-        # Nothing that a provider still holds on to may keep a session that is over.
-        signal.alarm(LEAVE_SECONDS)
-        await provider.aclose()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def check(settings: AgentSettings) -> int:
@@ -89,9 +135,11 @@ async def check(settings: AgentSettings) -> int:
     return 0
 
 
-def _provider(settings: AgentSettings, offered: Sequence[Tool]) -> AgentProvider:
+def _provider(
+    settings: AgentSettings, offered: Sequence[Tool], env: Mapping[str, str] | None = None
+) -> AgentProvider:
     try:
-        return providers.create(settings.provider, options(settings, offered))
+        return providers.create(settings.provider, options(settings, offered, env))
     except Exception as exc:  # making one runs a third party's code, and that raises what it likes
         raise Unusable(" ".join(str(exc).split()) or type(exc).__name__) from exc
 

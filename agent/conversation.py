@@ -23,6 +23,7 @@ from agent.protocol.messages import (
     ActionResult,
     Answer,
     ChatOut,
+    Destination,
     Interrupt,
     MessageIn,
     Report,
@@ -386,24 +387,33 @@ class Conversation:
             messages, files=settings.workspace.received, notes=known.notes, found=self._found
         )
         self._briefs = owed and not prompt.native
-        instructions = formatter.instructions(
-            settings.assistant_name,
-            self._destinations,
-            settings.instructions,
-            notes=settings.work / knowledge.NOTES,
-            skills=known.skills,
-            own=known.instructions,
-        )
         return base.QueryInput(
             prompt=prompt,
             continuation=continuation,
             cwd=settings.work,
-            system_context=base.SystemContext(instructions),
+            system_context=system_context(settings, self._destinations, known),
             model=end.state(self._a.model_key),
         )
 
     def _prompt(self, messages: Sequence[MessageIn]) -> base.Prompt:
         return formatter.prompt(messages, files=self._a.settings.workspace.received)
+
+
+def system_context(
+    settings: AgentSettings, destinations: Sequence[Destination], known: knowledge.Knowledge
+) -> base.SystemContext:
+    """What a provider is told about itself: nothing of it is about one conversation, so that a client can be made
+    before there is one."""
+    return base.SystemContext(
+        formatter.instructions(
+            settings.assistant_name,
+            destinations,
+            settings.instructions,
+            notes=settings.work / knowledge.NOTES,
+            skills=known.skills,
+            own=known.instructions,
+        )
+    )
 
 
 def _outcome(running: asyncio.Task[scripts.Outcome]) -> scripts.Outcome:

@@ -8,15 +8,16 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from agent import knowledge
 from agent.batching import Batch, forgotten_by, interrupts, next_batch, stopped_unbegun
-from agent.conversation import Conversation
+from agent.conversation import Conversation, system_context
 from agent.desk import Desk
 from agent.protocol import bell, failpoint
 from agent.protocol.mailbox import AgentEnd, Draft
 from agent.protocol.mailbox.inbound_reader import Inbox
 from agent.protocol.messages import AckStatus, ChatOut, MessageIn, SetModel, SystemIn
 from agent.protocol.settings import AgentSettings
-from agent.providers.base import AgentProvider
+from agent.providers.base import AgentProvider, Prepares, Prompt, QueryInput
 from agent.turns import STOPPED
 
 NOT_NOW_SECONDS: Final = 0.02
@@ -56,9 +57,12 @@ class Loop:
         """Until `stop`. Raises MailboxError when the session is of no use any more, and ProviderError when
         its provider is."""
         ringing = asyncio.create_task(self._bell.run(), name="bell")
+        preparing: asyncio.Task[None] | None = None
         try:
             # What is written before the bell hangs is not heard live, and a gap mutes the whole answer.
             await self._bell.tried.wait()
+            if self.settings.warm == "client":
+                preparing = asyncio.create_task(self._prepare(), name="prepare")
             while not (self.stopping.is_set() or self.leaving):
                 self.changed.clear()
                 inbox = self.look()
@@ -71,9 +75,24 @@ class Loop:
                 elif step is None:
                     await self._wait()
         finally:
-            ringing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ringing
+            for task in (ringing, *([preparing] if preparing else ())):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def _prepare(self) -> None:
+        """Has the provider ready for a conversation that begins; one that goes on has something to resume."""
+        provider, settings = self.provider, self.settings
+        if not isinstance(provider, Prepares) or self.end.state(self.continuation_key) is not None:
+            return
+        known = await knowledge.gather(settings.folder, settings.work, notes=False)
+        opening = QueryInput(
+            prompt=Prompt(""),
+            continuation=None,
+            cwd=settings.work,
+            system_context=system_context(settings, self.end.destinations(), known),
+        )
+        await provider.prepare(opening)
 
     def stop(self) -> None:
         """Leave soon: a turn in progress is given up and will be done again."""

@@ -5,6 +5,7 @@ A provider is made in a process of its own, with the environment that a runner g
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,9 +15,11 @@ from typing import Final
 from adapters.terminal import TerminalAdapter
 from agent.protocol.settings import CHECK_FLAG, EXIT_UNUSABLE
 from agent.protocol.workspace import Workspace
+from bot.backends import may_be_there
 from bot.config import Config
 from bot.config_tables import AgentConfig
 from bot.errors import ConfigError
+from bot.mounts import Mounts
 from bot.specs import Outside, environment
 from container.process import DEFAULT_ENV
 
@@ -28,8 +31,21 @@ CHECK_SECONDS: Final = 60.0
 def check_agents(config: Config) -> None:
     """Raises ConfigError with a line for each agent that could not answer, and each place that nobody serves."""
     wrong = [line for name, agent in config.agents.items() for line in _mistakes(name, agent)]
+    wrong += _mount_mistakes(config)
     if wrong:
         raise ConfigError("\n".join(wrong))
+
+
+def _mount_mistakes(config: Config) -> list[str]:
+    kind = config.backend.kind
+    if kind == "docker" or (kind == "auto" and may_be_there(os.environ)):
+        return Mounts(config, os.environ).mistakes()
+    return [
+        f"[agents.{name}] mounts: without Docker there are no containers to mount folders in; "
+        "name them in directories"
+        for name, agent in config.agents.items()
+        if agent.mounts
+    ]
 
 
 def _mistakes(name: str, agent: AgentConfig) -> list[str]:

@@ -36,6 +36,7 @@ from bot.delivery import Delivery
 from bot.engage import Wiring
 from bot.errors import ServiceCrashed, UnusableDataFolder
 from bot.figures import Figures
+from bot.gateway.service import Gateway
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
@@ -43,6 +44,7 @@ from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
 from bot.metrics import Metrics
+from bot.mounts import Mounts
 from bot.operations import INTERRUPT_GRACE_SECONDS, Operations
 from bot.orphans import Orphans
 from bot.polling import Polling
@@ -59,7 +61,10 @@ from bot.signals import Signal
 from bot.sweep import Sweep
 from bot.tries import Tries
 from bot.turns import Policy as TurnPolicy
+from bot.upkeep import Upkeep
 from bot.usher import Usher
+from bot.vault import open_vault
+from bot.warming import Pool
 from container.base import Backend, BackendError
 from container.process import WARNING
 
@@ -93,6 +98,7 @@ class App:
     db: Database
     sessions: Sessions
     sweep: Sweep
+    pool: Pool
 
 
 @dataclass(frozen=True)
@@ -184,14 +190,28 @@ async def running_app(
         tries = Tries(db, delivery, policy, metrics=metrics, clock=clock)
         admission = Admission(config.backend.max_awake, wake=wake)
         metrics.waiting_sessions.set_function(lambda: admission.waiting)
+        vault = open_vault(config, os.environ)
+        stack.push_async_callback(vault.aclose)
+        gateway = Gateway(
+            data,
+            config.gateway,
+            config.agents,
+            vault=vault,
+            db=db,
+            metrics=metrics,
+            environ=os.environ,
+            clock=clock,
+        )
+        mounts = Mounts(config, os.environ)
         launcher = Launcher(
             config.agents,
             config.backend,
             mounts=backend.mounts,
             images={} if chosen is None else chosen.images,
-            gateway=None,
-            vault=None,
-            extra=lambda agent: (),
+            gateway=gateway,
+            vault=vault,
+            extra=mounts.of,
+            warm=config.pool.warm,
             data_dir=data,
         )
         containers = Containers(
@@ -253,6 +273,18 @@ async def running_app(
         received = Received(db, data / "sessions", clock=clock)
         polling = Polling(containers, delivery)
         share_seconds = config.backend.turn_share_seconds
+        upkeep = Upkeep(
+            containers,
+            backend,
+            config.backend,
+            config.agents,
+            data_dir=data,
+            metrics=metrics,
+            clock=steady_ms,
+        )
+        # A child process starts fast enough, and nobody pools what isolates nothing.
+        pooled = config.agents if backend.mounts else ()
+        pool = Pool(db, sessions, containers, admission, config.pool, pooled, clock=clock)
         usher = Usher(admission, containers, sessions, presence, share_seconds=share_seconds, clock=steady_ms)
         backups = Backups(data, config.backup, db, metrics=metrics, clock=clock)
         letters = DeadLetters(db, sessions, delivery, letter_files, metrics=metrics, clock=clock)
@@ -293,18 +325,33 @@ async def running_app(
         await _recall_problems(db, config.agents, metrics)
         await _greet_owners(db, channels, terminal.person.id, clock())
         edge = [AdapterService(each, intake) for each in channels.values()]
-        inner = (db, presence, delivery, containers, posting, operations, usher, sweep, polling, backups)
+        inner = (
+            db,
+            gateway,
+            presence,
+            delivery,
+            containers,
+            posting,
+            operations,
+            usher,
+            sweep,
+            upkeep,
+            polling,
+            backups,
+        )
         async with running(*inner):
             await intake.clean_up()
             await letters.clean_up()
             await _take_over(sessions, containers)
-            async with running(leftovers, orphans, received, history, schedules, control, *edge):
+            async with running(leftovers, orphans, received, history, schedules, control, pool, *edge):
                 await control.listening()
                 # What a service is made of stays: looking through it for garbage takes 25 ms of the event loop.
                 gc.freeze()
                 await _remind_of_questions(db, presence, clock())
                 try:
-                    yield App(terminal, intake, posting, delivery, containers, context, db, sessions, sweep)
+                    yield App(
+                        terminal, intake, posting, delivery, containers, context, db, sessions, sweep, pool
+                    )
                 finally:
                     await sending.finish()
 

@@ -47,6 +47,13 @@ class Chosen:
     images: Mapping[str, str] = field(default_factory=dict)
 
 
+def may_be_there(environ: Mapping[str, str]) -> bool:
+    """Whether there is anything of Docker on this machine, as far as can be told without asking it."""
+    rootless = f"/run/user/{os.getuid()}/docker.sock"
+    sockets = ("/var/run/docker.sock", rootless)
+    return bool(environ.get("DOCKER_HOST")) or any(Path(socket).exists() for socket in sockets)
+
+
 async def choose(
     config: Config, instance: str, environ: Mapping[str, str], say: Callable[[str], None]
 ) -> Chosen:
@@ -73,7 +80,7 @@ def _process(config: Config, why: str) -> Chosen:
 
 def _fault(config: Config, environ: Mapping[str, str]) -> str | None:
     """Why there can be no containers. Blocks."""
-    if not environ.get("DOCKER_HOST") and not _may_be_there():
+    if not may_be_there(environ):
         return "there is no Docker on this machine"
     if fault := _opened("engine fault")(environ):
         return str(fault)
@@ -83,11 +90,6 @@ def _fault(config: Config, environ: Mapping[str, str]) -> str | None:
         fault = _opened("image fault")(config)
         return None if fault is None else str(fault)
     return None
-
-
-def _may_be_there() -> bool:
-    rootless = f"/run/user/{os.getuid()}/docker.sock"
-    return any(Path(socket).exists() for socket in ("/var/run/docker.sock", rootless))
 
 
 def _opened(part: str) -> Any:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Self, cast
 from pydantic import (
     BaseModel,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
@@ -25,8 +26,10 @@ from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
 from bot.config_backend import BackendConfig, PoolConfig
 from bot.config_errors import explain, unknown_variable
 from bot.config_fields import AgentName
+from bot.config_gateway import GatewayConfig
 from bot.config_image import ImageConfig
 from bot.config_model import ConfigModel
+from bot.config_mounts import MountsConfig
 from bot.config_tables import (
     AgentConfig,
     BackupConfig,
@@ -37,6 +40,7 @@ from bot.config_tables import (
     TerminalConfig,
     TurnsConfig,
 )
+from bot.config_vault import VaultConfig
 from bot.errors import ConfigError
 
 PREFIX: Final = "ROOST_"
@@ -74,6 +78,19 @@ class Config(ConfigModel):
     schedules: SchedulesConfig = SchedulesConfig()
     limits: LimitsConfig = LimitsConfig()
     backup: BackupConfig = BackupConfig()
+    gateway: GatewayConfig = GatewayConfig()
+    vault: VaultConfig = VaultConfig()
+    mounts: MountsConfig = MountsConfig()
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where config.toml lies, or the folder that stands in for it; None for defaults that were never loaded."""
+        return self._folder
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keeps the folder from which relative paths start."""
+        self._folder = (context or {}).get("folder")
 
     @model_validator(mode="after")
     def _is_sandboxed(self) -> Self:
@@ -91,6 +108,16 @@ class Config(ConfigModel):
                     "--allow-unsandboxed"
                 )
         return None
+
+    @model_validator(mode="after")
+    def _has_one_vault(self) -> Self:
+        for name, agent in self.agents.items():
+            if self.vault.kind != "embedded" and agent.chosen_place:
+                raise ValueError(
+                    f'with [vault] kind = "{self.vault.kind}" the credential of a model is kept there; '
+                    f"take {agent.chosen_place} out of [agents.{name}]"
+                )
+        return self
 
 
 def load(path: Path | None, env: Mapping[str, str], options: Mapping[str, Any] = NO_OPTIONS) -> Config:

@@ -57,7 +57,8 @@ def _unknown(loc: Loc, names: Sequence[str]) -> str:
     if len(loc) == 1:
         return f"unknown table [{name}]{_did_you_mean(name, names, quote='[{}]')}"
     hint = _did_you_mean(name, names, quote='"{}"')
-    return f'{_place(loc[:-1])} unknown key "{name}"{hint}'
+    place = _place(loc).removesuffix(name).removesuffix(".").rstrip()
+    return f'{place} unknown key "{name}"{hint}'
 
 
 def _did_you_mean(name: str, known: Iterable[str], quote: str = "{}") -> str:
@@ -83,6 +84,8 @@ def _said(error: ErrorDetails) -> str:
 
 def _place(loc: Loc) -> str:
     size = 2 if loc[:1] == ("agents",) else 1
+    if size == 2 and len(loc) > 3 and isinstance(loc[3], str):
+        size = 3
     keys = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc[size:])
     table = ".".join(map(str, loc[:size]))
     return f"[{table}] {keys[1:]}".rstrip() if table else ""

@@ -78,7 +78,7 @@ def _url(value: str) -> str:
         raise ValueError("should be a URL that begins with http:// or https:// and names a host")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError(
-            "should be a URL without a user, a query or a fragment; the key comes from model_key_env"
+            "should be a URL without a user, a query or a fragment; the key has settings of its own"
         )
     return value
 

@@ -24,8 +24,11 @@ from bot.config_fields import (
     TimeZone,
     Tries,
 )
+from bot.config_gateway import AgentGatewayConfig
 from bot.config_image import AgentImageConfig
 from bot.config_model import ConfigModel
+from bot.config_mounts import MountConfig
+from bot.config_vault import ModelKeyConfig
 
 
 class ServiceConfig(ConfigModel):
@@ -81,7 +84,7 @@ class DestinationConfig(ConfigModel):
         return Destination(name=self.name, display_name=self.display_name or self.name, route=route)
 
 
-class AgentConfig(ConfigModel):
+class AgentConfig(ModelKeyConfig):
     """[agents.<name>]"""
 
     assistant_name: Annotated[str, Field(min_length=1, max_length=100)] = Field(
@@ -105,10 +108,6 @@ class AgentConfig(ConfigModel):
     model_url: ServerUrl | None = Field(
         None,
         description="The base URL of a server that speaks the Messages API; without it the provider's own.",
-    )
-    model_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
-        "ANTHROPIC_API_KEY",
-        description="The variable of the service's environment that holds the key for the model.",
     )
     instructions: Instructions | None = Field(
         None, description="What the agent is told about itself and its work; without it nothing."
@@ -136,6 +135,9 @@ class AgentConfig(ConfigModel):
     directories: list[LocalPath] = Field(
         default_factory=list, description="Folders that the agent may use besides its workspace."
     )
+    mounts: list[MountConfig] = Field(
+        default_factory=list, description="Folders of this machine that its containers have, too."
+    )
     workspace_settings: bool = Field(
         False,
         description="Whether the provider obeys settings in the workspace, which the agent can write.",
@@ -155,6 +157,9 @@ class AgentConfig(ConfigModel):
     turn_limit_seconds: Seconds = Field(3600.0, description="A turn that runs longer than this is stopped.")
     limits: AgentLimits = Field(
         default_factory=AgentLimits, description="What a container of this agent may use."
+    )
+    gateway: AgentGatewayConfig = Field(
+        AgentGatewayConfig(), description="What its containers may send out, and how much."
     )
 
     def folder_in(self, data: Path, name: str) -> Path:

@@ -12,13 +12,13 @@ from typing import Final
 
 from agent.protocol import bell, failpoint
 from agent.protocol.clock import steady_ms
-from agent.protocol.settings import EXIT_BROKEN, EXIT_UNUSABLE
+from agent.protocol.settings import EXIT_BROKEN, EXIT_MISFIT, EXIT_UNUSABLE
 from bot import log
 from bot.admission import Admission
 from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.delivery import Delivery
-from bot.launching import Launcher
+from bot.launching import Launcher, NotNow
 from bot.metrics import Metrics
 from bot.presence import Presence
 from bot.runner import Runner
@@ -26,8 +26,8 @@ from bot.session import Session
 from bot.signals import Signal
 from bot.specs import SESSION_LABEL
 from bot.tries import Tries
-from bot.turns import GAVE_UP, MISCONFIGURED, NO_ROOM
-from container.base import Backend, BackendError, Exit
+from bot.turns import GAVE_UP, MISCONFIGURED, MISFIT, NO_ROOM, OUT_OF_MEMORY
+from container.base import Backend, BackendError, BackendUnavailable, Exit
 
 RETRY_SECONDS: Final = 2.0
 
@@ -107,7 +107,8 @@ class Containers:
 
     async def wake(self, session: Session) -> bool:
         """Makes sure that somebody looks at the inbox: rings, or starts a container; False when the session has
-        to wait for a place. Raises UnknownAgent, NotNow, BackendError, OSError, DatabaseError."""
+        to wait for a place. Raises UnknownAgent, NotNow, Misconfigured, BackendError, OSError,
+        DatabaseError."""
         runner = self._runners.get(session.id)
         if runner is not None:
             if runner.frozen:
@@ -120,6 +121,11 @@ class Containers:
             return False
         try:
             await self._start(session)
+        except (NotNow, BackendUnavailable):
+            self.withdraw(session.id)
+            # Or the next service misses a container that there never was, and takes it for a try.
+            await self._db.write(lambda db: rows.set_awake(db, session.id, False))
+            raise
         except BaseException:
             self.withdraw(session.id)
             raise
@@ -188,6 +194,12 @@ class Containers:
 
     async def fail(self, runner: Runner) -> None:
         """Kills a container that is stuck, which is a failure like any other. Raises BackendError."""
+        await self._backend.stop(runner.name, grace_seconds=0)
+
+    async def condemn(self, runner: Runner, text: str) -> None:
+        """Kills a container for what it does; what it works on is given up, and `text` is said. Raises
+        BackendError."""
+        runner.condemned = text
         await self._backend.stop(runner.name, grace_seconds=0)
 
     async def interrupt(self, session: Session, turn_id: str | None) -> None:
@@ -315,13 +327,13 @@ class Containers:
                 return  # It was ended on purpose, and whoever did that has seen to the rest.
             await self._delivery.collect(session)
             failpoint.hit("end-collected")
-            if ended.code == EXIT_UNUSABLE:
-                _log.error("the provider cannot be made: its log says why", session=session.id)
+            if hopeless := runner.condemned or _hopeless(ended):
+                _log.error("another try would end the same way: %s", hopeless, session=session.id)
                 asking = [message for message in session.unfinished.values() if message.trigger]
-                await self._tries.give_up(session, asking, MISCONFIGURED)
+                await self._tries.give_up(session, asking, hopeless)
             elif not (ended.clean and runner.leave_by is not None):
                 code = "unknown" if ended.code is None else ended.code
-                why = f"its container ended, exit code {code}"
+                why = f"its container ended, exit code {code}" + (f": {ended.why}" if ended.why else "")
                 await self._tries.used_up(
                     session, clean=ended.clean, why=why, text=await _why(session, ended)
                 )
@@ -353,6 +365,13 @@ class Containers:
                 runner.said(frame)
 
 
+def _hopeless(ended: Exit) -> str | None:
+    """What to say of an end that the next one would be like."""
+    return {EXIT_UNUSABLE: MISCONFIGURED, EXIT_MISFIT: MISFIT}.get(ended.code or 0)
+
+
 async def _why(session: Session, ended: Exit) -> str:
     """What to say when that was the last try."""
+    if ended.why:
+        return OUT_OF_MEMORY
     return NO_ROOM if not ended.clean and await session.is_full() else GAVE_UP

@@ -4,6 +4,7 @@
       x ConfigError             config.toml or the environment holds something that cannot be used
       x DataFolderBusy          another service works in the data folder
       x UnusableDataFolder      the data folder cannot be made or written
+      x GatewayError            the way out of a container cannot be opened as it is configured
       x UnusablePort            the metrics cannot be served where they should be
       x NoBackend               nothing that could run the agents as configured
       x UnusableImage           the image that agents run in cannot be built or looked at
@@ -35,6 +36,10 @@ class DataFolderBusy(RoostError):
 
 class UnusableDataFolder(RoostError):
     """Raised at start when the data folder cannot be made or written."""
+
+
+class GatewayError(RoostError):
+    """Raised when the gateway's settings are of no use, or a session's socket cannot be made."""
 
 
 class UnusablePort(RoostError):

@@ -80,6 +80,7 @@ class Folder:
         self.workspace = Workspace.on_host(root)
         self._incoming = incoming
         self._home = home
+        self._moved = False
         self._destinations = destinations
         self._end: HostEnd | None = None
         self._folders = [os.fspath(root / name) for name in FOLDER_MODES]
@@ -150,10 +151,18 @@ class Folder:
         )
         return self._end.receipts()
 
+    def move_in(self, home: Route) -> None:
+        """Where replies go from now on; inbound.db says so before the next message is in it."""
+        self._home = home
+        self._moved = True
+
     def post(self, batch: Outbox) -> None:
         """Writes the batch, its files put in place first. Raises MailboxError, OSError."""
         if self._end is None or not self.exists():
             raise MailboxGone("the folder of the session is gone")
+        if self._moved:
+            self._end.address(self._home, self._destinations)
+            self._moved = False
         for message in batch.messages:
             self._take_files(message)
         self._end.post(

@@ -11,17 +11,18 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
-from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
+from agent.protocol.settings import PROVIDERS, SANDBOX_FREE_PROVIDERS
 from bot import log
 from bot.config_backend import BackendConfig
 from bot.config_tables import AgentConfig
 from bot.handover import hand_over
+from bot.mount_list import MountRefused
 from bot.session import Session
 from bot.specs import Outside, is_outdated, spec
 from bot.vault.base import Vault, VaultError, VaultUnavailable
-from container.base import BackendError, Mount, Spec
+from container.base import Mount, Spec
 
 NO_ROOM: Final = "the disk of this service has less than {mb} MiB left; an admin has to make room"
 MIB: Final = 1024 * 1024
@@ -35,6 +36,10 @@ class UnknownAgent(Exception):
 
 class NotNow(Exception):
     """Raised when a container cannot be started for the time being; the text says why, for a person."""
+
+
+class Misconfigured(Exception):
+    """Raised when no container can be started before an admin has changed something; the text says what, for them."""
 
 
 def instance_of(data_dir: Path) -> str:
@@ -68,11 +73,12 @@ class Launcher:
         gateway: WayOut | None,
         vault: Vault | None,
         extra: Callable[[str], Sequence[Mount]],
+        warm: Literal["runner", "client"],
         data_dir: Path,
     ) -> None:
         """`mounts`: whether a container sees its folders at their mount points. `images`: those of the agents.
         Without `gateway` nobody goes outside, and without `vault` nobody is asked for a key. `extra` says what else
-        of the host's an agent may see, and raises BackendError."""
+        of the host's an agent may see, and raises MountRefused. `warm` is how far one in the pool gets."""
         self._agents = agents
         self._config = config
         self._mounts = mounts
@@ -80,6 +86,7 @@ class Launcher:
         self._gateway = gateway
         self._vault = vault
         self._extra = extra
+        self._warm = warm
         self._data = data_dir
         self._instance = instance_of(data_dir)
 
@@ -104,7 +111,7 @@ class Launcher:
 
     async def prepare(self, session: Session) -> Spec:
         """What the session's container is started with, its way out being open. Raises UnknownAgent, NotNow,
-        BackendError, OSError."""
+        Misconfigured, OSError."""
         agent = self.agent(session.agent)
         await asyncio.to_thread(self._look_for_room)
         await self._identify(session.agent, agent)
@@ -121,7 +128,8 @@ class Launcher:
             folder=agent.folder_in(self._data, session.agent),
             image=self._images.get(session.agent),
             outside=outside,
-            extra=await asyncio.to_thread(self._extra, session.agent) if self._mounts else (),
+            warm=self._warm if session.pooled else "runner",
+            extra=await self._granted(session.agent),
         )
 
     async def open(self, session: Session) -> Outside | None:
@@ -149,7 +157,18 @@ class Launcher:
         except VaultUnavailable as exc:
             raise NotNow(str(exc)) from exc
         except VaultError as exc:
-            raise BackendError(str(exc)) from exc
+            if agent.provider in PROVIDERS:
+                raise Misconfigured(str(exc)) from exc
+            # A provider of somebody's own may ask no model; where it does, the gateway says that there is no key.
+            _log.info("an agent starts without a key: %s", exc)
+
+    async def _granted(self, agent: str) -> Sequence[Mount]:
+        if not self._mounts:
+            return ()
+        try:
+            return await asyncio.to_thread(self._extra, agent)
+        except MountRefused as exc:
+            raise Misconfigured(str(exc)) from exc
 
     def _look_for_room(self) -> None:
         found = os.statvfs(self._data)

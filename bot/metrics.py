@@ -36,10 +36,36 @@ class Metrics:
             namespace=NAMESPACE,
             registry=self._registry,
         )
+        self.gateway_requests = self._counter(
+            "gateway_requests_total", "Requests of containers to the outside.", "agent", "outcome"
+        )
+        self.gateway_refusals = self._counter(
+            "gateway_refusals_total", "Requests that the gateway did not carry out.", "reason"
+        )
+        self.gateway_spend_usd = self._counter(
+            "gateway_spend_usd_total", "What models have cost, by the gateway's own prices.", "agent"
+        )
+        self.gateway_tunnel_bytes = self._counter(
+            "gateway_tunnel_bytes_total",
+            "Bytes between containers and hosts of the allow-list.",
+            "agent",
+            "direction",
+        )
+        self.gateway_upstream_seconds = self._histogram(
+            "gateway_upstream_seconds",
+            "From a request to a model's server until its answer began.",
+            TURN_BUCKETS_SECONDS,
+        )
         self.backups = self._counter("backups_total", "Daily backups.", "state")
         self.wakes = self._counter("wakes_total", "Sessions woken.", "how")
         self.awake_sessions = Gauge(
             "awake_sessions", "Sessions with a live runner.", namespace=NAMESPACE, registry=self._registry
+        )
+        self.resting_memory_mb = Gauge(
+            "resting_memory_mb",
+            "What runners with nothing to do take up, in MiB.",
+            namespace=NAMESPACE,
+            registry=self._registry,
         )
         self.letters = Gauge(
             "dead_letters",

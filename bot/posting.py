@@ -16,14 +16,15 @@ from agent.protocol.messages import MessageIn, SetModel
 from bot import log
 from bot.actions import tell
 from bot.containers import Containers
-from bot.db import deliveries, inbox
+from bot.db import deliveries, inbox, problems
 from bot.db.engine import Database
 from bot.delivery import Delivery
 from bot.errors import DatabaseError
 from bot.lanes import Lanes
-from bot.launching import NotNow, UnknownAgent
+from bot.launching import Misconfigured, NotNow, UnknownAgent
 from bot.metrics import Metrics
 from bot.presence import Presence
+from bot.redaction import redact
 from bot.salvage import Salvage
 from bot.session import Session
 from bot.sessions import Sessions, UnknownSession
@@ -49,6 +50,10 @@ NOT_STARTED: Final = (
 NOT_NOW: Final = (
     "I cannot start right now: {reason}. What you write is kept, and answered as soon as that is over."
 )
+CANNOT_START: Final = (
+    "Sorry, I could not answer this: the agent cannot be started as it is configured. An admin was told why."
+)
+NOT_STARTABLE: Final = "The agent cannot be started"
 NO_AGENT: Final = "Sorry, I could not answer this: there is no agent {agent} any more."
 
 _log = log.get("roost.posting")
@@ -243,6 +248,9 @@ class Posting:
             session.recover = False
             asking = [message for message in session.unfinished.values() if message.trigger]
             await self._tries.give_up(session, asking, NO_AGENT.format(agent=session.agent))
+        except Misconfigured as exc:
+            session.recover = False
+            await self._report(session, str(exc))
         except DatabaseError:
             raise
         except (NotNow, BackendUnavailable) as exc:
@@ -264,6 +272,20 @@ class Posting:
             if oldest is not None:
                 self._presence.working(session, oldest.route, on=True)
         return False
+
+    async def _report(self, session: Session, reason: str) -> None:
+        """Another try would come to the same: those who ask are told at once, and an admin is told why."""
+        _log.error("the agent %s cannot be started: %s", session.agent, reason)
+        self._metrics.reports.labels(session.agent).inc()
+        self._metrics.agent_problem.labels(session.agent).set(1)
+        now = self._clock()
+        await self._db.write(
+            lambda db: problems.report(
+                db, session.agent, session.id, NOT_STARTABLE, redact(reason), turn_id=None, now=now
+            )
+        )
+        asking = [message for message in session.unfinished.values() if message.trigger]
+        await self._tries.give_up(session, asking, CANNOT_START)
 
     async def _put_off(self, session: Session, reason: str) -> None:
         if self._seldom(reason):

@@ -31,6 +31,8 @@ class Runner:
     busy_since: int | None = None
     heartbeat: float = 0.0
     frozen: bool = False
+    condemned: str | None = None
+    """What is said in the channel when it was killed for what it does: another try would do the same."""
     watch: asyncio.Task[None] | None = field(default=None, repr=False)
     _quiet: asyncio.Future[bool] | None = field(default=None, repr=False)
 

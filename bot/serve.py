@@ -59,6 +59,7 @@ async def _serve(settings: Config, *, own_terminal: bool) -> int:
         try:
             return await _unless(stopped, _talk(service, settings, tty=tty))
         finally:
+            await service.pool.close()
             living = [runner.session.id for runner in service.containers]
             await asyncio.gather(*(service.containers.stop(session_id) for session_id in living))
 

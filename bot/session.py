@@ -19,6 +19,7 @@ from agent.protocol.room import ASKED_BYTES, ASKED_ROWS
 from agent.protocol.snapshot import Snapshot
 from bot.allowance import Allowance
 from bot.db.engine import Database
+from bot.db.pool import POOL
 from bot.db.sessions import SessionRecord
 from bot.folder import Folder, Outbox
 from bot.ledger import Ledger
@@ -157,6 +158,17 @@ class Session:
             or self.doubted
             or self.unusable
         )
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it waits for a conversation that nobody has begun yet."""
+        return self.home.channel == POOL
+
+    def move_in(self, home: Route) -> None:
+        """A conversation has taken it: its replies go there, which its agent is told with the next post."""
+        if home != self.home:
+            self.home = home
+            self._folder.move_in(home)
 
     def add(self, message: MessageIn) -> None:
         """A message was accepted; it goes to the container with the next post."""

@@ -37,7 +37,7 @@ class _Loading:
     """A session on its way into memory, and what was accepted for it meanwhile."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    missed: list[MessageIn] = field(default_factory=list)
+    missed: list[tuple[SessionRecord, MessageIn]] = field(default_factory=list)
 
 
 class Sessions:
@@ -75,9 +75,10 @@ class Sessions:
         """A message was committed to the inbox; a session that is not loaded will find it there."""
         session = self._loaded.get(record.id)
         if session is not None:
+            session.move_in(record.route)
             session.add(message)
         elif record.id in self._loading:
-            self._loading[record.id].missed.append(message)
+            self._loading[record.id].missed.append((record, message))
 
     def schedules_changed(self, session_id: str) -> None:
         """The series of a session were changed; one that is not loaded will find them so."""
@@ -97,7 +98,8 @@ class Sessions:
                 session = await self._load(session_id)
                 self._loaded[session_id] = session
                 self._loading.pop(session_id, None)
-                for message in loading.missed:
+                for record, message in loading.missed:
+                    session.move_in(record.route)
                     session.add(message)
         return self._loaded[session_id]
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from agent.protocol.schema import VERSION
 from agent.protocol.settings import AgentSettings
@@ -43,6 +43,7 @@ def spec(
     image: str | None = None,
     outside: Outside | None = None,
     extra: Sequence[Mount] = (),
+    warm: Literal["runner", "client"] = "runner",
 ) -> Spec:
     """The runner of `session`. `mounts`: whether it sees its folders at their mount points. `folder` is the agent's,
     `extra` is what else of the host's it may see. Nothing of the service's own environment reaches it."""
@@ -60,6 +61,7 @@ def spec(
             directories=[mount.target for mount in extra] if mounts else agent.directories,
             mounts=mounts,
             outside=outside,
+            warm=warm,
         ),
         workdir=seen.work,
         log=logs / f"{session.id}.log",
@@ -79,12 +81,13 @@ def environment(
     directories: Sequence[Path],
     mounts: bool = False,
     outside: Outside | None = None,
+    warm: Literal["runner", "client"] = "runner",
 ) -> dict[str, str]:
     """The variables of a runner that sees its folders as `seen`, the agent's as `folder`, and `directories`
     besides."""
     port = None if outside is None else FORWARDER_PORT if mounts else 0
     settings = _settings(session_id, agent, seen, folder).model_copy(
-        update={"directories": list(directories), "gateway_port": port}
+        update={"directories": list(directories), "gateway_port": port, "warm": warm}
     )
     env = {**settings.to_env(), "HOME": str(seen.home), "PYTHONUNBUFFERED": "1"}
     if outside is not None:

@@ -159,7 +159,12 @@ class Sweep:
         if beat != runner.heartbeat:
             runner.heartbeat, runner.heard_at = beat, now
         facts = Facts(
-            runner.busy_since, runner.idle_since, runner.heard_at, session.tool_until, runner.outdated
+            runner.busy_since,
+            # One in the pool is there to wait.
+            None if session.pooled else runner.idle_since,
+            runner.heard_at,
+            session.tool_until,
+            runner.outdated,
         )
         agent = self._agents.get(session.agent) or AgentConfig()
         turn_ms = int(agent.turn_limit_seconds * 1000)

@@ -19,6 +19,18 @@ NO_ROOM: Final = (
     "Sorry, I could not answer this: the disk of this conversation is full. Please ask an admin to make room,"
     " and then say it again."
 )
+TOO_LARGE: Final = (
+    "Sorry, I had to stop: the files of this conversation take up more than the {mb} MiB that they may."
+    " An admin can make room in its folder, or allow more with disk_mb in the limits of the agent."
+)
+OUT_OF_MEMORY: Final = (
+    "Sorry, I could not answer this: the agent needed more memory than it may use, {tries} times. Please ask for less"
+    " at once, or ask an admin to allow more with memory_mb in the limits of the agent."
+)
+MISFIT: Final = (
+    "Sorry, I could not answer this: the agent does not fit this version of Roost."
+    " An admin makes its image anew with `roost image build`."
+)
 MISCONFIGURED: Final = (
     "Sorry, I could not answer this: the agent is not configured properly."
     " An admin finds the reason with `roost config check`, and in the log of this conversation."

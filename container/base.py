@@ -67,6 +67,8 @@ class Running:
     name: str
     labels: Mapping[str, str]
     pid: int | None = None
+    memory_mb: float | None = field(default=None, compare=False)
+    """What would be free if it ended, without what the kernel only keeps for it; None: it cannot be told."""
 
 
 @dataclass(frozen=True)

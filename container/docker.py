@@ -27,6 +27,7 @@ from container.base import Backend, BackendError, BackendUnavailable, Exit, Runn
 from container.engine import Engine, Refused
 from container.exits import Exits
 from container.hardening import creation
+from container.memory import anonymous_mb
 
 NAMESPACE_LABEL: Final = "roost.namespace"
 OWN_LABEL: Final = "roost.labels"
@@ -128,6 +129,9 @@ class DockerBackend(Backend):
                     await asyncio.shield(found.over)
             except TimeoutError as exc:
                 raise BackendUnavailable(f"Docker has not ended {name} within {KILL_SECONDS:.0f} s") from exc
+        if (tidying := self._tidying.get(name)) is not None:
+            # The engine says that it has ended a little before it is gone.
+            await asyncio.wait([tidying])
 
     async def wait(self, name: str) -> Exit:
         """How it ended: its code, 128 + N for a signal; None when it was gone before anybody looked. Raises
@@ -146,7 +150,12 @@ class DockerBackend(Backend):
         if self._starting:
             await asyncio.wait(list(self._starting.values()))
         await self._look()
-        return [Running(each.name, _plain(each.labels)) for _, each in sorted(self._living.items())]
+        living = [each for _, each in sorted(self._living.items())]
+        memory = await asyncio.to_thread(lambda: [anonymous_mb(each.id) for each in living])
+        return [
+            Running(each.name, _plain(each.labels), memory_mb=mb)
+            for each, mb in zip(living, memory, strict=True)
+        ]
 
     async def freeze(self, name: str, *, frozen: bool) -> None:
         """Pauses every process of the container, or lets them go on. Raises BackendError for one that does not
@@ -381,5 +390,6 @@ def _explained(exc: BackendError, spec: Spec) -> BackendError:
     if isinstance(exc, Refused) and exc.status == NOT_FOUND and "image" in str(exc).lower():
         return BackendError(f"there is no image {spec.image}: make it with `roost image build`")
     if isinstance(exc, BackendUnavailable):
-        return BackendUnavailable(f"{spec.name} cannot be started right now: {exc}")
+        # A person reads it, to whom the name of a container says nothing.
+        return BackendUnavailable(str(exc))
     return BackendError(f"{spec.name} cannot be started: {exc}")

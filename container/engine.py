@@ -70,14 +70,12 @@ class Engine:
     def client(self, *, seconds: float | None) -> APIClient:
         """A client of its own, for a thread that follows the engine. Raises BackendUnavailable."""
         try:
-            version = self._version or "auto"
-            made = APIClient(
-                version=version, timeout=self._seconds, **kwargs_from_env(environment=self._environ)
-            )
+            made = _client(self._environ, version=self._version or "auto", seconds=self._seconds)
         except (DockerException, requests.RequestException, OSError) as exc:
             raise failure(exc) from exc
-        self._version = made._version  # asked for once: `auto` costs a request each time
-        made.timeout = seconds
+        # Asked for once: "auto" costs a request each time.
+        self._version = made.api_version
+        made.timeout = seconds  # type: ignore[assignment]  # requests takes fractions, and None for no end
         return made
 
     def close(self) -> None:
@@ -97,7 +95,7 @@ class Engine:
 
     def _done(self, do: Callable[[APIClient], T], seconds: float) -> T:
         client = self._idle.pop() if self._idle else self.client(seconds=seconds)
-        client.timeout = seconds
+        client.timeout = seconds  # type: ignore[assignment]
         try:
             result = do(client)
         except (DockerException, requests.RequestException, OSError) as exc:
@@ -144,6 +142,11 @@ def failure(exc: Exception) -> BackendError:
     return BackendUnavailable("Docker does not answer: is the engine running?")
 
 
+def _client(environ: Mapping[str, str], *, version: str, seconds: float) -> APIClient:
+    settings = kwargs_from_env(environment=dict(environ))
+    return APIClient(version=version, timeout=seconds, **settings)  # type: ignore[arg-type]
+
+
 def _silent(seconds: float) -> BackendUnavailable:
     return BackendUnavailable(f"Docker has not answered within {seconds:g} s")
 
@@ -151,7 +154,7 @@ def _silent(seconds: float) -> BackendUnavailable:
 def fault(environ: Mapping[str, str], *, seconds: float = PING_SECONDS) -> str | None:
     """Why the engine is of no use; None: it answers. Blocks for `seconds` at most."""
     try:
-        client = APIClient(version="auto", timeout=seconds, **kwargs_from_env(environment=dict(environ)))
+        client = _client(environ, version="auto", seconds=seconds)
         client.close()
     except (DockerException, requests.RequestException, OSError) as exc:
         return str(failure(exc))

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import IO, Final, cast
 
 from container.base import Backend, BackendError, BackendUnavailable, Exit, Limits, Running, Spec
+from container.memory import process_mb
 from container.processes import Program, Record, open_pidfd, reap, start_time
 
 WARNING: Final = (
@@ -109,7 +110,7 @@ class ProcessBackend(Backend):
             await asyncio.wait(list(self._starting.values()))
         names = {path.stem for path in self._folder.glob("*.json")} | set(self._programs)
         found = [program.record for name in sorted(names) if (program := self._lookup(name))]
-        return [Running(name=record.name, labels=record.labels, pid=record.pid) for record in found]
+        return [Running(record.name, record.labels, record.pid, process_mb(record.pid)) for record in found]
 
     async def freeze(self, name: str, *, frozen: bool) -> None:
         """Stops the process group, or lets it go on. Raises BackendError for a name that does not run."""

@@ -46,7 +46,9 @@ class SettingsError(Exception):
 
 class AgentSettings(BaseModel):
     """Everything that a runner needs to know. Times are milliseconds. `folder` is the agent's own, with its
-    instructions and skills."""
+    instructions and skills. `gateway_port` is where its forwarder listens on loopback, 0 any free port; without
+    it there is none, and the model is reached at `model_url`. `warm` says how far a runner gets before anybody asks it
+    anything: with "client" its provider is ready as well."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,6 +77,7 @@ class AgentSettings(BaseModel):
     workspace_settings: bool = False
     model_url: str | None = None
     gateway_port: int | None = Field(default=None, ge=0, le=65_535)
+    warm: Literal["runner", "client"] = "runner"
     idle_ms: int = Field(default=20_000, ge=0)
     claim_ms: int = Field(default=50, ge=0)
     poll_idle_ms: int = Field(default=1_000, gt=0)
@@ -114,7 +117,7 @@ class AgentSettings(BaseModel):
             raise SettingsError(f"{PREFIX}{str(first['loc'][0]).upper()}: {first['msg']}") from exc
 
 
-_PLAIN: Final = (str, str | None, Path, Path | None, LogLevel)
+_PLAIN: Final = (str, str | None, Path, Path | None, LogLevel, Literal["runner", "client"])
 
 
 def _text(value: Any) -> str:

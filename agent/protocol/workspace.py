@@ -3,6 +3,7 @@
 host: sessions/<session>/    container         who writes
   in/    inbound.db, files/  /session/in       the host (mounted read-only)
   bell/  bell.sock           /session/bell     the host (mounted read-only; connecting works)
+         gateway.sock
   out/   outbound.db, lock,  /session/out      the container
          heartbeat, files/
   home/                      $HOME             the container
@@ -79,6 +80,11 @@ class Workspace:
     def sent(self, message_id: str) -> Path:
         """The files that go with a message_out. On the host: hostile, see `snapshot.read_file`."""
         return self.sent_files / message_id
+
+    @cached_property
+    def gateway(self) -> Path:
+        """The host's socket for what this session may reach outside."""
+        return self.bell_dir / "gateway.sock"
 
     @property
     def sent_files(self) -> Path:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from agent.protocol.messages import Attachment
 
@@ -229,3 +229,12 @@ class AgentProvider(Protocol):
 
     async def aclose(self) -> None:
         """Lets go of the client. Absent is success."""
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """What a provider may do besides: get ready for a conversation before anybody has asked anything."""
+
+    async def prepare(self, opening: QueryInput) -> None:
+        """Has a client at hand for a query like `opening`, whose prompt counts for nothing. Raises nothing: the query
+        itself shows what is wrong."""

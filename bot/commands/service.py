@@ -25,11 +25,12 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
     messages, replies, dead = counted.messages, counted.replies, counted.dead
     runners, admission = list(context.containers), context.admission
     working = sum(context.containers.state(runner.session.id) == "working" for runner in runners)
+    ready = sum(runner.session.pooled for runner in runners)
     unfinished = messages["accepted"] + messages["posted"]
     uptime_seconds = (steady_ms() - context.started_at) // 1000
     text = (
         f"Roost {version.VERSION}, up {_duration(uptime_seconds)}. Runners: {len(runners)} of "
-        f"{admission.limit}, working: {working}, waiting: {admission.waiting}. "
+        f"{admission.limit}, working: {working}{f', ready: {ready}' if ready else ''}, waiting: {admission.waiting}. "
         f"Messages: {messages['done']} answered, {unfinished} under way, {messages['failed']} failed. "
         f"Replies: {replies['sent']} sent, {replies['waiting']} waiting, {replies['failed']} failed."
     )
@@ -46,6 +47,7 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
         "uptime_seconds": uptime_seconds,
         "runners": len(runners),
         "working": working,
+        "ready": ready,
         "max_awake": admission.limit,
         "waiting": admission.waiting,
         "messages": {"unfinished": unfinished, **messages},

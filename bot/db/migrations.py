@@ -240,4 +240,20 @@ END""",
         """CREATE INDEX deliveries_unsent ON deliveries (session, turn_id, state)
 WHERE state != 'sent' AND turn_id IS NOT NULL""",
     ),
+    ("CREATE INDEX sessions_pooled ON sessions (agent, created_at, id) WHERE channel = '(pool)'",),
+    (
+        # Without a reference to sessions: what was spent counts for its day, whatever becomes of the session.
+        """CREATE TABLE spend (
+    day TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    session TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    usd_micros INTEGER NOT NULL,
+    PRIMARY KEY (day, agent, session)
+) WITHOUT ROWID""",
+    ),
 )

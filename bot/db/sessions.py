@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.protocol.messages import Route
+from bot.db import pool
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,14 @@ class SessionRecord:
 
 
 def resolve(db: sqlite3.Connection, agent: str, route: Route, now: int) -> SessionRecord:
-    """The session of `agent` at `route`, made if there is none."""
+    """The session of `agent` at `route`; if there is none, one out of the pool, or else a new one."""
     found = find(db, agent, route)
     if found is not None:
         return found
+    if pool.take(db, agent, route, now=now) is not None:
+        taken = find(db, agent, route)
+        assert taken is not None  # noqa: S101 - it was moved there in this transaction
+        return taken
     db.execute(
         "INSERT INTO sessions (id, agent, channel, platform_id, thread_id, created_at, last_active)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -81,7 +86,9 @@ def by_prefix(db: sqlite3.Connection, prefix: str) -> list[SessionRecord]:
 
 def recent(db: sqlite3.Connection, limit: int) -> list[SessionRecord]:
     """The sessions that were active last, newest first."""
-    rows = db.execute("SELECT * FROM sessions ORDER BY last_active DESC, id LIMIT ?", (limit,))
+    rows = db.execute(
+        "SELECT * FROM sessions WHERE channel <> ? ORDER BY last_active DESC, id LIMIT ?", (pool.POOL, limit)
+    )
     return [SessionRecord.from_row(row) for row in rows]
 
 

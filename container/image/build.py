@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from container.image.engine import Engine, client_environment
 from container.image.recipe import BASE_LABEL, DEBIAN_BASE, AnyRecipe, ImageError, Recipe
 
 UNPULLED: Final = (
-    "The base image {base} is not here and cannot be pulled. Where nothing can be, make one from Debian's packages "
-    "with `roost image build --base-from-debian` (as root, with mmdebstrap)."
+    "If that is because the base image {base} cannot be pulled: make one from Debian's packages with "
+    "`roost image build --base-from-debian` (as root, with mmdebstrap)."
 )
+_NOISE: Final = re.compile(r"#\d+ (?:sha256:[0-9a-f]{64}|\.\.\.)")
+"""Lines of an older client that tell a person nothing."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def build(recipe: AnyRecipe, shop: Workshop, *, base: str) -> str:
             if shop.terminal:
                 show(command, what=what, env=environment)
             else:
-                run(command, shop.say, what=what, env=environment)
+                run(command, _without_noise(shop.say), what=what, env=environment)
         except ImageError as exc:
             if (
                 base != DEBIAN_BASE
@@ -73,6 +76,14 @@ def build(recipe: AnyRecipe, shop: Workshop, *, base: str) -> str:
     return recipe.tag
 
 
+def _without_noise(say: Say) -> Say:
+    def said(line: str) -> None:
+        if not _NOISE.fullmatch(line):
+            say(line)
+
+    return said
+
+
 def _arguments(recipe: AnyRecipe, base: str, shop: Workshop) -> list[str]:
     given = {"BASE_IMAGE": base, "APT_PACKAGES": " ".join(recipe.options.apt_packages)}
     if not isinstance(recipe, Recipe):
@@ -81,6 +92,8 @@ def _arguments(recipe: AnyRecipe, base: str, shop: Workshop) -> list[str]:
     return [
         f"--progress={'auto' if shop.terminal else 'plain'}",
         *(["--no-cache"] if shop.anew else []),
+        # That it needs no network is a promise, and here it is held to it; any other base may lack tini.
+        *(["--network=none"] if base == DEBIAN_BASE and not recipe.options.apt_packages else []),
         *(word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")),
         *(word for name, value in labels.items() for word in ("--label", f"{name}={value}")),
         *("--tag", recipe.tag, "--tag", f"{recipe.name}:latest"),

@@ -115,4 +115,4 @@ def client_environment(environ: Mapping[str, str], host: str) -> dict[str, str]:
     chosen = {
         name: value for name, value in environ.items() if name not in ("BUILDX_BUILDER", "DOCKER_CONTEXT")
     }
-    return {**chosen, "DOCKER_BUILDKIT": "1", "DOCKER_HOST": host, "BUILDKIT_PROGRESS": ""}
+    return {**chosen, "DOCKER_BUILDKIT": "1", "DOCKER_HOST": host}

@@ -20,7 +20,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import claude, crowd, memory, restart, service, stalls, syncs, throughput
+from tests.bench import claude, crowd, gateway, memory, restart, service, stalls, syncs, throughput
 from tests.bench.figures import ROOT, Figures, Spread, Target, environment, targets
 from tests.bench.service import Plan
 
@@ -37,6 +37,7 @@ FULL: Final = Plan(
     flood=2000,
     claude_sessions=8,
     claude_warm=60,
+    gateway_rounds=6,
 )
 QUICK: Final = Plan(
     warm=50,
@@ -47,6 +48,7 @@ QUICK: Final = Plan(
     flood=500,
     claude_sessions=3,
     claude_warm=15,
+    gateway_rounds=2,
 )
 HOST_MESSAGES: Final = 20
 HOST_SESSIONS: Final = 100
@@ -94,6 +96,7 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
             seconds=plan.phase_seconds,
         )
     )
+    passed = asyncio.run(gateway.measure(_folder(data, "gateway"), rounds=plan.gateway_rounds, each=5))
     restarted = asyncio.run(restart.restart_adopt_ms(_folder(data, "restart")))
     each, by_file, reason = None, None, None
     try:
@@ -124,6 +127,8 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
         runner_pss_mb=timed.runner_pss_mb,
         claude_warm_first_delta_ms=Spread.of(claude_found.warm),
         claude_new_session_first_delta_ms=Spread.of(claude_found.new_session),
+        gateway_first_byte_ms=Spread.of(passed.through),
+        gateway_overhead_ms=passed.overhead,
         claude_runner_rss_mb=claude_found.runner_rss_mb,
         claude_cli_rss_mb=claude_found.cli_rss_mb,
     )

@@ -29,7 +29,7 @@ PAUSE_SECONDS: Final = 0.005
 """Between the words of an answer: one that is over at once is never shown live."""
 SAID: Final = " ".join(["hello"] * 20)
 WARM_UP: Final = 3
-RUNNERS: Final = BackendConfig(max_awake=MAX_AWAKE, allow_unsandboxed=True)
+RUNNERS: Final = BackendConfig(kind="process", max_awake=MAX_AWAKE, allow_unsandboxed=True)
 
 
 @dataclass
@@ -75,8 +75,8 @@ async def measure(data: Path, *, sessions: int, warm: int, seconds: float) -> Fo
     os.environ["ANTHROPIC_API_KEY"] = KEY
     try:
         async with (
-            _api() as url,
-            open_service(data, backend, runners=RUNNERS, agent=_agent(url), room=(room := Watched())),
+            api() as url,
+            open_service(data, backend, runners=RUNNERS, agent=agent_at(url), room=(room := Watched())),
         ):
             for number in rounds(sessions, seconds):
                 found.new_session.append(await room.first_words(f"place-{number}", SAID))
@@ -98,13 +98,14 @@ def children(pid: int) -> Sequence[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _agent(url: str) -> AgentConfig:
+def agent_at(url: str) -> AgentConfig:
     return AgentConfig(provider="claude", model="claude-sonnet-5", model_url=url)
 
 
 @asynccontextmanager
-async def _api() -> AsyncIterator[str]:
-    """A process of its own: what it does must not hold up the service that is measured."""
+async def api() -> AsyncIterator[str]:
+    """The stand-in for the model's API, in a process of its own: what it does must not hold up the service that is
+    measured."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.fakes.messages_api", "--port", "0", "--pause", str(PAUSE_SECONDS)),
         cwd=ROOT,

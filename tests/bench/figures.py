@@ -28,6 +28,7 @@ MAX_RESTART_MS: Final = 1_000.0
 MAX_HOST_MB: Final = 110.0
 MAX_CLAUDE_WARM_MS: Final = 120.0
 MAX_CLAUDE_NEW_MS: Final = 2_500.0
+MAX_GATEWAY_MS: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Figures:
     runner_pss_mb: float
     claude_warm_first_delta_ms: Spread
     claude_new_session_first_delta_ms: Spread
+    gateway_first_byte_ms: Spread
+    gateway_overhead_ms: Spread
     claude_runner_rss_mb: float
     claude_cli_rss_mb: float
 
@@ -124,6 +127,7 @@ def targets(figures: Figures) -> list[Target]:
             MAX_CLAUDE_NEW_MS,
             "ms",
         ),
+        Target("gateway_overhead_ms.p50", figures.gateway_overhead_ms.p50, MAX_GATEWAY_MS, "ms"),
     ]
 
 

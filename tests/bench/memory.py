@@ -64,6 +64,8 @@ async def _service(data: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """The service once it listens. Raises TimeoutError."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("ROOST_")}
     env = {**outside, "ROOST_SERVICE__DATA_DIR": str(data), "PYTHONPATH": str(ROOT)}
+    # Its runners are measured, too, as children that can be looked at.
+    env["ROOST_BACKEND__KIND"] = "process"
     # Its working directory is one without a config.toml.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _SERVICE, "run", "--headless"),

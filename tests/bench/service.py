@@ -29,7 +29,7 @@ from tests.bench.person import PERSON, Room
 
 SESSIONS: Final = 20
 MAX_AWAKE: Final = 50
-RUNNERS: Final = BackendConfig(max_awake=MAX_AWAKE)
+RUNNERS: Final = BackendConfig(kind="process", max_awake=MAX_AWAKE)
 ECHO: Final = AgentConfig()
 BACKLOG: Final = 100_000
 """Nothing is refused, so that everything that was said is measured."""
@@ -52,6 +52,7 @@ class Plan:
     flood: int
     claude_sessions: int
     claude_warm: int
+    gateway_rounds: int
 
 
 @dataclass

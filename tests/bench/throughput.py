@@ -56,7 +56,9 @@ async def accept_per_second(data: Path, messages: int) -> float:
 async def ingest_per_second(data: Path, messages: int) -> float:
     """From the platform's event until inbound.db holds it, the median of a few rounds. The service is whole,
     but what it starts runs nothing. Raises NotPosted, RoostError."""
-    async with open_service(data, FakeBackend(default=listen), runners=BackendConfig(max_awake=SESSIONS)) as (
+    async with open_service(
+        data, FakeBackend(default=listen), runners=BackendConfig(kind="process", max_awake=SESSIONS)
+    ) as (
         _,
         room,
     ):

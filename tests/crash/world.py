@@ -253,7 +253,11 @@ class World:
             "agents": {
                 "assistant": {"idle_seconds": 0.3, "provider_options": {"script": json.loads(script)}}
             },
-            "backend": {"runner_idle_seconds": self.plan.runner_idle_seconds, "stop_grace_seconds": 5},
+            "backend": {
+                "kind": "process",
+                "runner_idle_seconds": self.plan.runner_idle_seconds,
+                "stop_grace_seconds": 5,
+            },
             "turns": {"retry_base_seconds": self.plan.retry_seconds, "max_tries": self.plan.max_tries},
             "delivery": {"retry_base_seconds": 0.01, "max_attempts": 12},
             "backup": {"enabled": False},

@@ -187,6 +187,7 @@ async def cell(root: Path, image: str, namespace: str, **agent: Any) -> AsyncIte
         gateway=Door(),
         vault=None,
         extra=lambda agent: (),
+        warm="runner",
         data_dir=root,
     )
     async with room(root) as session:

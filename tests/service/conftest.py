@@ -1,4 +1,8 @@
-"""The whole service on real processes, real files and real sockets, with a fake platform in front."""
+"""The whole service on real processes, real files and real sockets, with a fake platform in front.
+
+A module that says `BACKENDS = ("process", "docker")` has every test that uses `house` run on both of them, but for one
+that is marked `only("process", "why")`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,11 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import pytest
 
@@ -21,11 +25,15 @@ from agent.protocol.workspace import Workspace
 from bot.app import App, running_app
 from bot.config import Config
 from bot.db import people
+from bot.launching import instance_of
 from container.base import Backend
+from tests.fakes import engine
 from tests.fakes.platform import PERSON, TIMEOUT_SECONDS, FakePlatform
 
 Script = list[dict[str, Any]]
+Kind = Literal["process", "docker"]
 LOOK_SECONDS = 0.02
+EXIT_BY_SIGKILL: Final[Mapping[Kind, int]] = {"process": -signal.SIGKILL, "docker": 128 + signal.SIGKILL}
 
 
 class House:
@@ -34,11 +42,19 @@ class House:
     Settings of a test go into `agent`, `backend`, `turns`, `delivery` and `limits` before `open`.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kind: Kind = "process") -> None:
         self.data = root / "data"
+        self.kind = kind
+        self.killed = EXIT_BY_SIGKILL[kind]
+        """The exit code of a runner that SIGKILL has ended."""
         self.platform = FakePlatform()
         self.agent: dict[str, Any] = {"idle_seconds": 0.3}
-        self.backend: dict[str, Any] = {"runner_idle_seconds": 600, "stop_grace_seconds": 5}
+        self.backend: dict[str, Any] = {"kind": kind, "runner_idle_seconds": 600, "stop_grace_seconds": 5}
+        self.pool: dict[str, Any] = {"size": 0}
+        """Nobody is started who was not asked for."""
+        self.vault: dict[str, Any] = {}
+        self.image_name: str | None = None
+        """The image on Docker; without one it is the common one, or that with the tests for who needs them."""
         self.turns: dict[str, Any] = {"retry_base_seconds": 0.02}
         self.delivery: dict[str, Any] = {"retry_base_seconds": 0.02}
         self.limits: dict[str, Any] = {}
@@ -47,22 +63,42 @@ class House:
         self.clock_ahead_ms = 0
         """How far the service's clock is ahead of the right one; the runners have clocks of their own."""
         self.app: App
+        self._containers: engine.Namespace | None = None
+
+    @property
+    def containers(self) -> engine.Namespace:
+        """Those of this data folder, on Docker."""
+        if self._containers is None:
+            self._containers = engine.Namespace(instance_of(self.data))
+        return self._containers
 
     def script(self, *rules: dict[str, Any]) -> None:
         """What the mock does; see agent/providers/script.py."""
         self.agent["provider_options"] = {"script": list(rules)}
 
     def config(self) -> Config:
+        agents = self.agents or {"assistant": self.agent}
         return Config.model_validate(
             {
                 "service": {"data_dir": self.data},
-                "agents": self.agents or {"assistant": self.agent},
+                "agents": agents,
+                "image": self._image(agents),
                 "backend": self.backend,
+                "pool": self.pool,
+                "vault": self.vault,
                 "turns": self.turns,
                 "delivery": self.delivery,
                 "limits": self.limits,
             }
         )
+
+    def _image(self, agents: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        if self.kind != "docker":
+            return {}
+        name = self.image_name
+        if name is None and any(str(each.get("provider")).startswith("tests.") for each in agents.values()):
+            name = engine.image_with_tests(engine.common_image())
+        return {} if name is None else {"name": name}
 
     @asynccontextmanager
     async def open(self, *more: FakePlatform, backend: Backend | None = None) -> AsyncIterator[FakePlatform]:
@@ -104,17 +140,55 @@ class House:
     def workspace(self, place: str = "p1") -> Workspace:
         return Workspace.on_host(self.folder(place))
 
+    def seen(self, place: str = "p1") -> Workspace:
+        """The same as the agent itself sees it."""
+        return Workspace.in_container() if self.kind == "docker" else self.workspace(place)
+
     def runner(self, place: str = "p1") -> int:
-        """The pid of the session's runner."""
+        """The pid of the session's runner; on Docker that of its container's init process."""
+        name = self.runner_name(place)
+        if self.kind == "docker":
+            return self.containers.pid(name)
+        return next(int(record["pid"]) for record in self.runners() if record["name"] == name)
+
+    def runner_name(self, place: str = "p1") -> str:
+        """By which the backend knows the session's runner. Raises StopIteration when there is none."""
         session = self.session_id(place)
-        return next(int(record["pid"]) for record in self.runners() if record["name"].endswith(session))
+        return next(str(record["name"]) for record in self.runners() if record["name"].endswith(session))
 
     def runners(self) -> list[dict[str, Any]]:
+        """What is known of those that live; each has a `name`."""
+        if self.kind == "docker":
+            living = self.containers.living()
+            return [{"name": each["Names"][0].removeprefix("/")} for each in living]
         found = []
         for path in (self.data / "run").rglob("*.json"):
             with contextlib.suppress(FileNotFoundError):
                 found.append(json.loads(path.read_text()))
         return found
+
+    def kill(self, place: str = "p1") -> None:
+        """Kills the session's runner and all that it has started."""
+        if self.kind == "docker":
+            self.containers.kill(self.runner_name(place))
+        else:
+            os.killpg(self.runner(place), signal.SIGKILL)
+
+    def suspend(self, place: str = "p1") -> None:
+        """Stops every process of the session's runner, which nobody tells the service of."""
+        if self.kind == "docker":
+            self.containers.pause(self.runner_name(place))
+        else:
+            os.killpg(self.runner(place), signal.SIGSTOP)
+
+    def outdate(self) -> None:
+        """Makes the runners that live look as if they had been started by an older Roost."""
+        if self.kind == "docker":
+            # The labels of a container are its own for ever; this service has another image.
+            self.image_name = engine.image_with_tests(engine.common_image())
+            return
+        for record in (self.data / "run").rglob("*.json"):
+            record.write_text(record.read_text().replace('"roost.protocol":"1"', '"roost.protocol":"0"'))
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Looks again and again: for what no event of the platform tells of. Raises TimeoutError."""
@@ -131,15 +205,25 @@ class House:
     # ---------------------------------------------------------------- the end
 
     def logs(self) -> str:
-        return "\n".join(
+        containers = self.containers.told() if self.kind == "docker" else ""
+        return containers + "\n".join(
             f"--- {path.name}\n{path.read_text(errors='replace')[-5000:]}"
             for path in (self.data / "logs").glob("*.log")
         )
 
     def kill_runners(self) -> None:
+        if self.kind == "docker":
+            self.containers.remove_all()
+            return
         for record in self.runners():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(record["pid"], signal.SIGKILL)
+
+    def close(self) -> None:
+        """Leaves nothing behind that runs."""
+        self.kill_runners()
+        if self._containers is not None:
+            self._containers.close()
 
 
 def _grant(db: sqlite3.Connection, channel: str) -> None:
@@ -157,8 +241,25 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Gives a test of a module that names BACKENDS a house on each of them."""
+    kinds: tuple[Kind, ...] = getattr(metafunc.module, "BACKENDS", ())
+    if not kinds or "house" not in metafunc.fixturenames:
+        return
+    only = metafunc.definition.get_closest_marker("only")
+    marks: dict[Kind, list[pytest.MarkDecorator]] = {"process": [], "docker": [pytest.mark.docker]}
+    metafunc.parametrize(
+        "house",
+        [pytest.param(kind, marks=marks[kind]) for kind in kinds if only is None or kind == only.args[0]],
+        indirect=True,
+    )
+
+
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def house(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[House]:
+    kind: Kind = getattr(request, "param", "process")
+    if kind == "docker":
+        request.getfixturevalue("image")
+    made = House(tmp_path, kind)
     yield made
-    made.kill_runners()
+    made.close()

@@ -16,6 +16,8 @@ from bot.db.accounts import Accounts, accounts
 from tests.fakes.platform import PART_CHARS, TIMEOUT_SECONDS
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 LONG: Final = "x" * PART_CHARS + "y"
 LONG_SCRIPT: Final = {"match": "long", "steps": [{"do": "result", "text": LONG}]}
 

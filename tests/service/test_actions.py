@@ -24,6 +24,8 @@ from bot.session import REFUSALS_TOLD
 from tests.fakes.platform import PART_CHARS, FakePlatform, refusal
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 SECRET: Final = "sk-ant-" + "a1B2" * 10
 NO: Final = refusal(retry_after=None)
 LONG: Final = "x" * (PART_CHARS + 1)

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -27,6 +26,7 @@ from tests.fakes.platform import PERSON, FakePlatform
 from tests.service.conftest import House
 
 pytestmark = pytest.mark.claude
+BACKENDS = ("process", "docker")
 
 ROOT: Final = Path(__file__).parents[2]
 TIMEOUT_SECONDS: Final = 60.0
@@ -57,6 +57,12 @@ def number(seen: Seen) -> int:
     return int(found[1])
 
 
+LOOK_AROUND: Final = (
+    "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n';"
+    " grep -rIs sk-ant- $HOME /workspace /session/in /tmp; ls /sys/class/net; echo looked"
+)
+
+
 async def command(p: FakePlatform, name: str, text: str = "") -> None:
     arguments = {"text": text}
     event = Event(p.new_id(), "command", p.route("p1"), PERSON, now_ms(), command=name, arguments=arguments)
@@ -65,6 +71,23 @@ async def command(p: FakePlatform, name: str, text: str = "") -> None:
 
 
 # ---------------------------------------------------------------- talking
+
+
+@pytest.mark.only("docker", "a child process sees whatever its user may see on this machine")
+async def test_the_key_is_seen_by_the_models_server_and_by_nobody_in_the_runner(
+    house: House, api: MessagesApi
+) -> None:
+    api.rules = [Rule("look", [Call("Bash", {"command": LOOK_AROUND}), Say("done")])]
+    async with house.open() as p:
+        await p.say("look around")
+        assert await p.replies(1) == ["done"]
+    found = api.seen[-1].results[-1]
+    assert "looked" in found and "sk-ant-roost-" in found, "the token stands where a key would"
+    assert KEY not in found
+    assert {
+        value for seen in api.seen for name, value in seen.headers.items() if name.lower() == "x-api-key"
+    } == {KEY}
+    assert "\nlo\n" in found and "eth" not in found
 
 
 async def test_an_answer_streams_and_is_delivered_once(house: House, api: MessagesApi) -> None:
@@ -104,7 +127,7 @@ async def test_memory_outlives_the_runner(house: House, api: MessagesApi) -> Non
     async with house.open() as p:
         await p.say("the word is plum")
         await p.ends(1)
-        os.killpg(house.runner(), signal.SIGKILL)
+        house.kill()
         await house.until(lambda: not house.runners())
         await p.say("which word?")
         assert (await p.replies(2))[1] == "You said: which word?"
@@ -115,7 +138,7 @@ async def test_a_memory_that_is_gone_is_said_and_the_message_answered(house: Hou
     async with house.open() as p:
         await p.say("hello")
         await p.ends(1)
-        os.killpg(house.runner(), signal.SIGKILL)
+        house.kill()
         await house.until(lambda: not house.runners())
         shutil.rmtree(house.folder() / "home" / ".claude")
         await p.say("still there?")
@@ -134,7 +157,7 @@ async def test_a_picture_reaches_the_model(house: House, api: MessagesApi, tmp_p
 
 async def test_notes_are_offered_to_the_next_memory(house: House, api: MessagesApi) -> None:
     def write(seen: Seen) -> Call:
-        path = house.folder() / "work" / "MEMORY.md"
+        path = house.seen().work / "MEMORY.md"
         return Call("Write", {"file_path": str(path), "content": "Ada likes plums."})
 
     api.rules = [Rule("remember", [write, Say("noted")])]
@@ -328,6 +351,24 @@ async def test_a_cli_that_is_killed_costs_nobody_an_answer(house: House, api: Me
         await p.until(lambda: any("survived" in text for text in p.texts()))
 
 
+@pytest.mark.only("docker", "a plain process shares its network with everybody")
+async def test_the_key_is_seen_by_the_api_alone(house: House, api: MessagesApi) -> None:
+    look = "cat /proc/[0-9]*/environ | tr '\\0' '\\n'; echo networks: $(ls /sys/class/net)"
+    api.rules = [Rule("look", [Call("Bash", {"command": look}), Say("{result}")])]
+    api.keys = [KEY]
+    async with house.open() as p:
+        await p.say("look around")
+        await p.ends(1)
+        seen = "".join(p.texts())
+        assert "networks: lo" in seen and "ANTHROPIC_API_KEY=" in api.seen[-1].results[-1]
+        made = json.dumps(house.containers.inspect(house.runner_name()))
+        assert '"NetworkMode": "none"' in made
+    assert {each.headers.get("x-api-key") for each in api.seen} == {KEY}
+    files = [path.read_bytes() for path in house.folder().rglob("*") if path.is_file()]
+    assert files and KEY not in seen + made + house.logs() + json.dumps(api.seen[-1].results)
+    assert not any(KEY.encode() in content for content in files)
+
+
 # ---------------------------------------------------------------- as a person tries it
 
 
@@ -337,7 +378,7 @@ async def at_the_terminal(api: MessagesApi, folder: Path, said: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *(roost, "run", "--provider", "claude", "--model-url", api.url, "--allow-unsandboxed"),
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "ROOST_BACKEND__KIND": "process"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -352,11 +393,13 @@ async def at_the_terminal(api: MessagesApi, folder: Path, said: str) -> str:
     return out.decode()
 
 
+@pytest.mark.only("process", "it is about who has no engine")
 async def test_it_is_tried_without_a_key_of_ones_own(house: House, api: MessagesApi, tmp_path: Path) -> None:
     said = await at_the_terminal(api, tmp_path, "hello\nhow are you\n")
     assert said == "You said: hello\nYou said: how are you\n"
 
 
+@pytest.mark.only("process", "it is about who has no engine")
 async def test_every_tool_is_seen_at_the_terminal(house: House, api: MessagesApi, tmp_path: Path) -> None:
     api.rules = [
         Rule(

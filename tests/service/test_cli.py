@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 ROOST = str(Path(sys.executable).with_name("roost"))
 TIMEOUT_SECONDS = 60
 NOT_RUNNING = "roost: Roost is not running in {data}: start it with `roost run`.\n"
-WARNING = "roost: The process backend isolates nothing"
+WARNING = "roost: Agents run as plain processes: as configured. The process backend isolates nothing"
 
 Done = subprocess.CompletedProcess[str]
 
@@ -43,6 +43,8 @@ class Roost:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("ROOST_", "PYTHON"))}
         # The code beside this file, wherever the command was installed from.
         self.env |= {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "COLUMNS": "100"}
+        # What a command does is the same on every backend, and this one needs nothing.
+        self.env["ROOST_BACKEND__KIND"] = "process"
 
     def __call__(self, *arguments: str, said: str | None = None, **env: str) -> Done:
         """Runs to the end; `said` is its standard input, /dev/null when there is none."""
@@ -662,6 +664,7 @@ COMMANDS = [
         for name in ("create", "list", "show", "pause", "resume", "run", "cancel", "history")
     ),
     *(["deadletter", name] for name in ("list", "show", "replay", "drop")),
+    *(["image", name] for name in ("build", "check")),
 ]
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import pytest
 
@@ -28,8 +28,10 @@ from bot.errors import CommandFailed, DatabaseError
 from bot.sending import UNREADABLE
 from bot.turns import GAVE_UP
 from tests.fakes.platform import PART_CHARS, PERSON, FakePlatform, refusal
-from tests.service.conftest import House
+from tests.service.conftest import House, Kind
 from tests.service.test_backup import roost
+
+BACKENDS = ("process", "docker")
 
 ROOT: Final = Path(__file__).parents[2]
 NO: Final = refusal(retry_after=None)
@@ -40,7 +42,7 @@ LONG_SCRIPT: Final = {"match": "long", "steps": [{"do": "result", "text": LONG}]
 FILE_SCRIPT: Final = {
     "match": "file",
     "steps": [
-        {"do": "tool", "name": "send_file", "arguments": {"path": "../made.txt", "text": "Here."}},
+        {"do": "tool", "name": "send_file", "arguments": {"path": "made.txt", "text": "Here."}},
         {"do": "result", "text": None},
     ],
 }
@@ -113,7 +115,7 @@ async def test_the_files_of_a_letter_are_kept_and_go_with_it(house: House) -> No
     async with house.open() as p:
         await p.say("hello")
         await p.ends(1)
-        (house.workspace().work.parent / "made.txt").write_bytes(b"made")
+        (house.workspace().work / "made.txt").write_bytes(b"made")
         p.failures += [None, NO]
         await p.say("file")
         await p.until(lambda: SAID in p.texts())
@@ -226,7 +228,7 @@ async def test_a_session_keeps_no_more_than_its_bound(house: House, monkeypatch:
     async with house.open() as p:
         await p.say("hello")
         await p.ends(1)
-        (house.workspace().work.parent / "made.txt").write_bytes(b"made")
+        (house.workspace().work / "made.txt").write_bytes(b"made")
         for number in range(1, 4):
             p.failures += [NO]
             await p.say("file")
@@ -331,7 +333,7 @@ async def test_a_letter_whose_files_are_gone_is_kept_and_says_so(house: House) -
     async with house.open() as p:
         await p.say("hello")
         await p.ends(1)
-        (house.workspace().work.parent / "made.txt").write_bytes(b"made")
+        (house.workspace().work / "made.txt").write_bytes(b"made")
         p.failures += [NO]
         await p.say("file")
         await p.until(lambda: SAID in p.texts())
@@ -347,7 +349,7 @@ async def test_what_a_killed_service_left_is_removed_and_nothing_else(house: Hou
     async with house.open() as p:
         await p.say("hello")
         await p.ends(1)
-        (house.workspace().work.parent / "made.txt").write_bytes(b"made")
+        (house.workspace().work / "made.txt").write_bytes(b"made")
         p.failures += [NO]
         await p.say("file")
         await p.until(lambda: SAID in p.texts())
@@ -373,7 +375,7 @@ def test_a_replay_survives_a_kill_at_every_step(house: House) -> None:
         ("sent-recorded", [1, 1, 2]),
     ):
         killed = subprocess.run(
-            [sys.executable, "-m", "tests.service.test_dead_letters", str(house.data.parent)],
+            [sys.executable, "-m", "tests.service.test_dead_letters", str(house.data.parent), house.kind],
             cwd=ROOT, env={**os.environ, "ROOST_FAILPOINT": failpoint}, capture_output=True, timeout=60,
         )  # fmt: skip
         assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
@@ -424,6 +426,7 @@ async def test_a_replay_waits_over_a_restart_and_counts_its_attempts(house: Hous
 # ---------------------------------------------------------------- whoever asks
 
 
+@pytest.mark.only("process", "what the command line prints is the same wherever an agent runs")
 async def test_the_command_line_with_and_without_a_service(house: House) -> None:
     async with house.open() as p:
         _, out, _ = await roost(house, "deadletter", "list")
@@ -481,7 +484,7 @@ async def test_a_person_in_a_channel_can_do_the_same(house: House) -> None:
         assert letters(house)[0]["changed_by"] == f"fake:{PERSON.id}"
 
 
-async def _serve(root: Path) -> None:
+async def _serve(root: Path, kind: Kind) -> None:
     """A service that notes which parts the platform took, until it is killed."""
 
     class Logged(FakePlatform):
@@ -491,11 +494,11 @@ async def _serve(root: Path) -> None:
                 log.write(f"{part.index}\n")
             return sent
 
-    house = House(root)
+    house = House(root, kind)
     house.platform = Logged()
     async with house.open():
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1])))
+    asyncio.run(_serve(Path(sys.argv[1]), cast(Kind, sys.argv[2])))

@@ -18,6 +18,8 @@ from bot.session import Session
 from tests.fakes.platform import PART_CHARS, FakePlatform, refusal
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 LONG = "".join(f"{number:0{PART_CHARS - 10}d}----------" for number in range(3))
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from adapters.base import Part, Settled
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 
 async def test_an_event_is_answered_where_it_came_from(house: House) -> None:
     async with house.open() as p:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from adapters.base import Part
 from bot.turns import GAVE_UP
 from tests.fakes.platform import FakePlatform
-from tests.service.conftest import House
+from tests.service.conftest import House, Kind
+
+BACKENDS = ("process", "docker")
 
 ROOT: Final = Path(__file__).parents[2]
 SLOW = {"match": "slow", "steps": [{"do": "stall", "seconds": 1.2}, {"do": "result", "text": "slowly"}]}
@@ -123,7 +124,7 @@ async def test_a_frozen_runner_is_thawed_when_it_is_adopted(house: House) -> Non
     async with house.open() as p:
         await p.say("one")
         await p.ends(1)
-        os.kill(house.runner(), signal.SIGSTOP)
+        house.suspend()
     async with house.open() as p:
         await p.say("two")
         assert await p.replies(2) == ["You said: one", "You said: two"]
@@ -136,8 +137,7 @@ async def test_an_older_runner_finishes_its_turn_and_is_replaced(house: House) -
         await p.say("slow")
         await p.at_work()
         old = house.runner()
-    (record,) = (house.data / "run").rglob("*.json")
-    record.write_text(record.read_text().replace('"roost.protocol":"1"', '"roost.protocol":"0"'))
+    house.outdate()
     async with house.open() as p:
         assert await p.replies(1) == ["slowly"]
         await house.until(lambda: not Path(f"/proc/{old}").exists())
@@ -213,7 +213,7 @@ async def _all_is_answered(house: House, said: int) -> None:
 
 def _service(house: House) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.service.test_host_restart", str(house.data.parent)],
+        [sys.executable, "-m", "tests.service.test_host_restart", str(house.data.parent), house.kind],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -222,9 +222,9 @@ def _service(house: House) -> subprocess.Popen[bytes]:
     )
 
 
-async def _serve(root: Path) -> None:
+async def _serve(root: Path, kind: Kind) -> None:
     """A service of its own: what comes in as a line is said, and what goes out is kept in a file."""
-    house = House(root)
+    house = House(root, kind)
 
     class Logged(FakePlatform):
         async def send(self, part: Part) -> str | None:
@@ -242,4 +242,4 @@ async def _serve(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1])))
+    asyncio.run(_serve(Path(sys.argv[1]), cast(Kind, sys.argv[2])))

@@ -9,6 +9,8 @@ import pytest
 from bot.turns import GAVE_UP
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 
 def lines(caplog: pytest.LogCaptureFixture, start: str) -> list[dict[str, Any]]:
     said = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
@@ -25,7 +27,7 @@ async def test_tries_and_their_end_are_told_with_ids_and_reason(
         await p.ends(1)
         (message,) = house.query("SELECT id FROM inbox WHERE trigger = 1")
         ids = (house.session_id(), message["id"])
-        tries = lines(caplog, "a try is used up: its container ended, exit code -9")
+        tries = lines(caplog, f"a try is used up: its container ended, exit code {house.killed}")
         assert [(t["session"], t["message"], t["level"]) for t in tries] == [(*ids, "warning")] * 2
         (end,) = lines(caplog, f"a message is given up: {GAVE_UP.format(tries=2)}")
         assert (end["session"], end["message"], end["level"]) == (*ids, "error")

@@ -9,6 +9,8 @@ from agent.protocol.clock import now_ms
 from tests.fakes.platform import PERSON, FakePlatform
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 NATIVE = "tests.fakes.providers:NativeProvider"
 
 

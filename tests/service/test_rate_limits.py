@@ -15,6 +15,8 @@ from tests.fakes.hostile import message_row, write_outbound
 from tests.fakes.platform import FakePlatform
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 THREADS: Final = ("t1", "t2", "t3")
 PAUSE_SECONDS: Final = 0.6
 STUCK: Final = 20
@@ -92,6 +94,7 @@ async def test_a_platform_that_means_all_of_it_is_left_alone_and_no_other(
         assert platform.tries("p2")[-1] >= refused_at + PAUSE_SECONDS
 
 
+@pytest.mark.only("process", "it writes what an agent would say itself; no runner takes part")
 async def test_ten_thousand_replies_for_a_place_that_hangs_hold_up_nobody(
     house: House, platform: Watched
 ) -> None:

@@ -34,6 +34,8 @@ from bot.sessions import Sessions
 from tests.fakes.platform import PERSON, FakePlatform
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 HOUR = 3_600_000
 START = 500_000 * HOUR
 DUE = "The task is due: "
@@ -227,6 +229,7 @@ async def roost(house: House, *arguments: str) -> tuple[int, str, str]:
     return child.returncode or 0, out.decode(), err.decode()
 
 
+@pytest.mark.only("process", "what the command line prints is the same wherever an agent runs")
 async def test_the_command_line_has_it_all(house: House) -> None:
     async with house.open() as p:
         await p.say("hello")
@@ -260,6 +263,7 @@ IMPOSSIBLE = {
 }
 
 
+@pytest.mark.only("process", "what the command line prints is the same wherever an agent runs")
 async def test_a_time_that_cannot_be_is_one_sentence_everywhere(house: House) -> None:
     async with house.open() as p:
         await p.say("hello")

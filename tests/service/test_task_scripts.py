@@ -13,6 +13,8 @@ from agent.turns import STOPPED
 from tests.fakes.runner import Runner, Script, ask, do, running
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 SHOWS = Script().on(None, "{prompt}")
 SLOW = "echo $$ > me.new; mv me.new me; sleep 600"
 """Says where it is once it runs."""

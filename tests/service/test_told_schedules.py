@@ -13,6 +13,8 @@ from bot.db.series import Draft, SeriesRecord
 from bot.recurrence import At, Cron, When
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 DAILY = Cron(expression="0 8 * * *", timezone="Europe/Athens")
 
 

@@ -24,6 +24,8 @@ from bot.turns import GAVE_UP
 from tests.fakes.platform import PART_CHARS, PERSON, FakePlatform, refusal
 from tests.service.conftest import House
 
+BACKENDS = ("process", "docker")
+
 SLOW = {"match": "slow", "steps": [{"do": "stall", "seconds": 0.7}, {"do": "result", "text": "slowly"}]}
 STREAM = {
     "match": "tell",
@@ -124,6 +126,7 @@ async def test_a_cold_turn_that_does_not_stream(house: House) -> None:
     assert figures["roost_first_delta_seconds_count"] == 0
 
 
+@pytest.mark.only("process", "what the command line prints is the same wherever an agent runs")
 async def test_it_is_the_same_without_a_service_and_by_every_name(house: House) -> None:
     async with house.open() as p:
         await p.say("hello", event_id="e1")
@@ -187,7 +190,7 @@ async def test_a_turn_that_needed_two_tries(house: House) -> None:
     assert (data["tries"], data["state"]) == (1, "done")
     assert names(data) == [*STEPS[:4], "try lost", *STEPS[2:]]
     lost = happened(data)["try lost"]
-    assert lost["what"] == "its container ended, exit code -9" and lost["again_at"] is not None
+    assert lost["what"] == f"its container ended, exit code {house.killed}" and lost["again_at"] is not None
     assert [step["what"] for step in data["steps"] if step["step"] == "woken"] == ["container started"] * 2
 
 
@@ -223,7 +226,7 @@ async def test_a_message_that_waits_says_for_what(house: House) -> None:
     (row,) = house.query("SELECT process_after FROM inbox WHERE tries = 1")
     (lost,) = [step for step in data["steps"] if step["step"] == "try lost"]
     assert data["told"] == f"waiting until {clock_time(row['process_after'] * 1000)} for try 2"
-    assert lost["what"] == "its container ended, exit code -9"
+    assert lost["what"] == f"its container ended, exit code {house.killed}"
     assert [step["what"] for step in data["steps"] if step["step"] == "answered"] == ["not yet"]
 
 

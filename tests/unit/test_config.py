@@ -11,9 +11,13 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from bot.config import FIRST, OPTIONS, Config, load
+from bot.config_gateway import PriceConfig
+from bot.config_mounts import MountConfig
 from bot.config_tables import DestinationConfig
+from bot.config_vault import PLACES
 from bot.errors import ConfigError
 
+LISTS: list[tuple[str, type[BaseModel]]] = [("destinations", DestinationConfig), ("mounts", MountConfig)]
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
 
@@ -39,7 +43,7 @@ def test_without_file_or_variable_everything_is_default(
     loaded = load(None, {"PATH": "/bin"})
     assert loaded.service.data_dir == tmp_path / "data"
     service = loaded.service.model_copy(update={"data_dir": Path("data")})
-    assert loaded.model_copy(update={"service": service}) == Config()
+    assert loaded.model_copy(update={"service": service}).model_dump() == Config().model_dump()
 
 
 def test_file_is_found_by_argument_then_variable_then_in_the_current_folder(
@@ -97,10 +101,15 @@ def test_environment_goes_before_the_file(tmp_path: Path) -> None:
 
 
 def test_unknown_key_and_table_come_with_a_suggestion(tmp_path: Path) -> None:
-    file = write(tmp_path, '[service]\ndata_dri = "x"\nqqqq = 1\n[servce]\n[agents.bob]\nmodl = "x"\n')
+    file = write(
+        tmp_path,
+        '[service]\ndata_dri = "x"\nqqqq = 1\n[servce]\n[agents.bob]\nmodl = "x"\n'
+        "[agents.bob.gateway]\nhots = []\n",
+    )
     assert mistakes(file) == [
         'config.toml: [service] unknown key "data_dri"; did you mean "data_dir"?',
         'config.toml: [service] unknown key "qqqq"',
+        'config.toml: [agents.bob.gateway] unknown key "hots"; did you mean "hosts"?',
         'config.toml: [agents.bob] unknown key "modl"; did you mean "model"?',
         "config.toml: unknown table [servce]; did you mean [service]?",
     ]
@@ -128,11 +137,7 @@ def test_every_number_has_an_upper_bound(tmp_path: Path) -> None:
         for key, value in table:
             if type(value) in (int, float):
                 (line,) = mistakes(write(tmp_path, f"[{name}]\n{key} = {10**23}\n"))
-                # A table within a table is named as the key that it is.
-                steps = [*name.split("."), key]
-                size = 2 if steps[0] == "agents" else 1
-                place = f"[{'.'.join(steps[:size])}] {'.'.join(steps[size:])}"
-                assert line.startswith(f"config.toml: {place} should be less than or equal to ")
+                assert line.startswith(f"config.toml: [{name}] {key} should be less than or equal to ")
 
 
 @pytest.mark.parametrize(
@@ -342,7 +347,7 @@ def example() -> dict[str, dict[str, tuple[str, Any]]]:
     """table -> key -> (its sentence, its value), as the example has them behind `# `."""
     found: dict[str, dict[str, tuple[str, Any]]] = {}
     table = sentence = ""
-    for line in EXAMPLE.read_text().split("# [[")[0].splitlines() + after_the_list():
+    for line in re.sub(r"^# \[\[(.+\n)+", "", EXAMPLE.read_text(), flags=re.MULTILINE).splitlines():
         if header := re.fullmatch(r"\[([\w.]+)\]", line):
             table = header[1]
             found[table] = {}
@@ -353,13 +358,9 @@ def example() -> dict[str, dict[str, tuple[str, Any]]]:
     return found
 
 
-def destination_lines() -> list[str]:
-    block = EXAMPLE.read_text().split("# [[agents.assistant.destinations]]\n")[1].split("\n\n")[0]
+def list_lines(name: str) -> list[str]:
+    block = EXAMPLE.read_text().split(f"# [[agents.assistant.{name}]]\n")[1].split("\n\n")[0]
     return [line.removeprefix("# ") for line in block.splitlines()]
-
-
-def after_the_list() -> list[str]:
-    return EXAMPLE.read_text().split("# [[")[1].split("\n\n", 1)[1].splitlines()
 
 
 def test_example_has_every_setting_with_its_sentence_and_default() -> None:
@@ -383,22 +384,29 @@ def test_example_loads_as_it_is_and_with_every_setting_taken_up(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert load(EXAMPLE, {}).agents == Config().agents
-    # A list of tables and the empty list that it replaces cannot both stand in a file.
-    text = EXAMPLE.read_text().replace("# destinations = []\n", "")
+    # A list of tables and the empty list that it replaces cannot both stand in a file, nor can two places of one key.
+    text = re.sub(r"^# (destinations|mounts) = \[\]\n", "", EXAMPLE.read_text(), flags=re.MULTILINE)
+    for place in set(PLACES) - {"model_key_file"}:
+        text = re.sub(rf"^# {place} = .*\n", "", text, flags=re.MULTILINE)
     full = load(write(tmp_path, re.sub(r"^# (?=\w+ = |\[\[)", "", text, flags=re.MULTILINE)), {})
     assert full.service.metrics_port is not None
     assert full.agents["assistant"].destinations[0].destination.route.thread_id is not None
 
 
-def test_example_shows_a_whole_destination() -> None:
-    lines = destination_lines()
-    assert tomllib.loads("\n".join(lines)).keys() == DestinationConfig.model_fields.keys()
+@pytest.mark.parametrize(("name", "model"), LISTS)
+def test_example_shows_a_whole_member_of_each_list(name: str, model: type[BaseModel]) -> None:
+    lines = list_lines(name)
+    assert tomllib.loads("\n".join(lines)).keys() == model.model_fields.keys()
     sentences = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
-    assert sentences == [field.description for field in DestinationConfig.model_fields.values()]
+    assert sentences == [field.description for field in model.model_fields.values()]
 
 
 def test_every_setting_has_one_sentence() -> None:
-    models: list[type[BaseModel]] = [*(type(table) for table in tables().values()), DestinationConfig]
+    models: list[type[BaseModel]] = [
+        *(type(table) for table in tables().values()),
+        *(each for _, each in LISTS),
+        PriceConfig,
+    ]
     for table in models:
         for key, field in table.model_fields.items():
             assert field.description and field.description.endswith("."), f"{table.__name__}.{key}"

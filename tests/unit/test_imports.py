@@ -14,7 +14,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = ("bot", "adapters", "agent", "container", "tests")
 PLATFORM_LIBRARIES = {"terminal": {"prompt_toolkit", "rich"}}
-TABLES = {"adapters/__init__.py", "container/__init__.py", "agent/providers/__init__.py"}
+TABLES = {
+    "adapters/__init__.py",
+    "container/__init__.py",
+    "agent/providers/__init__.py",
+    "bot/vault/__init__.py",
+}
 """Files that open something of ours by its name and so may import it late."""
 
 

@@ -32,6 +32,7 @@ TOP_LEVEL = {
     "tests",
 }
 LOCK = ROOT / ".requirements" / "lock.txt"
+IMAGE_LOCK = ROOT / ".requirements" / "agent.txt"
 
 
 def git(*arguments: str) -> list[str]:
@@ -60,12 +61,13 @@ def test_top_level_is_as_agreed() -> None:
 # ---------------------------------------------------------------- the lock
 
 
-def pinned() -> dict[str, str]:
-    return dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\$", LOCK.read_text(), re.MULTILINE))
+def pinned(lock: Path = LOCK) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\$", lock.read_text(), re.MULTILINE))
 
 
-def test_lock_names_packages_and_no_place() -> None:
-    for line in LOCK.read_text().splitlines():
+@pytest.mark.parametrize("lock", [LOCK, IMAGE_LOCK])
+def test_lock_names_packages_and_no_place(lock: Path) -> None:
+    for line in lock.read_text().splitlines():
         known = r"[a-z0-9-]+==[\w.]+ \\|    --hash=sha256:[0-9a-f]{64}( \\)?|\s*#.*|"
         assert re.fullmatch(known, line), line
         assert "/" not in line, line
@@ -80,6 +82,20 @@ def test_lock_pins_every_declared_dependency_with_hashes() -> None:
     blocks = re.split(r"\n(?=[a-z0-9-]+==)", LOCK.read_text())
     assert len(blocks) >= len(names)
     assert all("--hash=sha256:" in block for block in blocks)
+
+
+def hashes(lock: Path) -> dict[str, set[str]]:
+    blocks = re.split(r"\n(?=[a-z0-9-]+==)", lock.read_text())
+    return {block.split("==")[0]: set(re.findall(r"sha256:[0-9a-f]{64}", block)) for block in blocks}
+
+
+def test_the_image_s_lock_is_the_agent_s_part_of_the_other() -> None:
+    assert pinned(IMAGE_LOCK).items() <= pinned().items()
+    assert all(found and found <= hashes(LOCK)[name] for name, found in hashes(IMAGE_LOCK).items())
+    assert {"pydantic", "claude-agent-sdk"} <= pinned(IMAGE_LOCK).keys()
+    assert not {"docker", "typer", "pytest"} & pinned(IMAGE_LOCK).keys()
+    # As a part of the package it is found where Roost is installed without its clone.
+    assert (ROOT / "container" / "image" / "requirements.txt").resolve() == IMAGE_LOCK
 
 
 # ---------------------------------------------------------------- nothing of one machine

@@ -44,6 +44,7 @@ def test_they_come_back_as_they_went(
         max_budget_usd=budget,
         mcp_servers={"one": options},
         workspace_settings=True,
+        gateway_port=8080,
         folder=Path('/agents/"a b"'),
         allowed_tools=["Bash(git:*)"],
         directories=[Path("/a b"), Path('/"c"')],

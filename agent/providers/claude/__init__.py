@@ -7,6 +7,7 @@ SDK, which takes its time: the table of providers does so only for an agent that
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
@@ -27,6 +28,8 @@ from agent.providers.claude.errors import UnknownConversation
 from agent.providers.claude.settings import has_key
 from agent.providers.claude.turn import Translator
 
+_log = logging.getLogger("roost.claude")
+
 ABORT_SECONDS: Final = 1.2
 """How long the CLI may take to stop its turn; then it is ended. It takes about 35 ms."""
 
@@ -40,6 +43,7 @@ class ClaudeProvider:
         self._options = options
         self._client: Client | None = None
         self._cost = 0.0
+        self._connecting = asyncio.Lock()
 
     def query(self, query: QueryInput) -> ClaudeQuery:
         """Opens a query. What is wrong with the CLI or the key shows in its events."""
@@ -57,8 +61,19 @@ class ClaudeProvider:
         if client is not None:
             await client.close()
 
+    async def prepare(self, opening: QueryInput) -> None:
+        """Starts the CLI for a conversation that nobody has begun yet."""
+        try:
+            await self.client(opening)
+        except Failure as failure:
+            _log.warning("the Claude CLI cannot be had ready: %s", failure)
+
     async def client(self, query: QueryInput) -> Client:
         """The live client if it fits, or else a new one. Raises Failure."""
+        async with self._connecting:
+            return await self._connected(query)
+
+    async def _connected(self, query: QueryInput) -> Client:
         client = self._client
         if client is not None and self._fits(client, query):
             return client

@@ -24,6 +24,8 @@ OVERLOADED: Final = "The model is overloaded at the moment; please ask again lat
 NETWORK: Final = "The model cannot be reached at the moment; please ask again later."
 ENDED: Final = "The Claude CLI ended unexpectedly; please ask again."
 SLOW_START: Final = "The Claude CLI did not start in time; please ask again."
+BUDGET: Final = re.compile(r"The budget of today for .{1,60} is used up \(\$[\d,.]+\); .{1,80}?\.")
+"""What the gateway says once its limits are reached."""
 REFUSED: Final = "The model did not take this: {reason}"
 MAX_REASON_CHARS: Final = 300
 
@@ -53,6 +55,8 @@ def of_result(result: ResultMessage, said: str, error: str | None) -> Error:
 
 def of_failure(status: int | None, error: str | None, reason: str) -> Error:
     """Of a request that the model's server refused, or that never reached it."""
+    if budget := BUDGET.search(reason):
+        return Error(f"(I stopped here: {budget[0][0].lower()}{budget[0][1:-1]}.)", classification="budget")
     classification = classify(status, error, reason)
     if classification == "auth":
         missing = "Not logged in" in reason

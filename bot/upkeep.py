@@ -1,0 +1,177 @@
+"""Upkeep: what runners cost while they live. Those that rest are paused, and then give back their memory; those whose
+files outgrow their share are ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from agent.protocol.clock import Clock
+from bot import log
+from bot.config_backend import BackendConfig
+from bot.config_tables import AgentConfig
+from bot.containers import Containers
+from bot.disk_use import used_mb
+from bot.lanes import Lanes
+from bot.metrics import Metrics
+from bot.runner import Runner
+from bot.services import running
+from bot.turns import NO_ROOM, TOO_LARGE
+from container.base import Backend, BackendError
+from container.pool import Resting, over_budget
+
+LOOK_SECONDS: Final = 1.0
+WEIGH_SECONDS: Final = 15.0
+"""How often the memory of those that rest is added up."""
+MEASURE_SECONDS: Final = 10.0
+"""How often the files of those that work are."""
+GROWTH_MB: Final = 128
+"""With so much less room on the disk than a moment ago they are looked at at once."""
+MIB: Final = 1024 * 1024
+UNKNOWN_MB: Final = 128.0
+"""What a runner is taken to need where nobody can tell."""
+
+_log = log.get("roost.upkeep")
+
+
+@dataclass
+class _Disk:
+    """What was found when it was looked at last."""
+
+    free_mb: float
+    at: float
+    sizes: dict[str, float] = field(default_factory=dict)
+
+
+class Upkeep:
+    """Looks at the living runners."""
+
+    name = "upkeep"
+
+    def __init__(
+        self,
+        containers: Containers,
+        backend: Backend,
+        config: BackendConfig,
+        agents: Mapping[str, AgentConfig],
+        *,
+        data_dir: Path,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        """`clock` is the steady one, by which runners rest."""
+        self._containers = containers
+        self._backend = backend
+        self._config = config
+        self._agents = agents
+        self._data = data_dir
+        self._metrics = metrics
+        self._clock = clock
+        self._seldom = log.Seldom()
+        self._pausing: Lanes[str] = Lanes("pausing", self._pause, self._failed)
+        self._ending: Lanes[str] = Lanes("ending", self._end, self._failed)
+        self._weighed_at = 0.0
+        self._disk: _Disk | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with running(self._pausing, self._ending):
+            while True:
+                await asyncio.sleep(min(LOOK_SECONDS, self._config.runner_pause_seconds / 2))
+                await self.round()
+
+    async def round(self) -> None:
+        """Looks at everything once."""
+        try:
+            if self._backend.mounts:
+                self._rest()
+            await self._weigh()
+            await self._measure()
+        except (BackendError, OSError) as exc:
+            if self._seldom(str(exc)):
+                _log.error("runners could not be looked at: %s", exc)
+
+    # ---------------------------------------------------------------- those that rest
+
+    def _rest(self) -> None:
+        since = self._clock() - int(self._config.runner_pause_seconds * 1000)
+        for runner in self._containers:
+            if _rests(runner) and not runner.frozen and (runner.idle_since or since) < since:
+                self._pausing.kick(runner.session.id)
+
+    async def _pause(self, session_id: str) -> None:
+        runner = self._containers.of(session_id)
+        if runner is not None and not runner.session.lock.locked():
+            async with runner.session.lock:
+                await self._containers.freeze(runner.session)
+
+    async def _weigh(self) -> None:
+        now = asyncio.get_running_loop().time()
+        resting = {runner.name: runner for runner in self._containers if _rests(runner)}
+        if not resting or now - self._weighed_at < WEIGH_SECONDS:
+            return
+        self._weighed_at = now
+        weights = {each.name: each.memory_mb for each in await self._backend.running()}
+        found = [
+            Resting(name, runner.idle_since or 0, weights.get(name) or UNKNOWN_MB)
+            for name, runner in resting.items()
+            if name in weights
+        ]
+        self._metrics.resting_memory_mb.set(sum(each.memory_mb for each in found))
+        for name in over_budget(found, self._config.idle_memory_mb):
+            _log.info("a runner that rests gives back its memory", session=resting[name].session.id)
+            self._ending.kick(resting[name].session.id)
+
+    async def _end(self, session_id: str) -> None:
+        await self._containers.stop(session_id, if_idle=True)
+
+    # ---------------------------------------------------------------- those that write
+
+    async def _measure(self) -> None:
+        runners = [runner for runner in self._containers if not runner.frozen]
+        now, free = asyncio.get_running_loop().time(), await asyncio.to_thread(_free_mb, self._data)
+        last = self._disk
+        if not runners or (
+            last is not None and now - last.at < MEASURE_SECONDS and last.free_mb - free < GROWTH_MB
+        ):
+            return
+        sizes = {runner.session.id: await used_mb(runner.session.workspace) for runner in runners}
+        before = {} if last is None else last.sizes
+        self._disk = _Disk(free, now, sizes)
+        for runner in runners:
+            agent = self._agents.get(runner.session.agent) or AgentConfig()
+            size = sizes[runner.session.id]
+            if size > agent.limits.disk_mb:
+                await self._condemn(runner, "disk share", TOO_LARGE.format(mb=agent.limits.disk_mb))
+        if free < self._config.min_free_mb:
+            growing = max(runners, key=lambda each: _growth(each.session.id, before, sizes))
+            if _growth(growing.session.id, before, sizes) > GROWTH_MB / 2:
+                await self._condemn(growing, "full disk", NO_ROOM)
+
+    async def _condemn(self, runner: Runner, why: str, text: str) -> None:
+        _log.error("a runner is killed: %s", why, session=runner.session.id)
+        self._metrics.violations.labels(why.replace(" ", "_")).inc()
+        await self._containers.condemn(runner, text)
+
+    def _failed(self, session_id: str, error: Exception) -> None:
+        if self._seldom(f"{session_id} {error!r}"):
+            _log.error("a runner could not be seen to", exc_info=error, session=session_id)
+
+
+def _rests(runner: Runner) -> bool:
+    session = runner.session
+    return not session.pooled and session.oldest() is None and not session.lock.locked()
+
+
+def _growth(session_id: str, before: Mapping[str, float], now: Mapping[str, float]) -> float:
+    return now[session_id] - before.get(session_id, 0.0)
+
+
+def _free_mb(folder: Path) -> float:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize / MIB

@@ -1,0 +1,111 @@
+"""The whole service in front of an engine that is away or hangs: nothing is lost, nobody is blamed, and no restart is
+needed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import pytest
+
+from bot import posting
+from container import docker
+from tests.contracts.test_docker_faults import LAG_SECONDS, lag_of_the_loop
+from tests.fakes.engine_proxy import EngineProxy
+from tests.fakes.platform import FakePlatform
+from tests.service.conftest import House
+
+BACKENDS = ("docker",)
+
+CANNOT: Final = "I cannot start right now: "
+START_SECONDS: Final = 1.0
+AGAIN_SECONDS: Final = 0.5
+STOP_SECONDS: Final = 10.0
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes seconds in earnest; a start may take a minute, and is tried again after five."""
+    monkeypatch.setattr(docker, "START_SECONDS", START_SECONDS)
+    monkeypatch.setattr(posting, "NOT_NOW_SECONDS", AGAIN_SECONDS)
+
+
+@pytest.fixture
+async def proxy(monkeypatch: pytest.MonkeyPatch, house: House) -> AsyncIterator[EngineProxy]:
+    house.containers.living()  # which looks past the proxy
+    async with EngineProxy() as proxy:
+        monkeypatch.setenv("DOCKER_HOST", proxy.url)
+        yield proxy
+
+
+async def test_a_message_waits_for_an_engine_that_is_down(house: House, proxy: EngineProxy) -> None:
+    async with house.open() as p:
+        await p.say("zero", place="p2")
+        await p.ends(1, place="p2")
+        await proxy.go()
+        await p.say("one")
+        (told,) = await p.replies(1)
+        assert told.startswith(f"{CANNOT}Docker does not answer: is the engine running."), told
+        await p.say("two")
+        await asyncio.sleep(3 * AGAIN_SECONDS)
+        assert p.texts() == [told], "it is said once"
+        assert p.settled() == []
+        await proxy.come()
+        await p.ends(2)
+        assert p.texts()[1:] in (["You said: one\nYou said: two"], ["You said: one", "You said: two"])
+        await p.say("three", place="p2")
+        assert (await p.replies(2, place="p2"))[1] == "You said: three", "who had a container kept it"
+    assert {row["tries"] for row in house.query("SELECT tries FROM inbox")} == {0}
+    assert house.states() == {"done": 4}
+
+
+async def test_a_hung_engine_keeps_neither_the_loop_nor_the_stop(house: House, proxy: EngineProxy) -> None:
+    async with stopped_within(house, STOP_SECONDS) as p:
+        await p.say("zero", place="p2")
+        await p.ends(1, place="p2")
+        proxy.hang()
+        async with lag_of_the_loop() as late:
+            await p.say("one")
+            (told,) = await p.replies(1)
+            assert told.startswith(CANNOT)
+            await p.say("two", place="p2")
+            assert (await p.replies(2, place="p2"))[1] == "You said: two", (
+                "a container needs no engine to answer"
+            )
+        assert max(late) < LAG_SECONDS
+    proxy.go_on()
+    async with house.open() as p:
+        assert (await p.replies(2))[1] == "You said: one"
+    assert {row["tries"] for row in house.query("SELECT tries FROM inbox")} == {0}
+
+
+async def test_a_container_that_ended_while_the_engine_was_away_is_woken_again(
+    house: House, proxy: EngineProxy
+) -> None:
+    house.script(
+        {"match": "slow", "steps": [{"do": "stall", "seconds": 1}, {"do": "result", "text": "slowly"}]}
+    )
+    async with house.open() as p:
+        await p.say("slow")
+        await p.at_work()
+        before = house.runner_name()
+        await proxy.go()
+        await asyncio.to_thread(house.kill)
+        await proxy.come()
+        assert await p.replies(1) == ["slowly"]
+        await p.ends(1)
+        assert house.runner_name() == before, "another container by the same name"
+    (row,) = house.query("SELECT tries FROM inbox WHERE trigger = 1")
+    assert row["tries"] == 1
+
+
+@asynccontextmanager
+async def stopped_within(house: House, seconds: float) -> AsyncIterator[FakePlatform]:
+    """The service, which has to leave in time at the end of the block."""
+    async with house.open() as p:
+        yield p
+        began = time.monotonic()
+    assert time.monotonic() - began < seconds
