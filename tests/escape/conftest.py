@@ -29,8 +29,8 @@ async def opened(tmp_path: Path, image: str, namespace: str) -> AsyncIterator[Op
     """Opens sessions beside each other, by their names."""
     async with AsyncExitStack() as stack:
 
-        async def open_cell(name: str = "one", **agent: Any) -> Cell:
-            return await stack.enter_async_context(cell(tmp_path / name, image, namespace, **agent))
+        async def open_cell(name: str = "one", **how: Any) -> Cell:
+            return await stack.enter_async_context(cell(tmp_path / name, image, namespace, **how))
 
         yield open_cell
 
