@@ -20,7 +20,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import claude, crowd, gateway, memory, restart, service, stalls, syncs, throughput
+from tests.bench import claude, crowd, docker, gateway, memory, restart, service, stalls, syncs, throughput
 from tests.bench.figures import ROOT, Figures, Spread, Target, environment, targets
 from tests.bench.service import Plan
 
@@ -38,6 +38,7 @@ FULL: Final = Plan(
     claude_sessions=8,
     claude_warm=60,
     gateway_rounds=6,
+    docker_sessions=20,
 )
 QUICK: Final = Plan(
     warm=50,
@@ -49,6 +50,7 @@ QUICK: Final = Plan(
     claude_sessions=3,
     claude_warm=15,
     gateway_rounds=2,
+    docker_sessions=5,
 )
 HOST_MESSAGES: Final = 20
 HOST_SESSIONS: Final = 100
@@ -98,6 +100,16 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
     )
     passed = asyncio.run(gateway.measure(_folder(data, "gateway"), rounds=plan.gateway_rounds, each=5))
     restarted = asyncio.run(restart.restart_adopt_ms(_folder(data, "restart")))
+    boxed, no_engine = docker.Found(), asyncio.run(docker.fault(data / "engine"))
+    if no_engine is None:
+        boxed = asyncio.run(
+            docker.measure(
+                _folder(data, "docker"),
+                sessions=plan.docker_sessions,
+                warm=plan.warm,
+                seconds=plan.phase_seconds,
+            )
+        )
     each, by_file, reason = None, None, None
     try:
         counted = syncs.count(_folder(data, "traced"), messages, timeout_seconds=TRACE_SECONDS)
@@ -129,9 +141,21 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
         claude_new_session_first_delta_ms=Spread.of(claude_found.new_session),
         gateway_first_byte_ms=Spread.of(passed.through),
         gateway_overhead_ms=passed.overhead,
+        docker_cold_start_ms=_spread(boxed.cold),
+        docker_warm_round_trip_ms=_spread(boxed.warm),
+        docker_paused_wake_ms=_spread(boxed.paused),
+        docker_new_session_from_pool_ms=_spread(boxed.pooled),
+        docker_new_session_from_pool_first_delta_ms=_spread(boxed.pooled_client),
+        container_anon_mb=boxed.idle_mb,
+        container_anon_mb_paused_client=boxed.paused_client_mb,
+        docker_not_measured=no_engine,
         claude_runner_rss_mb=claude_found.runner_rss_mb,
         claude_cli_rss_mb=claude_found.cli_rss_mb,
     )
+
+
+def _spread(values: Sequence[float]) -> Spread | None:
+    return Spread.of(values) if values else None
 
 
 def _folder(data: Path, name: str) -> Path:

@@ -49,8 +49,8 @@ class Found:
     paused: list[float] = field(default_factory=list)
     pooled: list[float] = field(default_factory=list)
     pooled_client: list[float] = field(default_factory=list)
-    idle_mb: float = 0.0
-    paused_client_mb: float = 0.0
+    idle_mb: float | None = None
+    paused_client_mb: float | None = None
 
 
 async def fault(data: Path) -> str | None:

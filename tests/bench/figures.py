@@ -28,6 +28,13 @@ MAX_RESTART_MS: Final = 1_000.0
 MAX_HOST_MB: Final = 110.0
 MAX_CLAUDE_WARM_MS: Final = 120.0
 MAX_CLAUDE_NEW_MS: Final = 2_500.0
+MAX_DOCKER_COLD_MS: Final = 400.0
+MAX_DOCKER_PAUSED_MS: Final = 50.0
+MAX_DOCKER_POOL_MS: Final = 30.0
+MAX_DOCKER_POOL_CLIENT_MS: Final = 250.0
+DOCKER_WARM: Final = 1.2
+"""A warm answer takes so many times what it takes without a container."""
+MAX_CONTAINER_MB: Final = 25.0
 MAX_GATEWAY_MS: Final = 3.0
 
 
@@ -75,6 +82,17 @@ class Figures:
     claude_new_session_first_delta_ms: Spread
     gateway_first_byte_ms: Spread
     gateway_overhead_ms: Spread
+    docker_cold_start_ms: Spread | None
+    docker_warm_round_trip_ms: Spread | None
+    docker_paused_wake_ms: Spread | None
+    docker_new_session_from_pool_ms: Spread | None
+    docker_new_session_from_pool_first_delta_ms: Spread | None
+    """With Claude's client connected."""
+    container_anon_mb: float | None
+    """Of a runner with the mock that has nothing to do."""
+    container_anon_mb_paused_client: float | None
+    docker_not_measured: str | None
+    """Why these are None."""
     claude_runner_rss_mb: float
     claude_cli_rss_mb: float
 
@@ -127,7 +145,35 @@ def targets(figures: Figures) -> list[Target]:
             MAX_CLAUDE_NEW_MS,
             "ms",
         ),
+        *_of_docker(figures),
         Target("gateway_overhead_ms.p50", figures.gateway_overhead_ms.p50, MAX_GATEWAY_MS, "ms"),
+    ]
+
+
+def _of_docker(figures: Figures) -> list[Target]:
+    warm, alone = figures.docker_warm_round_trip_ms, figures.warm_round_trip_ms
+    cold, paused = figures.docker_cold_start_ms, figures.docker_paused_wake_ms
+    pooled = figures.docker_new_session_from_pool_ms
+    client = figures.docker_new_session_from_pool_first_delta_ms
+    return [
+        Target("docker_cold_start_ms.p50", cold.p50 if cold else None, MAX_DOCKER_COLD_MS, "ms"),
+        Target(
+            "docker_warm_round_trip_ms.p50",
+            warm.p50 if warm else None,
+            round(alone.p50 * DOCKER_WARM, 2),
+            "ms",
+        ),
+        Target("docker_paused_wake_ms.p50", paused.p50 if paused else None, MAX_DOCKER_PAUSED_MS, "ms"),
+        Target(
+            "docker_new_session_from_pool_ms.p50", pooled.p50 if pooled else None, MAX_DOCKER_POOL_MS, "ms"
+        ),
+        Target(
+            "docker_new_session_from_pool_first_delta_ms.p50",
+            client.p50 if client else None,
+            MAX_DOCKER_POOL_CLIENT_MS,
+            "ms",
+        ),
+        Target("container_anon_mb", figures.container_anon_mb, MAX_CONTAINER_MB, "MiB"),
     ]
 
 

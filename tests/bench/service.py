@@ -53,6 +53,7 @@ class Plan:
     claude_sessions: int
     claude_warm: int
     gateway_rounds: int
+    docker_sessions: int
 
 
 @dataclass

@@ -36,9 +36,11 @@ async def site() -> AsyncIterator[tuple[int, list[bytes]]]:
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    yield int(server.sockets[0].getsockname()[1]), told
-    server.close()
-    await server.wait_closed()
+    try:
+        yield int(server.sockets[0].getsockname()[1]), told
+    finally:
+        server.close()
+        await server.wait_closed()
 
 
 def asks(
