@@ -41,7 +41,7 @@ from bot.gateway.service import Gateway
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
-from bot.launching import Launcher
+from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
 from bot.metrics import Metrics
