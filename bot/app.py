@@ -23,6 +23,7 @@ from bot.actions import Actions
 from bot.admission import Admission
 from bot.backends import Chosen, choose
 from bot.backup.daily import Backups
+from bot.clearing import Clearing
 from bot.commands.context import Context
 from bot.commands.registry import Registry
 from bot.config import Config
@@ -143,7 +144,7 @@ async def running_app(
         stack.push_async_callback(db.close)
         chosen = None
         if backend is None:
-            chosen = await choose(config, instance_of(data), os.environ, say)
+            chosen = await choose(config, os.environ, say)
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
             backend = chosen.backend
@@ -233,6 +234,12 @@ async def running_app(
             metrics=metrics,
             clock=clock,
         )
+        clearing = Clearing(
+            backend,
+            image=None if chosen is None else next(iter(chosen.images.values()), None),
+            instance=instance_of(data),
+            logs=data / "logs",
+        )
         posting = Posting(
             db,
             sessions,
@@ -241,6 +248,7 @@ async def running_app(
             presence,
             tries,
             salvage,
+            clearing,
             wake=wake,
             metrics=metrics,
             clock=clock,
@@ -284,7 +292,7 @@ async def running_app(
         )
         # A child process starts fast enough, and nobody pools what isolates nothing.
         pooled = config.agents if backend.mounts else ()
-        pool = Pool(db, sessions, containers, admission, config.pool, pooled, clock=clock)
+        pool = Pool(db, sessions, containers, admission, clearing, config.pool, pooled, clock=clock)
         usher = Usher(admission, containers, sessions, presence, share_seconds=share_seconds, clock=steady_ms)
         backups = Backups(data, config.backup, db, metrics=metrics, clock=clock)
         letters = DeadLetters(db, sessions, delivery, letter_files, metrics=metrics, clock=clock)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,7 +12,6 @@ from agent.protocol import failpoint
 from agent.protocol.mailbox import HostEnd, MailboxGone, StatusChange
 from agent.protocol.messages import ChatIn, Destination, MessageIn, Receipt, Route, Schedule
 from agent.protocol.workspace import Workspace
-from bot.removal import remove
 
 FOLDER_MODES: Final = {
     "in": 0o755,
@@ -183,11 +181,12 @@ class Folder:
         failpoint.hit("outbox-moved")
         _make(self.workspace.outbox, FOLDER_MODES["out"])
 
-    def tidy(self) -> None:
-        """Removes the oldest of what was put aside. What cannot be removed is tried again the next time."""
-        with suppress(OSError):
-            for old in sorted((self.root / DAMAGED).iterdir())[:-DAMAGED_KEPT]:
-                remove(old)
+    def too_old(self) -> list[Path]:
+        """Those of what was put aside that are kept no longer."""
+        try:
+            return sorted((self.root / DAMAGED).iterdir())[:-DAMAGED_KEPT]
+        except OSError:
+            return []
 
     def close(self) -> None:
         """Closes inbound.db. Twice is fine."""

@@ -15,6 +15,7 @@ from agent.protocol.mailbox import MailboxBroken, MailboxBusy, MailboxError, Mai
 from agent.protocol.messages import MessageIn, SetModel
 from bot import log
 from bot.actions import tell
+from bot.clearing import Clearing
 from bot.containers import Containers
 from bot.db import deliveries, inbox, problems
 from bot.db.engine import Database
@@ -73,6 +74,7 @@ class Posting:
         presence: Presence,
         tries: Tries,
         salvage: Salvage,
+        clearing: Clearing,
         *,
         wake: Signal[str],
         metrics: Metrics,
@@ -85,6 +87,7 @@ class Posting:
         self._presence = presence
         self._tries = tries
         self._salvage = salvage
+        self._clearing = clearing
         self._metrics = metrics
         self._clock = clock
         self._seldom = log.Seldom()
@@ -193,8 +196,10 @@ class Posting:
         alive = self._containers.of(session.id) is not None
         await self._containers.end(session)
         await self._salvage.keep(session, why)
-        await session.put_aside(str(self._clock()))
+        too_old = await session.put_aside(str(self._clock()))
         failpoint.hit("outbox-put-aside")
+        for folder in too_old:
+            await self._clearing.remove(folder)
         self._delivery.kick(session.id)
         await self._repeat_model(session)
         if alive:  # Otherwise its end was counted already.

@@ -344,15 +344,15 @@ class Session:
         SnapshotError."""
         return await self._run(lambda: snapshot.rescue(self.workspace.outbox))
 
-    async def put_aside(self, name: str) -> None:
+    async def put_aside(self, name: str) -> list[Path]:
         """Moves a damaged outbound.db out of the way; it is kept for whoever wants to look. No runner may live.
-        Raises OSError."""
+        Returns those that have been kept long enough. Raises OSError."""
         self.outboxes += 1
         await self._run(self._folder.put_aside, name)
         self.damage, self.recover, self.recoveries = None, False, 0
         self.unusable = self.behind = False
         self.patience.restored()
-        await self._run(self._folder.tidy)
+        return await self._run(self._folder.too_old)
 
     async def lost(self) -> bool:
         """Whether the session's folder was taken away, or what the agent had in it."""

@@ -18,11 +18,11 @@ from typing import Final
 from agent.protocol.clock import Clock
 from bot import log
 from bot.admission import STARTS_AT_ONCE, Admission
+from bot.clearing import Clearing
 from bot.config_backend import PoolConfig
 from bot.containers import Containers
 from bot.db import pool as rows
 from bot.db.engine import Database
-from bot.removal import remove
 from bot.session import Session
 from bot.sessions import Sessions, UnknownSession
 from container.pool import Room, lacking
@@ -47,6 +47,7 @@ class Pool:
         sessions: Sessions,
         containers: Containers,
         admission: Admission,
+        clearing: Clearing,
         config: PoolConfig,
         agents: Collection[str],
         *,
@@ -56,6 +57,7 @@ class Pool:
         self._sessions = sessions
         self._containers = containers
         self._admission = admission
+        self._clearing = clearing
         self._size = config.size
         self._agents = agents
         self._clock = clock
@@ -128,4 +130,4 @@ class Pool:
 
     async def _forget(self, session: Session) -> None:
         await self._sessions.let_go(session)
-        await asyncio.to_thread(remove, session.root)
+        await self._clearing.remove(session.root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 
 from agent.protocol.clock import now_ms
 from bot import control_client
+from bot.backends import end_runners
 from bot.backup import names, telling
 from bot.backup import restore as restoring
 from bot.backup.create import make
@@ -18,7 +20,6 @@ from bot.config import Config
 from bot.data_lock import taken
 from bot.errors import NotRunning
 from container.base import BackendError
-from container.process import ProcessBackend
 
 LATEST: Final = "latest"
 
@@ -53,7 +54,7 @@ def verify(config: Config, file: str) -> telling.Told:
 
 def restore(config: Config, file: str, into: Path | None, *, replace: bool) -> telling.Told:
     """Puts a backup in place of the data folder, or into another one. Raises ArchiveRefused, RestoreRefused,
-    DataFolderBusy, UnusableDataFolder."""
+    DataFolderBusy, UnusableDataFolder, NoBackend."""
     data = (into or config.service.data_dir).absolute()
     done = restoring.restore(
         _archive(config, file),
@@ -61,7 +62,7 @@ def restore(config: Config, file: str, into: Path | None, *, replace: bool) -> t
         config.backup.bounds,
         replace=replace,
         keep=config.backup.folder_in(data),
-        stop_runners=_stopping(data, config.backend.stop_grace_seconds),
+        stop_runners=_stopping(config, data),
         now=now_ms(),
     )
     return telling.restored(done)
@@ -79,17 +80,13 @@ def _archive(config: Config, file: str) -> Path:
     return backups[0].path
 
 
-def _stopping(data: Path, grace_seconds: float) -> Callable[[], None]:
+def _stopping(config: Config, data: Path) -> Callable[[], None]:
     """Runners outlive their service, and what comes in their place would be another session's to them."""
 
     async def stop() -> None:
-        backend = ProcessBackend(data / "run", "roost")
         try:
-            for program in await backend.running():
-                await backend.stop(program.name, grace_seconds=grace_seconds)
+            await end_runners(config, data, os.environ)
         except BackendError as exc:
             raise RestoreRefused(f"What still runs in {data} cannot be stopped: {exc}.") from exc
-        finally:
-            await backend.aclose()
 
     return lambda: asyncio.run(stop())

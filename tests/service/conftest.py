@@ -33,6 +33,10 @@ from tests.fakes.platform import PERSON, TIMEOUT_SECONDS, FakePlatform
 Script = list[dict[str, Any]]
 Kind = Literal["process", "docker"]
 LOOK_SECONDS = 0.02
+ON_BOTH: Final = pytest.mark.parametrize(
+    "house", ["process", pytest.param("docker", marks=pytest.mark.docker)], indirect=True
+)
+"""For a test of a module whose others have nothing to do with what agents run on."""
 EXIT_BY_SIGKILL: Final[Mapping[Kind, int]] = {"process": -signal.SIGKILL, "docker": 128 + signal.SIGKILL}
 
 

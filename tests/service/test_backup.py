@@ -48,7 +48,7 @@ from tests.fakes.hostile import (
     plant_wal,
 )
 from tests.fakes.platform import TIMEOUT_SECONDS, FakePlatform, refusal
-from tests.service.conftest import House
+from tests.service.conftest import ON_BOTH, House
 
 MIB = 2**20
 BOUNDS = BackupConfig().bounds
@@ -64,7 +64,12 @@ async def roost(house: House, *words: str, check: bool = True) -> tuple[int, str
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", "from bot.cli import main; main()", *words,
         cwd=house.data.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "ROOST_SERVICE__DATA_DIR": str(house.data)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "ROOST_SERVICE__DATA_DIR": str(house.data),
+            "ROOST_BACKEND__KIND": house.kind,
+        },
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await asyncio.wait_for(process.communicate(), TIMEOUT_SECONDS)
@@ -82,7 +87,7 @@ def put(archive: Path, data: Path, *, replace: bool = False) -> Restored:
 
 def another(house: House, data: Path) -> House:
     """A service with the same settings over another data folder."""
-    other = House(data.parent)
+    other = House(data.parent, house.kind)
     other.data = data
     other.agent, other.backend, other.turns = house.agent, house.backend, house.turns
     return other
@@ -114,7 +119,7 @@ def quiet_end() -> Iterator[list[House]]:
     houses: list[House] = []
     yield houses
     for each in houses:
-        each.kill_runners()
+        each.close()
 
 
 # ---------------------------------------------------------------- while it runs
@@ -220,6 +225,7 @@ async def test_a_reply_that_was_not_delivered_is_delivered_once_after_a_restore(
         assert await again.replies(2) == ["You said: hello", "You said: more"]
 
 
+@ON_BOTH
 async def test_people_are_answered_while_a_backup_is_made(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +339,7 @@ async def test_a_folder_in_use_is_not_restored_into(house: House, tmp_path: Path
         put(backup.path, house.data)
 
 
+@ON_BOTH
 async def test_a_broken_bot_db_is_replaced_with_one_command(house: House) -> None:
     async with house.open() as platform:
         await platform.say("hello")
@@ -360,7 +367,7 @@ async def test_a_broken_bot_db_is_replaced_with_one_command(house: House) -> Non
     assert (house.data / "agents" / "assistant" / "INSTRUCTIONS.md").read_text() == "of the operator"
     assert house.data.stat().st_mode & 0o777 == 0o700
     assert (house.data / "bot.db").stat().st_mode & 0o777 == 0o600
-    assert has_ended(old_runner)
+    assert has_ended(old_runner) if house.kind == "process" else house.runners() == []
     _, out, _ = await roost(house, "backup", "list", "--json")
     assert len(json.loads(out)) == 1
 
@@ -396,6 +403,7 @@ async def test_a_new_folder_is_made_for_a_restore(house: House, tmp_path: Path) 
 # ---------------------------------------------------------------- what a container wrote
 
 
+@ON_BOTH
 async def test_files_come_back_byte_for_byte(house: House, tmp_path: Path) -> None:
     attached = tmp_path / "attached"
     attached.write_bytes(os.urandom(70_000))
@@ -444,6 +452,7 @@ async def test_files_on_their_way_in_are_kept(house: House, tmp_path: Path) -> N
     assert tree(tmp_path / "other" / "incoming") == {f"{message_id}/1-a.txt": b"attached"}
 
 
+@ON_BOTH
 async def test_dead_letters_are_kept_with_their_files_and_can_be_replayed(
     house: House, tmp_path: Path, quiet_end: list[House]
 ) -> None:
@@ -587,6 +596,7 @@ async def test_hostile_outboxes_are_left_out_and_break_nothing(
 # ---------------------------------------------------------------- what a restore makes of an outbox
 
 
+@ON_BOTH
 async def test_what_was_not_collected_is_booked_for_the_next_service(house: House, tmp_path: Path) -> None:
     """The outbox is newer than bot.db: one reply answers what bot.db knows, the other what it does not."""
     async with house.open() as platform:
