@@ -85,6 +85,10 @@ class AgentLimits(ConfigModel):
         2048, description="All files of a conversation together, in MiB; beyond it its container is killed."
     )
 
+    files: Count = Field(
+        200_000, description="Files and folders of a conversation; beyond it its container is killed."
+    )
+
     def of_runner(self, file_mb: int) -> Limits:
         """The same as a backend takes it."""
         return Limits(self.memory_mb, self.cpus, self.pids, file_mb)

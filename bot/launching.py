@@ -25,6 +25,8 @@ from bot.vault.base import Vault, VaultError, VaultUnavailable
 from container.base import Mount, Spec
 
 NO_ROOM: Final = "the disk of this service has less than {mb} MiB left; an admin has to make room"
+NO_FILES: Final = "the disk of this service can hold hardly any more files; an admin has to remove some"
+MIN_FREE_FILES: Final = 10_000
 MIB: Final = 1024 * 1024
 
 _log = log.get("roost.launching")
@@ -174,3 +176,6 @@ class Launcher:
         found = os.statvfs(self._data)
         if found.f_bavail * found.f_frsize < self._config.min_free_mb * MIB:
             raise NotNow(NO_ROOM.format(mb=self._config.min_free_mb))
+        # A filesystem that makes inodes as it needs them says that there are none at all.
+        if found.f_files and found.f_favail < MIN_FREE_FILES:
+            raise NotNow(NO_FILES)

@@ -23,6 +23,10 @@ TOO_LARGE: Final = (
     "Sorry, I had to stop: the files of this conversation take up more than the {mb} MiB that they may."
     " An admin can make room in its folder, or allow more with disk_mb in the limits of the agent."
 )
+TOO_MANY_FILES: Final = (
+    "Sorry, I had to stop: this conversation has more than the {files:,} files and folders that it may."
+    " An admin can remove some of them, or allow more with files in the limits of the agent."
+)
 OUT_OF_MEMORY: Final = (
     "Sorry, I could not answer this: the agent needed more memory than it may use, {tries} times. Please ask for less"
     " at once, or ask an admin to allow more with memory_mb in the limits of the agent."

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +16,12 @@ from bot import log
 from bot.config_backend import BackendConfig
 from bot.config_tables import AgentConfig
 from bot.containers import Containers
-from bot.disk_use import used_mb
+from bot.disk_use import Use, use_of
 from bot.lanes import Lanes
 from bot.metrics import Metrics
 from bot.runner import Runner
 from bot.services import running
-from bot.turns import NO_ROOM, TOO_LARGE
+from bot.turns import NO_ROOM, TOO_LARGE, TOO_MANY_FILES
 from container.base import Backend, BackendError
 from container.pool import Resting, over_budget
 
@@ -140,18 +140,29 @@ class Upkeep:
             last is not None and now - last.at < MEASURE_SECONDS and last.free_mb - free < GROWTH_MB
         ):
             return
-        sizes = {runner.session.id: await used_mb(runner.session.workspace) for runner in runners}
         before = {} if last is None else last.sizes
-        self._disk = _Disk(free, now, sizes)
+        sizes: dict[str, float] = {}
+        unlinked = {each.name: each.unlinked_mb or 0.0 for each in await self._backend.running()}
         for runner in runners:
-            agent = self._agents.get(runner.session.agent) or AgentConfig()
-            size = sizes[runner.session.id]
-            if size > agent.limits.disk_mb:
-                await self._condemn(runner, "disk share", TOO_LARGE.format(mb=agent.limits.disk_mb))
+            use = await use_of(runner.session.workspace)
+            sizes[runner.session.id] = use.mb + unlinked.get(runner.name, 0.0)
+            if why := self._too_much(runner, replace(use, mb=sizes[runner.session.id])):
+                await self._condemn(runner, "disk share", why)
+        self._disk = _Disk(free, now, sizes)
         if free < self._config.min_free_mb:
-            growing = max(runners, key=lambda each: _growth(each.session.id, before, sizes))
-            if _growth(growing.session.id, before, sizes) > GROWTH_MB / 2:
-                await self._condemn(growing, "full disk", NO_ROOM)
+            await self._make_room(runners, {each: sizes[each] - before.get(each, 0.0) for each in sizes})
+
+    def _too_much(self, runner: Runner, use: Use) -> str | None:
+        limits = (self._agents.get(runner.session.agent) or AgentConfig()).limits
+        if use.mb > limits.disk_mb:
+            return TOO_LARGE.format(mb=limits.disk_mb)
+        return TOO_MANY_FILES.format(files=limits.files) if use.files > limits.files else None
+
+    async def _make_room(self, runners: Sequence[Runner], growth: Mapping[str, float]) -> None:
+        """The disk is as good as full: who has written most since the last look is ended, if anybody has."""
+        growing = max(runners, key=lambda each: growth[each.session.id])
+        if growth[growing.session.id] > GROWTH_MB / 2:
+            await self._condemn(growing, "full disk", NO_ROOM)
 
     async def _condemn(self, runner: Runner, why: str, text: str) -> None:
         _log.error("a runner is killed: %s", why, session=runner.session.id)
@@ -166,10 +177,6 @@ class Upkeep:
 def _rests(runner: Runner) -> bool:
     session = runner.session
     return not session.pooled and session.oldest() is None and not session.lock.locked()
-
-
-def _growth(session_id: str, before: Mapping[str, float], now: Mapping[str, float]) -> float:
-    return now[session_id] - before.get(session_id, 0.0)
 
 
 def _free_mb(folder: Path) -> float:

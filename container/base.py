@@ -69,6 +69,8 @@ class Running:
     pid: int | None = None
     memory_mb: float | None = field(default=None, compare=False)
     """What would be free if it ended, without what the kernel only keeps for it; None: it cannot be told."""
+    unlinked_mb: float | None = field(default=None, compare=False)
+    """What it keeps on the disk without a name for it, in MiB; None: it cannot be told."""
 
 
 @dataclass(frozen=True)

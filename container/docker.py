@@ -28,6 +28,7 @@ from container.engine import Engine, Refused
 from container.exits import Exits
 from container.hardening import creation
 from container.memory import anonymous_mb
+from container.unlinked import unlinked_mb
 
 NAMESPACE_LABEL: Final = "roost.namespace"
 OWN_LABEL: Final = "roost.labels"
@@ -151,11 +152,7 @@ class DockerBackend(Backend):
             await asyncio.wait(list(self._starting.values()))
         await self._look()
         living = [each for _, each in sorted(self._living.items())]
-        memory = await asyncio.to_thread(lambda: [anonymous_mb(each.id) for each in living])
-        return [
-            Running(each.name, _plain(each.labels), memory_mb=mb)
-            for each, mb in zip(living, memory, strict=True)
-        ]
+        return await asyncio.to_thread(lambda: [_as_running(each) for each in living])
 
     async def freeze(self, name: str, *, frozen: bool) -> None:
         """Pauses every process of the container, or lets them go on. Raises BackendError for one that does not
@@ -341,6 +338,12 @@ class DockerBackend(Backend):
             if exc.status not in (NOT_FOUND, CONFLICT):
                 raise
             self._missed.set()
+
+
+def _as_running(each: _Container) -> Running:
+    return Running(
+        each.name, _plain(each.labels), memory_mb=anonymous_mb(each.id), unlinked_mb=unlinked_mb(each.id)
+    )
 
 
 def _exit(each: _Container, code: int) -> Exit:

@@ -102,6 +102,11 @@ class Namespace:
     def pause(self, container: str) -> None:
         self._client.pause(container)
 
+    def run(self, container: str, command: list[str]) -> None:
+        """Starts something in it besides, as its user, and does not wait."""
+        made = self._client.exec_create(container, command)
+        self._client.exec_start(made["Id"], detach=True)
+
     def remove_all(self) -> None:
         """Absent is success."""
         for each in self.all():

@@ -10,7 +10,7 @@ import pytest
 
 from bot import upkeep
 from bot.posting import NOT_NOW
-from bot.turns import TOO_LARGE
+from bot.turns import TOO_LARGE, TOO_MANY_FILES
 from tests.service.conftest import House
 
 BACKENDS = ("docker",)
@@ -90,3 +90,31 @@ async def test_with_too_little_room_on_the_disk_nothing_is_started_and_nothing_l
     house.backend["min_free_mb"] = 1
     async with house.open() as p:
         assert await p.replies(2) == [said, "You said: hello"]
+
+
+async def test_room_that_no_name_stands_for_counts_too(house: House) -> None:
+    house.agent["limits"] = {"disk_mb": 100}
+    house.script(STALL)
+    async with house.open() as p:
+        await p.say("wait")
+        await p.at_work()
+        hold = (
+            "import os, time; f = open('/workspace/hidden', 'wb'); os.unlink('/workspace/hidden');"
+            f" os.posix_fallocate(f.fileno(), 0, {200 * MIB}); time.sleep(60)"
+        )
+        house.containers.run(house.runner_name(), ["/opt/roost/bin/python", "-I", "-c", hold])
+        assert await p.replies(1) == [TOO_LARGE.format(mb=100)]
+
+
+async def test_more_files_than_a_conversation_may_have_end_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "MEASURE_SECONDS", 0.1)
+    house.agent["limits"] = {"files": 1_000}
+    house.script(STALL)
+    async with house.open() as p:
+        await p.say("wait")
+        await p.at_work()
+        for number in range(1_100):
+            (house.workspace().work / str(number)).touch()
+        assert await p.replies(1) == [TOO_MANY_FILES.format(files=1_000)]
