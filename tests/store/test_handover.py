@@ -115,6 +115,8 @@ def test_a_tree_of_any_depth_is_gone_through_as_far_as_is_sensible(workspace: Wo
     hand_over(workspace)
     assert owner(workspace.work / "z") == (CONTAINER_UID, CONTAINER_GID)
     assert owner(workspace.work.joinpath(*["d"] * MAX_DEPTH)) == (CONTAINER_UID, CONTAINER_GID)
+    # Whoever tidies up after the tests would get lost in it.
+    assert remove(workspace.work)
 
 
 @pytest.fixture
