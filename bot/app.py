@@ -144,7 +144,7 @@ async def running_app(
         stack.push_async_callback(db.close)
         chosen = None
         if backend is None:
-            chosen = await choose(config, instance_of(data), os.environ, say)
+            chosen = await choose(config, os.environ, say)
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
             backend = chosen.backend

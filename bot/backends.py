@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
+from bot import log
 from bot.config import Config
 from bot.errors import NoBackend
-from container.base import Backend
+from bot.launching import instance_of
+from container.base import Backend, BackendUnavailable
 from container.process import ProcessBackend
 
 PARTS: Final = {
@@ -26,8 +28,13 @@ PARTS: Final = {
     "image fault": "bot.images:fault",
 }
 """Opened by name: whoever does not use Docker need not wait for its client to load."""
+PROCESSES: Final = "roost"
+"""The namespace of plain processes, in a folder of their own."""
 AS_CONFIGURED: Final = "as configured"
 ANSWERS: Final = "its engine answers"
+
+
+_log = log.get("roost.backends")
 
 
 class OwnBackend(Backend, Protocol):
@@ -54,18 +61,28 @@ def may_be_there(environ: Mapping[str, str]) -> bool:
     return bool(environ.get("DOCKER_HOST")) or any(Path(socket).exists() for socket in sockets)
 
 
-async def choose(
-    config: Config, instance: str, environ: Mapping[str, str], say: Callable[[str], None]
-) -> Chosen:
-    """Opens the backend that is to be used, its images being built first where they are needed and missing. `say`
-    is told how that goes. Raises NoBackend, UnusableImage."""
+async def choose(config: Config, environ: Mapping[str, str], say: Callable[[str], None]) -> Chosen:
+    """Opens the backend that is to be used, its images being built first where they are needed and missing; what
+    still runs on another one is ended. `say` is told how that goes. Raises NoBackend, UnusableImage, BackendError."""
+    chosen = await _choose(config, environ, say)
+    data = config.service.data_dir
+    await end_runners(config, data, environ, but=chosen.kind)
+    if chosen.kind == "docker":
+        _mark(data).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _mark(data).touch()
+    return chosen
+
+
+async def _choose(config: Config, environ: Mapping[str, str], say: Callable[[str], None]) -> Chosen:
     kind = config.backend.kind
     if kind == "process":
         return _process(config, AS_CONFIGURED)
     why_not = await asyncio.to_thread(_fault, config, environ)
     if why_not is None:
         images = await asyncio.to_thread(_opened("ensure image"), config, config.agents, say)
-        backend = _opened("docker")(instance, environ, runtime=config.backend.runtime)
+        backend = _opened("docker")(
+            instance_of(config.service.data_dir), environ, runtime=config.backend.runtime
+        )
         return Chosen(backend, "docker", ANSWERS if kind == "auto" else AS_CONFIGURED, images)
     if kind == "docker":
         raise NoBackend(f"Agents are to run in containers, but {why_not}.")
@@ -74,23 +91,39 @@ async def choose(
     return _process(config, why_not)
 
 
-async def all_that_may_run(
-    config: Config, data: Path, instance: str, environ: Mapping[str, str]
-) -> list[OwnBackend]:
-    """Every backend on which something of this data folder may still run. Where containers are wanted and nobody can
-    be asked for them, it cannot be told. Raises NoBackend."""
-    found: list[OwnBackend] = [ProcessBackend(data / "run", "roost")]
-    if config.backend.kind != "process" and may_be_there(environ):
+async def end_runners(
+    config: Config, data: Path, environ: Mapping[str, str], *, but: str | None = None
+) -> None:
+    """Ends what still runs for the data folder `data`, on any backend, or on any `but` one: whoever changes the
+    backend, or the data, must not find an old runner in the place of a new one. Where it is to be all of them, and
+    nobody can be asked for the containers, it cannot be told. Raises BackendError."""
+    backends: list[OwnBackend] = []
+    if but != "process":
+        backends.append(ProcessBackend(data / "run", PROCESSES))
+    if but != "docker" and _mark(data).exists():
         why_not = await asyncio.to_thread(_opened("engine fault"), environ)
         if why_not is None:
-            found.append(_opened("docker")(instance, environ))
-        elif config.backend.kind == "docker":
-            raise NoBackend(f"Containers cannot be looked for: {why_not}.")
-    return found
+            backends.append(_opened("docker")(instance_of(data), environ))
+        elif but is None:
+            raise BackendUnavailable(f"containers cannot be looked for: {why_not}")
+    for backend in backends:
+        try:
+            for program in await backend.running():
+                _log.warning("a runner of another backend is stopped: %s", program.name)
+                await backend.stop(program.name, grace_seconds=config.backend.stop_grace_seconds)
+        finally:
+            await backend.aclose()
+    if but != "docker":
+        _mark(data).unlink(missing_ok=True)
+
+
+def _mark(data: Path) -> Path:
+    """Says that containers have worked in the data folder: nobody else needs Docker's client loaded."""
+    return data / "run" / "containers"
 
 
 def _process(config: Config, why: str) -> Chosen:
-    return Chosen(ProcessBackend(config.service.data_dir / "run", "roost"), "process", why)
+    return Chosen(ProcessBackend(config.service.data_dir / "run", PROCESSES), "process", why)
 
 
 def _fault(config: Config, environ: Mapping[str, str]) -> str | None:

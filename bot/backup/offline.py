@@ -11,7 +11,7 @@ from typing import Final
 
 from agent.protocol.clock import now_ms
 from bot import control_client
-from bot.backends import all_that_may_run
+from bot.backends import end_runners
 from bot.backup import names, telling
 from bot.backup import restore as restoring
 from bot.backup.create import make
@@ -19,7 +19,6 @@ from bot.backup.errors import ArchiveRefused, BackupFailed, RestoreRefused
 from bot.config import Config
 from bot.data_lock import taken
 from bot.errors import NotRunning
-from bot.launching import instance_of
 from container.base import BackendError
 
 LATEST: Final = "latest"
@@ -82,17 +81,12 @@ def _archive(config: Config, file: str) -> Path:
 
 
 def _stopping(config: Config, data: Path) -> Callable[[], None]:
-    """Runners outlive their service, and what comes in their place would be another session's to them; a container
-    even goes on in the folder that was moved away from under it."""
+    """Runners outlive their service, and what comes in their place would be another session's to them."""
 
     async def stop() -> None:
-        for backend in await all_that_may_run(config, data, instance_of(data), os.environ):
-            try:
-                for program in await backend.running():
-                    await backend.stop(program.name, grace_seconds=config.backend.stop_grace_seconds)
-            except BackendError as exc:
-                raise RestoreRefused(f"What still runs in {data} cannot be stopped: {exc}.") from exc
-            finally:
-                await backend.aclose()
+        try:
+            await end_runners(config, data, os.environ)
+        except BackendError as exc:
+            raise RestoreRefused(f"What still runs in {data} cannot be stopped: {exc}.") from exc
 
     return lambda: asyncio.run(stop())

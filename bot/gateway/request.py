@@ -153,7 +153,7 @@ def models_of(named: Iterable[str], *, model: str | None, fallback: str | None) 
 
 def check_body(body: bytes, models: Sequence[str], *, server_tools: bool) -> Asked:
     """Raises Refusal."""
-    if body.count(b"{") + body.count(b"[") > MAX_NODES or body.count(b",") + body.count(b":") > MAX_VALUES:
+    if len(body) > MAX_NODES and _is_endless(body):
         raise _malformed("the body has too many parts", "body")
     try:
         read = json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
@@ -178,6 +178,12 @@ def check_body(body: bytes, models: Sequence[str], *, server_tools: bool) -> Ask
             reason="server_tool",
         )
     return asked
+
+
+def _is_endless(body: bytes) -> bool:
+    """Whether there are too many of them."""
+    nodes = body.count(b"{") + body.count(b"[")
+    return nodes > MAX_NODES or body.count(b",") + body.count(b":") > MAX_VALUES
 
 
 def _asked(body: Any) -> Asked:

@@ -56,7 +56,7 @@ class Found:
 async def fault(data: Path) -> str | None:
     """Why nothing of this can be measured here."""
     try:
-        chosen = await choose(_config(data, ECHO, pool=0), "bench", os.environ, lambda line: None)
+        chosen = await choose(_config(data, ECHO, pool=0), os.environ, lambda line: None)
     except RoostError as exc:
         return str(exc)
     await chosen.backend.aclose()

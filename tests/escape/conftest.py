@@ -1,42 +1,19 @@
-"""For every test of an attack: an engine, the image, and a session whose container can be attacked."""
+"""For every test of an attack: a session whose container can be attacked. The image is that of this very tree."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
-from docker.errors import ImageNotFound
 
-from bot import images
-from bot.config import Config
-from container.engine import fault
 from tests.escape.wall import Cell, cell, sweep
 
 Open = Callable[..., Awaitable[Cell]]
-
-
-@pytest.fixture(scope="session")
-def image() -> str:
-    """The image of this very tree. Where there is none there is nothing to attack, which CI may not overlook."""
-    missing = fault(os.environ)
-    recipe = images.recipes(Config())["assistant"]
-    if missing is None:
-        with closing(docker.from_env()) as client:
-            try:
-                client.images.get(recipe.tag)
-            except ImageNotFound:
-                missing = f"there is no image {recipe.tag}: make it with `make image`"
-    if missing is not None:
-        if os.environ.get("CI"):
-            pytest.fail(f"the escape suite cannot be run: {missing}")
-        pytest.skip(missing)
-    return recipe.tag
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +29,8 @@ async def opened(tmp_path: Path, image: str, namespace: str) -> AsyncIterator[Op
     """Opens sessions beside each other, by their names."""
     async with AsyncExitStack() as stack:
 
-        async def open_cell(name: str = "one", **agent: Any) -> Cell:
-            return await stack.enter_async_context(cell(tmp_path / name, image, namespace, **agent))
+        async def open_cell(name: str = "one", **how: Any) -> Cell:
+            return await stack.enter_async_context(cell(tmp_path / name, image, namespace, **how))
 
         yield open_cell
 

@@ -24,7 +24,7 @@ from docker.errors import APIError, NotFound
 
 from bot.config_backend import BackendConfig
 from bot.config_tables import AgentConfig
-from bot.launching import Launcher
+from bot.launching import Launcher, WayOut
 from bot.removal import remove
 from bot.session import Session
 from container.base import Exit, Mount, Spec
@@ -174,7 +174,9 @@ class Cell:
 
 
 @asynccontextmanager
-async def cell(root: Path, image: str, namespace: str, **agent: Any) -> AsyncIterator[Cell]:
+async def cell(
+    root: Path, image: str, namespace: str, *, gateway: WayOut | None = None, **agent: Any
+) -> AsyncIterator[Cell]:
     """A session on a real folder below `root`, and what the service would start for it."""
     config = AgentConfig.model_validate(agent)
     (root / "agents" / AGENT).mkdir(parents=True)
@@ -184,7 +186,7 @@ async def cell(root: Path, image: str, namespace: str, **agent: Any) -> AsyncIte
         BackendConfig(),
         mounts=True,
         images={AGENT: image},
-        gateway=Door(),
+        gateway=gateway or Door(),
         vault=None,
         extra=lambda agent: (),
         warm="runner",
