@@ -95,6 +95,9 @@ class EngineProxy:
             while piece := await reader.read(CHUNK):
                 await asyncio.sleep(self.delay_seconds)
                 await self._flows.wait()
+                if reader.at_eof():
+                    # Whoever asked has given up; what comes about all the same is what `lose_answer` is for.
+                    return
                 first = piece.split(b"\r\n", 1)[0]
                 if b" HTTP/1." in first:
                     self.asked.append(first.decode())
