@@ -36,6 +36,7 @@ from agent.protocol.settings import (
 )
 from agent.providers.base import AgentProvider, Limits, ProviderError, ProviderOptions, Tool
 
+gc.freeze()
 gc.enable()
 
 LEAVE_SECONDS: Final = 3
@@ -163,7 +164,6 @@ def _check_protocol(environ: Mapping[str, str]) -> None:
 def main() -> int:
     """Exit status: 0 left when told to, 75 another runner is alive, 76 the session's files are damaged, 77 the
     provider cannot be made, 78 the settings do not fit, 1 failed."""
-    gc.freeze()
     # A provider that prints must not write where somebody may be parsing.
     os.dup2(2, 1)
     try:

@@ -18,6 +18,7 @@ from adapters.base import Adapter, Sender
 from adapters.terminal import TerminalAdapter
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock, now_ms, steady_ms
+from agent.protocol.messages import Frozen
 from bot import commands, log, outgoing
 from bot.actions import Actions
 from bot.admission import Admission
@@ -134,6 +135,7 @@ async def running_app(
     service adopts them. Raises RoostError."""
     data = config.service.data_dir
     sys.setswitchinterval(SWITCH_SECONDS)
+    Frozen.build_all()
     metrics, wake = Metrics(), Signal[str]()
     async with AsyncExitStack() as stack:
         stack.enter_context(_sole_user_of(data))

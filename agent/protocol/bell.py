@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from agent.protocol.messages import Frozen, Id
 from agent.protocol.pace import Bucket, Pace
@@ -96,8 +96,14 @@ class LiveText(Frozen):
 
 HostFrame = Changed | CloseInbound | InterruptTurn | Leave
 AgentFrame = Changed | Quiet | Activity | LiveText
-_HOST: Final[TypeAdapter[HostFrame]] = TypeAdapter(Annotated[HostFrame, Field(discriminator="frame")])
-_AGENT: Final[TypeAdapter[AgentFrame]] = TypeAdapter(Annotated[AgentFrame, Field(discriminator="frame")])
+# A runner that starts builds them when the first frame comes.
+_LATER: Final = ConfigDict(defer_build=True)
+_HOST: Final[TypeAdapter[HostFrame]] = TypeAdapter(
+    Annotated[HostFrame, Field(discriminator="frame")], config=_LATER
+)
+_AGENT: Final[TypeAdapter[AgentFrame]] = TypeAdapter(
+    Annotated[AgentFrame, Field(discriminator="frame")], config=_LATER
+)
 
 
 def encode(frame: Frozen) -> bytes:

@@ -42,7 +42,15 @@ Script = Annotated[str, Field(max_length=MAX_SCRIPT_CHARS)]
 class Frozen(BaseModel):
     """A value: compared by content, changed only by `model_copy`, with no room for unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Each is built when it is first used: a runner that starts needs a few of them, and somebody waits for it.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    @classmethod
+    def build_all(cls) -> None:
+        """Builds every kind that there is: for who uses them on several threads, and has time at its start."""
+        for kind in cls.__subclasses__():
+            kind.model_rebuild()
+            kind.build_all()
 
 
 class Route(Frozen):

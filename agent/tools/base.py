@@ -51,7 +51,8 @@ class Desk(Protocol):
 class Parameters(BaseModel):
     """The arguments of a tool. An argument that nobody knows is a mistake worth telling the model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when the tool is first used, or shown to a provider that asks for it.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 To = Annotated[str | None, Field(description="The name of a destination; leave it out for whoever asked")]
