@@ -215,7 +215,10 @@ class Containers:
         # Asked for afterwards: whoever was woken in between is awake by now.
         found: dict[str, Mapping[str, str] | None] = dict.fromkeys(await self._db.read(rows.awake))
         for program in programs:
-            session_id = program.labels.get(SESSION_LABEL, "")
+            session_id = program.labels.get(SESSION_LABEL)
+            if session_id is None:
+                # One that removes something, and is gone when it has.
+                continue
             if session_id in found and program.name == self._launcher.name_of(session_id):
                 found[session_id] = program.labels
             elif session_id not in self._runners or program.name != self._launcher.name_of(session_id):
