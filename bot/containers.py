@@ -113,7 +113,7 @@ class Containers:
         runner = self._runners.get(session.id)
         if runner is not None:
             if runner.frozen:
-                await self._thaw(runner)
+                await self._unpause(runner)
             session.marks.woken("bell rung")
             runner.bell.ring(bell.Changed())
             return True
@@ -130,6 +130,9 @@ class Containers:
         except BaseException:
             self.withdraw(session.id)
             raise
+        finally:
+            if session.id not in self._runners:
+                await self._launcher.close(session)
         return True
 
     async def _start(self, session: Session) -> None:
@@ -263,8 +266,17 @@ class Containers:
 
     async def _thaw(self, runner: Runner) -> None:
         try:
+            await self._unpause(runner)
+        except BackendUnavailable as exc:
+            _log.warning("a container stays paused for now: %s", exc, session=runner.session.id)
+
+    async def _unpause(self, runner: Runner) -> None:
+        """Raises BackendUnavailable."""
+        try:
             await self._backend.freeze(runner.name, frozen=False)
             runner.frozen = False
+        except BackendUnavailable:
+            raise
         except BackendError as exc:
             # It has ended, which its watch sees to.
             _log.info("a container could not be thawed: %s", exc, session=runner.session.id)

@@ -109,3 +109,19 @@ async def stopped_within(house: House, seconds: float) -> AsyncIterator[FakePlat
         yield p
         began = time.monotonic()
     assert time.monotonic() - began < seconds
+
+
+async def test_a_paused_container_is_woken_when_the_engine_is_back(house: House, proxy: EngineProxy) -> None:
+    house.backend["runner_pause_seconds"] = 0.2
+    async with house.open() as p:
+        await p.say("one")
+        await p.ends(1)
+        await house.until(lambda: [each["State"] for each in house.containers.living()] == ["paused"])
+        runner = house.runner()
+        await proxy.go()
+        await p.say("two")
+        told = (await p.replies(2))[1]
+        assert told.startswith(CANNOT), told
+        await proxy.come()
+        assert (await p.replies(3))[2] == "You said: two"
+        assert house.runner() == runner, "the same one"
