@@ -101,7 +101,7 @@ class Upkeep:
     def _rest(self) -> None:
         since = self._clock() - int(self._config.runner_pause_seconds * 1000)
         for runner in self._containers:
-            if _rests(runner) and not runner.frozen and (runner.idle_since or since) < since:
+            if _rests(runner) and not runner.frozen and runner.heard_at < since:
                 self._pausing.kick(runner.session.id)
 
     async def _pause(self, session_id: str) -> None:
@@ -118,7 +118,7 @@ class Upkeep:
         self._weighed_at = now
         weights = {each.name: each.memory_mb for each in await self._backend.running()}
         found = [
-            Resting(name, runner.idle_since or 0, weights.get(name) or UNKNOWN_MB)
+            Resting(name, runner.heard_at, weights.get(name) or UNKNOWN_MB)
             for name, runner in resting.items()
             if name in weights
         ]
