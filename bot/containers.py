@@ -18,6 +18,7 @@ from bot.admission import Admission
 from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.delivery import Delivery
+from bot.errors import GatewayError
 from bot.launching import Launcher, NotNow
 from bot.metrics import Metrics
 from bot.presence import Presence
@@ -107,7 +108,7 @@ class Containers:
 
     async def wake(self, session: Session) -> bool:
         """Makes sure that somebody looks at the inbox: rings, or starts a container; False when the session has
-        to wait for a place. Raises UnknownAgent, NotNow, Misconfigured, BackendError, OSError,
+        to wait for a place. Raises UnknownAgent, NotNow, Misconfigured, BackendError, GatewayError, OSError,
         DatabaseError."""
         runner = self._runners.get(session.id)
         if runner is not None:
@@ -245,7 +246,7 @@ class Containers:
         try:
             await self._launcher.open(session)
             runner = await self._attach(session)
-        except OSError as exc:
+        except (OSError, GatewayError) as exc:
             _log.error("a container cannot be adopted and is killed: %s", exc, session=session.id)
             await self._backend.stop(self._launcher.name_of(session.id), grace_seconds=0)
             return False
