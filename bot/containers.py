@@ -108,7 +108,7 @@ class Containers:
 
     async def wake(self, session: Session) -> bool:
         """Makes sure that somebody looks at the inbox: rings, or starts a container; False when the session has
-        to wait for a place. Raises UnknownAgent, NotNow, Misconfigured, BackendError, OSError,
+        to wait for a place. Raises UnknownAgent, NotNow, Misconfigured, BackendError, GatewayError, OSError,
         DatabaseError."""
         runner = self._runners.get(session.id)
         if runner is not None:

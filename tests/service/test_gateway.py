@@ -8,7 +8,6 @@ import logging
 import re
 import socket
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,6 @@ from tests.fakes.messages_api import MessagesApi, Refuse, Rule, Say, Stall
 
 MODEL = "claude-sonnet-5"
 WRONG = "sk-ant-not-a-token-of-anybody"
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[MessagesApi]:
-    async with MessagesApi(keys=[KEY]) as api:
-        yield api
 
 
 def agent(api: MessagesApi, **gateway: Any) -> dict[str, Any]:
