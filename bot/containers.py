@@ -168,12 +168,19 @@ class Containers:
             return False
         if not await runner.let_go():
             return False
-        await self._backend.freeze(runner.name, frozen=True)
+        # Whoever does not answer may have paused it all the same, and to thaw one that is not paused does no harm.
         runner.frozen = True
+        try:
+            await self._backend.freeze(runner.name, frozen=True)
+        except BackendUnavailable:
+            raise
+        except BackendError:
+            runner.frozen = False
+            raise
         return True
 
     async def thaw(self, session: Session) -> None:
-        """Lets a paused container go on: it may hold a lock. Absent is success."""
+        """Lets a paused container go on: it may hold a lock. Absent is success. Raises BackendUnavailable."""
         runner = self._runners.get(session.id)
         if runner is not None:
             await self._thaw(runner)
@@ -261,7 +268,10 @@ class Containers:
         self._watch(runner)
         session.marks.woken("container adopted")
         # An earlier service may have paused it, and without a bell nobody would know.
-        await self._thaw(runner)
+        runner.frozen = True
+        with suppress(BackendUnavailable):
+            # Whoever is woken tries again.
+            await self._thaw(runner)
         return True
 
     async def _thaw(self, runner: Runner) -> None:

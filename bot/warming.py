@@ -62,6 +62,8 @@ class Pool:
         self._agents = agents
         self._clock = clock
         self._open = True
+        self._ready: set[str] = set()
+        """What was added and has not been seen to have ended, or to have been taken, since."""
         self._filling = asyncio.Lock()
         self._seldom = log.Seldom()
 
@@ -71,6 +73,7 @@ class Pool:
         while self._open:
             wait = LOOK_SECONDS
             async with self._filling:
+                await self._clear()
                 agent = self._lacking() if self._open else None
                 if agent is not None:
                     wait = AFTER_A_START_SECONDS if await self._add(agent) else AFTER_A_FAILURE_SECONDS
@@ -102,17 +105,33 @@ class Pool:
             if self._seldom(repr(exc)):
                 _log.error("no container can be had ready: %s", exc, exc_info=exc)
             started = False
-        if not started:
+        if started:
+            self._ready.add(session_id)
+        else:
             self._containers.withdraw(session_id)
             await self._drop(session_id)
         return started
 
+    async def _clear(self) -> None:
+        """Forgets those whose containers have ended, as they do when somebody waits for the place: nobody is given
+        one any more, and their folders would stay."""
+        for session_id in list(self._ready):
+            runner = self._containers.of(session_id)
+            if runner is not None and runner.session.pooled:
+                continue
+            self._ready.discard(session_id)
+            if runner is None:
+                await self._let_drop(session_id)
+
     async def _empty(self) -> None:
         for session_id in await self._db.read(rows.waiting):
-            try:
-                await self._drop(session_id)
-            except Exception as exc:
-                _log.error("a session of the pool stays for now: %s", exc, session=session_id)
+            await self._let_drop(session_id)
+
+    async def _let_drop(self, session_id: str) -> None:
+        try:
+            await self._drop(session_id)
+        except Exception as exc:
+            _log.error("a session of the pool stays for now: %s", exc, session=session_id)
 
     async def _drop(self, session_id: str) -> None:
         """Ends its container and forgets it, unless somebody has taken it meanwhile."""

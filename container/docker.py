@@ -257,18 +257,23 @@ class DockerBackend(Backend):
             alive = found["State"] in ALIVE
             if name in self._starting or name in self._tidying:
                 continue
+            begun = self._living.get(name)
             if found["Id"] in known:
                 if not alive:
                     await self._was_missed(known[found["Id"]])
+            elif begun is not None and begun.id == found["Id"]:
+                continue  # Since the engine was asked.
             elif name in self._doubtful or not alive:
                 self._tidy(name, found["Id"], found["Labels"])
-            elif name not in self._living:
+            elif begun is None:
                 self._note(name, found["Id"], found["Labels"])
         for gone in known.keys() - {found["Id"] for found in listed}:
             self._finish(known[gone], Exit(None))
 
     async def _was_missed(self, each: _Container) -> None:
         found = await self._engine.call(lambda client: client.inspect_container(each.id))
+        if found["State"]["Status"] in ALIVE or each.name in self._starting:
+            return  # It was made when it was listed, and has begun since.
         each.out_of_memory = each.out_of_memory or bool(found["State"].get("OOMKilled"))
         self._finish(each, _exit(each, int(found["State"]["ExitCode"])))
 

@@ -13,6 +13,7 @@ import pytest
 from container import docker
 from container.base import BackendError, BackendUnavailable, Exit, Spec
 from container.docker import DockerBackend
+from tests.contracts import backend_contract as contract
 from tests.contracts.backend_contract import EXIT_7, SLEEP, eventually, soon
 from tests.contracts.test_docker_backend import gone
 from tests.fakes.engine import Namespace
@@ -144,6 +145,36 @@ async def test_a_start_that_came_about_late_can_be_made_again_at_once(
     await soon(backend.start(docker_spec(EXIT_7)))
     assert await soon(backend.wait("one")) == Exit(7)
     await eventually(lambda: gone(containers), containers.told)
+
+
+async def test_a_look_that_is_answered_late_ends_nobody_who_has_begun_since(
+    containers: Namespace,
+    proxy: EngineProxy,
+    docker_spec: Callable[..., Spec],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When the engine was asked it was made and not begun, which is what one looks like that nobody needs."""
+    monkeypatch.setattr(docker, "START_SECONDS", contract.SECONDS)
+    made = DockerBackend(
+        containers.name,
+        {"DOCKER_HOST": proxy.url},
+        call_seconds=contract.SECONDS,
+        look_seconds=LOOK_SECONDS,
+    )
+    async with aclosing(made) as backend:
+        begin = proxy.hold_request("/start")
+        starting = asyncio.create_task(backend.start(docker_spec(SLEEP)))
+        await soon(begin.here.wait())
+        listed = proxy.hold_answer("/containers/json")
+        await soon(listed.here.wait())
+        begin.passed_on.set()
+        await soon(starting)
+        listed.passed_on.set()
+        again = proxy.hold_answer("/containers/json")
+        again.passed_on.set()
+        await soon(again.here.wait())
+        assert await runs(backend, ["one"])
+        assert [each["State"] for each in containers.living()] == ["running"]
 
 
 async def test_an_end_while_the_engine_was_away_is_found(

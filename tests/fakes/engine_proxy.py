@@ -14,6 +14,14 @@ REAL: Final = "/var/run/docker.sock"
 CHUNK: Final = 65_536
 
 
+class Held:
+    """Something that is on its way: `here` is set when the proxy has it, and with `passed_on` it gets further."""
+
+    def __init__(self) -> None:
+        self.here = asyncio.Event()
+        self.passed_on = asyncio.Event()
+
+
 class EngineProxy:
     """`url` is its DOCKER_HOST. `async with` it; belongs to the test's event loop, and needs it to be free."""
 
@@ -33,6 +41,7 @@ class EngineProxy:
         self._server: asyncio.Server | None = None
         self._lines: set[asyncio.Task[None]] = set()
         self._losing: bytes | None = None
+        self._holding: dict[bytes, Held] = {}
 
     async def __aenter__(self) -> Self:
         await self.come()
@@ -71,6 +80,18 @@ class EngineProxy:
         """The next request with `to` in its first line is done, and its connection breaks before the answer."""
         self._losing = to.encode()
 
+    def hold_request(self, to: str) -> Held:
+        """The next request with `to` in its first line does not reach the engine yet."""
+        return self._holding.setdefault(b"> " + to.encode(), Held())
+
+    def hold_answer(self, to: str) -> Held:
+        """What the engine says to the next request with `to` in its first line is not told yet."""
+        return self._holding.setdefault(b"< " + to.encode(), Held())
+
+    def _held(self, direction: bytes, first: bytes) -> Held | None:
+        name = next((each for each in self._holding if each[:2] == direction and each[2:] in first), None)
+        return None if name is None else self._holding.pop(name)
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = [writer]
 
@@ -90,6 +111,7 @@ class EngineProxy:
         engine_reader, engine_writer = await asyncio.open_unix_connection(self._real)
         ends.append(engine_writer)
         lost = asyncio.Event()
+        late: list[Held] = []
 
         async def up() -> None:
             while piece := await reader.read(CHUNK):
@@ -104,6 +126,11 @@ class EngineProxy:
                     if self._losing is not None and self._losing in first:
                         self._losing = None
                         lost.set()
+                    if held := self._held(b"< ", first):
+                        late.append(held)
+                    if held := self._held(b"> ", first):
+                        held.here.set()
+                        await held.passed_on.wait()
                 engine_writer.write(piece)
                 await engine_writer.drain()
 
@@ -112,6 +139,10 @@ class EngineProxy:
                 await self._flows.wait()
                 if lost.is_set():
                     return
+                if late:
+                    held = late.pop()
+                    held.here.set()
+                    await held.passed_on.wait()
                 writer.write(piece)
                 await writer.drain()
 

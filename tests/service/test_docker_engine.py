@@ -116,12 +116,30 @@ async def test_a_paused_container_is_woken_when_the_engine_is_back(house: House,
     async with house.open() as p:
         await p.say("one")
         await p.ends(1)
-        await house.until(lambda: [each["State"] for each in house.containers.living()] == ["paused"])
-        runner = house.runner()
+        await house.until(lambda: paused(house))
+        before = house.runner()
         await proxy.go()
         await p.say("two")
-        told = (await p.replies(2))[1]
-        assert told.startswith(CANNOT), told
+        assert (await p.replies(2))[1].startswith(CANNOT)
         await proxy.come()
         assert (await p.replies(3))[2] == "You said: two"
-        assert house.runner() == runner, "the same one"
+        assert house.runner() == before, "the same one"
+    assert {row["tries"] for row in house.query("SELECT tries FROM inbox")} == {0}
+
+
+async def test_a_pause_of_which_nobody_was_told_ends_with_the_next_message(
+    house: House, proxy: EngineProxy
+) -> None:
+    house.backend["runner_pause_seconds"] = 0.2
+    async with house.open() as p:
+        await p.say("one")
+        proxy.lose_answer("/pause")
+        await p.ends(1)
+        await house.until(lambda: paused(house))
+        await p.say("two")
+        assert (await p.replies(2))[1] == "You said: two"
+    assert {row["tries"] for row in house.query("SELECT tries FROM inbox")} == {0}
+
+
+def paused(house: House) -> bool:
+    return [each["State"] for each in house.containers.living()] == ["paused"]

@@ -17,16 +17,20 @@ def _pool(house: House) -> None:
     house.pool = {"size": 1}
 
 
-async def ready(house: House) -> str:
-    """The session that waits in the pool, when its runner has said that it is there."""
+async def ready(house: House, agent: str = "assistant") -> str:
+    """The session that waits in the pool for the agent, when its runner has said that it is there."""
 
     def found() -> list[str]:
-        return [
-            each.session.id for each in house.app.containers if each.session.pooled and each.bell.connected
-        ]
+        sessions = [each.session for each in house.app.containers if each.bell.connected]
+        return [session.id for session in sessions if session.pooled and session.agent == agent]
 
     await house.until(lambda: bool(found()))
     return found()[0]
+
+
+def pooled(house: House) -> list[str]:
+    """The agents of the sessions that wait in the pool."""
+    return sorted(each.session.agent for each in house.app.containers if each.session.pooled)
 
 
 def container(house: House, session_id: str) -> str:
@@ -70,6 +74,8 @@ async def test_one_that_has_died_and_is_noticed_makes_way_for_another(house: Hou
         house.containers.kill(container(house, waiting))
         await house.until(lambda: house.app.containers.of(waiting) is None)
         assert await ready(house) != waiting
+        await house.until(lambda: not (house.data / "sessions" / waiting).exists())
+        assert not house.query("SELECT 1 FROM sessions WHERE id = ?", waiting), "nothing of it is kept"
         await p.say("hello")
         assert await p.replies(1) == ["You said: hello"]
 
@@ -96,6 +102,17 @@ async def test_the_pool_leaves_the_last_place_to_people(house: House) -> None:
         for number in range(4):
             assert await p.replies(1, place=f"p{number}") == ["You said: hello"]
         assert len(house.containers.living()) <= 2
+
+
+async def test_every_agent_has_its_own(house: House) -> None:
+    house.agents = {"assistant": house.agent, "other": dict(house.agent)}
+    async with house.open() as p:
+        await house.until(lambda: pooled(house) == ["assistant", "other"])
+        waiting = await ready(house, "assistant")
+        await p.say("hello")
+        assert await p.replies(1) == ["You said: hello"]
+        assert house.session_id() == waiting, "not that of the other one"
+        await house.until(lambda: pooled(house) == ["assistant", "other"])
 
 
 async def test_a_pool_that_is_closed_is_empty_and_stays_so(house: House) -> None:
