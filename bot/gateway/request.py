@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ MAX_VALUES: Final = 2_000_000
 hold up everybody."""
 MAX_MODELS: Final = 16
 """That a body may name: each is looked for in the lists of models and of prices."""
+MAX_TOKENS: Final = 1_000_000
+TOKENS_A_SECOND: Final = 150
+"""As fast as models write."""
 MAX_DIGITS: Final = 100
 """Of a whole number: to read one takes the square of its length, and nobody else goes on meanwhile."""
 _PASSED_ON: Final = re.compile(r"accept|anthropic-(?:version|beta)|user-agent|x-app|x-stainless-[a-z-]{1,40}")
@@ -73,9 +77,18 @@ _CLIENT_TOOL: Final = re.compile(r"(?:bash|text_editor|computer|memory|tool_sear
 
 @dataclass(frozen=True)
 class Asked:
-    """What a body asks for: its model, and others that it may come to."""
+    """What a body asks for: its model, and others that it may come to; how long an answer, and whether bit by bit."""
 
     models: Sequence[str]
+    max_tokens: int
+    streamed: bool
+
+    def unseen_tokens(self, seconds: float) -> int:
+        """How many may have been written after so long for somebody who did not read them. What is not streamed goes
+        on being written when nobody is there any more."""
+        return (
+            min(self.max_tokens, math.ceil(seconds * TOKENS_A_SECOND)) if self.streamed else self.max_tokens
+        )
 
 
 def route(method: str, target: str) -> Route:
@@ -204,7 +217,9 @@ def _asked(body: Any) -> Asked:
         models[each] = None
         if len(models) > MAX_MODELS:
             raise ValueError("it names too many models")
-    return Asked(tuple(models))
+    wanted = body.get("max_tokens")
+    max_tokens = min(max(wanted, 0), MAX_TOKENS) if isinstance(wanted, int) else 0
+    return Asked(tuple(models), max_tokens, streamed=body.get("stream") is True)
 
 
 def _named(value: Any) -> Iterator[str]:

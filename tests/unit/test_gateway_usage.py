@@ -15,7 +15,7 @@ from bot.config_tables import AgentConfig
 from bot.gateway.caller import Rights
 from bot.gateway.prices import KNOWN, Price, Prices
 from bot.gateway.refusals import Refusal
-from bot.gateway.request import MAX_DIGITS, MAX_MODELS, check_body, models_of, passed_on
+from bot.gateway.request import MAX_DIGITS, MAX_MODELS, TOKENS_A_SECOND, check_body, models_of, passed_on
 from bot.gateway.spend import ENDS
 from bot.gateway.usage import MAX_JSON_BYTES, MAX_LINE_BYTES, Meter, Usage
 
@@ -208,6 +208,17 @@ def test_a_model_behind_the_model_has_to_be_allowed_too() -> None:
             "m",
             "x",
         )
+
+
+def test_what_nobody_has_read_is_guessed_by_its_time() -> None:
+    streamed = check_body(b'{"model":"m","max_tokens":1000,"stream":true}', ["m"], server_tools=False)
+    assert [streamed.unseen_tokens(seconds) for seconds in (0, 1, 60)] == [0, TOKENS_A_SECOND, 1000]
+    whole = check_body(b'{"model":"m","max_tokens":1000}', ["m"], server_tools=False)
+    assert whole.unseen_tokens(0) == 1000
+    meter = Meter(SSE, request_bytes=0)
+    meter.feed(start(input_tokens=1) + delta("x" * 3_000))
+    assert meter.finish(5_000).output_tokens == 5_000
+    assert meter.finish(10).output_tokens >= 1_000
 
 
 def test_a_body_names_few_models() -> None:
