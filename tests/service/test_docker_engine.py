@@ -48,7 +48,7 @@ async def test_a_message_waits_for_an_engine_that_is_down(house: House, proxy: E
         await proxy.go()
         await p.say("one")
         (told,) = await p.replies(1)
-        assert told.startswith(f"{CANNOT}Docker does not answer: is the engine running."), told
+        assert told.startswith(f"{CANNOT}Docker does not answer: its engine may not be running."), told
         await p.say("two")
         await asyncio.sleep(3 * AGAIN_SECONDS)
         assert p.texts() == [told], "it is said once"
