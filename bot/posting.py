@@ -52,7 +52,8 @@ NOT_NOW: Final = (
     "I cannot start right now: {reason}. What you write is kept, and answered as soon as that is over."
 )
 CANNOT_START: Final = (
-    "Sorry, I could not answer this: the agent cannot be started as it is configured. An admin was told why."
+    "Sorry, I could not answer this: the agent cannot be started as it is configured."
+    " An admin finds the reason with /status."
 )
 NOT_STARTABLE: Final = "The agent cannot be started"
 NO_AGENT: Final = "Sorry, I could not answer this: there is no agent {agent} any more."
