@@ -180,7 +180,8 @@ class Containers:
         return True
 
     async def thaw(self, session: Session) -> None:
-        """Lets a paused container go on: it may hold a lock. Absent is success. Raises BackendUnavailable."""
+        """Lets a paused container go on: it may hold a lock. Absent is success; where the
+        engine is away it stays paused, and whoever wakes it tries again."""
         runner = self._runners.get(session.id)
         if runner is not None:
             await self._thaw(runner)
@@ -269,9 +270,7 @@ class Containers:
         session.marks.woken("container adopted")
         # An earlier service may have paused it, and without a bell nobody would know.
         runner.frozen = True
-        with suppress(BackendUnavailable):
-            # Whoever is woken tries again.
-            await self._thaw(runner)
+        await self._thaw(runner)
         return True
 
     async def _thaw(self, runner: Runner) -> None:
