@@ -9,7 +9,9 @@ import json
 import random
 import ssl
 import subprocess
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 
 from bot.gateway.addresses import forbidden
 from bot.gateway.tunnel import MAX_TUNNELS
+from bot.gateway.upstream import SystemResolver
 from bot.vault.base import Access
 from tests.fakes.gateway import KEY, Answer, FakeVault, House, Names, ask_for, gateway, request
 from tests.fakes.messages_api import MessagesApi
@@ -597,3 +600,18 @@ async def test_noise_leads_nowhere_and_does_no_harm(
         assert api.seen == []
         assert (await house.ask()).status == 200
     assert "a request failed" not in caplog.text and "Traceback" not in caplog.text
+
+
+async def test_names_are_looked_up_beside_everything_else() -> None:
+    """The loop's own threads, few of which there are, belong to the rest of the service."""
+    over = threading.Event()
+    threads = ThreadPoolExecutor(1)
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(threads)
+    try:
+        busy = loop.run_in_executor(None, over.wait)
+        async with asyncio.timeout(5):
+            assert await SystemResolver()("127.0.0.1", 443) == ["127.0.0.1"]
+    finally:
+        over.set()
+        await busy
