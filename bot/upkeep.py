@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -156,7 +156,8 @@ class Upkeep:
             return
         before = {} if last is None else last.sizes
         sizes: dict[str, float] = {}
-        unlinked = {each.name: each.unlinked_mb or 0.0 for each in await self._backend.running()}
+        programs = await self._backend.running()
+        unlinked = {each.name: each.unlinked_mb or 0.0 for each in programs}
         for runner in runners:
             use = await use_of(runner.session.workspace)
             sizes[runner.session.id] = use.mb + unlinked.get(runner.name, 0.0)
@@ -164,7 +165,8 @@ class Upkeep:
                 await self._condemn(runner, "disk share", why)
         self._disk = _Disk(free, now, sizes)
         if free < self._config.min_free_mb:
-            await self._make_room(runners, {each: sizes[each] - before.get(each, 0.0) for each in sizes})
+            growth = {each: sizes[each] - before.get(each, 0.0) for each in sizes}
+            await self._make_room(runners, growth, {each.name for each in programs if each.sent_descriptors})
 
     def _too_much(self, runner: Runner, use: Use) -> str | None:
         limits = (self._agents.get(runner.session.agent) or AgentConfig()).limits
@@ -172,11 +174,18 @@ class Upkeep:
             return TOO_LARGE.format(mb=limits.disk_mb)
         return TOO_MANY_FILES.format(files=limits.files) if use.files > limits.files else None
 
-    async def _make_room(self, runners: Sequence[Runner], growth: Mapping[str, float]) -> None:
-        """The disk is as good as full: who has written most since the last look is ended, if anybody has."""
+    async def _make_room(
+        self, runners: Sequence[Runner], growth: Mapping[str, float], hiding: Collection[str]
+    ) -> None:
+        """The disk is as good as full: who has written most since the last look is ended. If nobody has, it is those
+        that may be `hiding` what they have written."""
         growing = max(runners, key=lambda each: growth[each.session.id])
         if growth[growing.session.id] > GROWTH_MB / 2:
             await self._condemn(growing, "full disk", NO_ROOM)
+            return
+        for runner in runners:
+            if runner.name in hiding:
+                await self._condemn(runner, "full disk", NO_ROOM)
 
     async def _condemn(self, runner: Runner, why: str, text: str) -> None:
         _log.error("a runner is killed: %s", why, session=runner.session.id)

@@ -71,6 +71,8 @@ class Running:
     """What would be free if it ended, without what the kernel only keeps for it; None: it cannot be told."""
     unlinked_mb: float | None = field(default=None, compare=False)
     """What it keeps on the disk without a name for it, in MiB; None: it cannot be told."""
+    sent_descriptors: int = field(default=0, compare=False)
+    """Those that lie in its sockets: files without a name may be kept there, which `unlinked_mb` does not count."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from container.engine import Engine, Refused
 from container.exits import Exits
 from container.hardening import creation
 from container.memory import anonymous_mb
-from container.unlinked import unlinked_mb
+from container.unlinked import unlinked
 
 NAMESPACE_LABEL: Final = "roost.namespace"
 OWN_LABEL: Final = "roost.labels"
@@ -346,8 +346,13 @@ class DockerBackend(Backend):
 
 
 def _as_running(each: _Container) -> Running:
+    found = unlinked(each.id)
     return Running(
-        each.name, _plain(each.labels), memory_mb=anonymous_mb(each.id), unlinked_mb=unlinked_mb(each.id)
+        each.name,
+        _plain(each.labels),
+        memory_mb=anonymous_mb(each.id),
+        unlinked_mb=found.mb if found else None,
+        sent_descriptors=found.sent if found else 0,
     )
 
 

@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,16 +29,26 @@ PLACES: Final = (
     "system.slice/docker-{id}.scope",
 )
 _MAPPING: Final = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ ([0-9a-f:]+) ([0-9]+) +(/.*) \(deleted\)\n")
+_SENT: Final = re.compile(rb"^scm_fds:\s*([0-9]+)$", re.MULTILINE)
 _NO_FILE: Final = (b"/memfd:", b"/dev/zero", b"/SYSV")
 """What the kernel calls like a file that was unlinked, and which is memory."""
+
+
+@dataclass(frozen=True)
+class Unlinked:
+    """What was found. `sent` is how many descriptors its sockets hold that somebody has sent and nobody has taken
+    yet (unix(7), SCM_RIGHTS): what these are, and how large, nobody can tell from outside."""
+
+    mb: float
+    sent: int = 0
 
 
 class _Endless(Exception):
     """Raised where there is more to look at than anybody needs."""
 
 
-def unlinked_mb(container: str, cgroups: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """Of all processes of a container, by its full id, in MiB; None where that cannot be looked at, as by a user who
+def unlinked(container: str, cgroups: Path = Path("/sys/fs/cgroup")) -> Unlinked | None:
+    """Of all processes of a container, by its full id; None where that cannot be looked at, as by a user who
     is not root. A file that is only mapped counts as much as is mapped of it."""
     pids = next((found for place in PLACES if (found := _pids(cgroups / place.format(id=container)))), None)
     if pids is None:
@@ -49,8 +60,8 @@ def unlinked_mb(container: str, cgroups: Path = Path("/sys/fs/cgroup")) -> float
     except PermissionError:
         return None
     except _Endless:
-        return float("inf")
-    return sum(look.sizes.values()) / MIB
+        return Unlinked(float("inf"), look.sent)
+    return Unlinked(sum(look.sizes.values()) / MIB, look.sent)
 
 
 def _pids(cgroup: Path) -> list[int]:
@@ -65,6 +76,7 @@ class _Look:
 
     def __init__(self) -> None:
         self.sizes: dict[tuple[int, int], int] = {}
+        self.sent = 0
         self._descriptors_left = MAX_DESCRIPTORS
         self._maps_left = MAX_MAPS_BYTES
 
@@ -75,18 +87,21 @@ class _Look:
         with suppress(FileNotFoundError, ProcessLookupError):
             for thread in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
                 if self._has_mapped(f"/proc/{pid}/task/{thread}/maps"):
-                    self._has_open(f"/proc/{pid}/task/{thread}/fd")
+                    self._has_open(f"/proc/{pid}/task/{thread}")
                     return
 
     def _has_open(self, folder: str) -> None:
-        for name in os.listdir(folder):
+        for name in os.listdir(f"{folder}/fd"):
             self._descriptors_left -= 1
             if self._descriptors_left < 0:
                 raise _Endless
             with suppress(FileNotFoundError, ProcessLookupError):
-                found = os.stat(f"{folder}/{name}")
+                found = os.stat(f"{folder}/fd/{name}")
                 if stat.S_ISREG(found.st_mode) and found.st_nlink == 0:
                     self._note((found.st_dev, found.st_ino), found.st_blocks * BLOCK_BYTES)
+                elif stat.S_ISSOCK(found.st_mode):
+                    count = _SENT.search(Path(f"{folder}/fdinfo/{name}").read_bytes())
+                    self.sent += int(count[1]) if count else 0
 
     def _has_mapped(self, maps: str) -> bool:
         """Whether there is anything in it."""

@@ -228,7 +228,7 @@ class Messages:
             request.transport.abort()
 
     def _charge(self, caller: Caller, asked: Asked, usage: Usage) -> None:
-        micros = max(self._prices.of(model).micros(usage) for model in asked.models)
+        micros = asked.dearer * max(self._prices.of(model).micros(usage) for model in asked.models)
         self._spend.add(caller.session, caller.agent, usage, micros)
         self._metrics.gateway_spend_usd.labels(caller.agent).inc(micros / MICROS)
 

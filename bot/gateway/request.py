@@ -50,6 +50,8 @@ MAX_MODELS: Final = 16
 MAX_TOKENS: Final = 1_000_000
 TOKENS_A_SECOND: Final = 150
 """As fast as models write."""
+FAST_COSTS: Final = 6
+"""Times the price, whoever asks for another `speed` ("Fast mode", pricing)."""
 MAX_DIGITS: Final = 100
 """Of a whole number: to read one takes the square of its length, and nobody else goes on meanwhile."""
 _PASSED_ON: Final = re.compile(r"accept|anthropic-(?:version|beta)|user-agent|x-app|x-stainless-[a-z-]{1,40}")
@@ -77,11 +79,13 @@ _CLIENT_TOOL: Final = re.compile(r"(?:bash|text_editor|computer|memory|tool_sear
 
 @dataclass(frozen=True)
 class Asked:
-    """What a body asks for: its model, and others that it may come to; how long an answer, and whether bit by bit."""
+    """What a body asks for: its model, and others that it may come to; how long an answer, whether bit by bit, and
+    how many times as dear as the list says."""
 
     models: Sequence[str]
     max_tokens: int
     streamed: bool
+    dearer: int
 
     def unseen_tokens(self, seconds: float) -> int:
         """How many may have been written after so long for somebody who did not read them. What is not streamed goes
@@ -218,8 +222,9 @@ def _asked(body: Any) -> Asked:
         if len(models) > MAX_MODELS:
             raise ValueError("it names too many models")
     wanted = body.get("max_tokens")
+    dearer = 1 if body.get("speed") in (None, "standard") else FAST_COSTS
     max_tokens = min(max(wanted, 0), MAX_TOKENS) if isinstance(wanted, int) else 0
-    return Asked(tuple(models), max_tokens, streamed=body.get("stream") is True)
+    return Asked(tuple(models), max_tokens, streamed=body.get("stream") is True, dearer=dearer)
 
 
 def _named(value: Any) -> Iterator[str]:

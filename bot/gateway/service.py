@@ -30,7 +30,7 @@ from bot.gateway.messages import Messages
 from bot.gateway.proxies import Proxies
 from bot.gateway.spend import Spend
 from bot.gateway.tunnel import Tunnel
-from bot.gateway.upstream import Resolve, Timeouts, Upstream, system_resolve
+from bot.gateway.upstream import Resolve, Timeouts, Upstream
 from bot.metrics import Metrics
 from bot.vault.base import Vault
 
@@ -63,7 +63,7 @@ class Gateway:
         environ: Mapping[str, str],
         clock: Clock = now_ms,
         policy: Policy = forbidden,
-        resolve: Resolve = system_resolve,
+        resolve: Resolve | None = None,
     ) -> None:
         self._secret = _secret(data / KEY_FILE)
         self._rights = {
@@ -148,7 +148,7 @@ def _secret(path: Path) -> bytes:
 
 
 def _upstream(
-    config: GatewayConfig, environ: Mapping[str, str], policy: Policy, resolve: Resolve
+    config: GatewayConfig, environ: Mapping[str, str], policy: Policy, resolve: Resolve | None
 ) -> Upstream:
     try:
         proxies = Proxies(environ)

@@ -13,8 +13,10 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,6 +37,7 @@ MAX_POOLS: Final = 8
 MAX_CONNECTIONS: Final = 1_000
 KEEPALIVE_SECONDS: Final = 20.0
 PORTS: Final[Mapping[Scheme, int]] = {"http": 80, "https": 443}
+RESOLVING_AT_ONCE: Final = 8
 LARGE_BYTES: Final = 512 * 1024
 MAX_PROXY_HEAD_BYTES: Final = 8 * 1024
 STREAM_BYTES: Final = 64 * 1024
@@ -56,10 +59,18 @@ class Timeouts:
     silent: float
 
 
-async def system_resolve(name: str, port: int) -> Sequence[str]:
-    """By whatever the host's resolver knows. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+class SystemResolver:
+    """By whatever the host's resolver knows, in threads of its own: an agent that has a name looked up whose servers
+    are slow keeps one for as long as that takes, and nobody else is to wait for it."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(RESOLVING_AT_ONCE, thread_name_prefix="resolve")
+
+    async def __call__(self, name: str, port: int) -> Sequence[str]:
+        """Raises OSError."""
+        look_up = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 @dataclass
@@ -75,12 +86,21 @@ class Upstream:
     proxy, is trusted. Raises OSError, ssl.SSLError when `ca_file` is of no use."""
 
     def __init__(
-        self, *, proxies: Proxies, ca_file: Path | None, policy: Policy, resolve: Resolve, timeouts: Timeouts
+        self,
+        *,
+        proxies: Proxies,
+        ca_file: Path | None,
+        policy: Policy,
+        resolve: Resolve | None,
+        timeouts: Timeouts,
     ) -> None:
+        """Without another `resolve` names are looked up by the system; those that agents choose keep nobody from
+        models."""
         self._proxies = proxies
         self._ca_file = ca_file
         self._policy = policy
-        self._resolve = resolve
+        self._resolve = resolve or SystemResolver()
+        self._resolve_model = resolve or SystemResolver()
         self._timeouts = timeouts
         self._pools: dict[tuple[str, bool], _Pool] = {}
         _tls(ca_file, None)
@@ -187,7 +207,7 @@ class Upstream:
         connector = TCPConnector(
             limit=MAX_CONNECTIONS,
             ssl=context,
-            resolver=None if trusted else _Checked(self._resolve, self._policy),
+            resolver=None if trusted else _Checked(self._resolve_model, self._policy),
             keepalive_timeout=KEEPALIVE_SECONDS,
         )
         timeout = ClientTimeout(

@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 from bot.gateway.addresses import forbidden
 from bot.gateway.tunnel import MAX_TUNNELS
+from bot.gateway.upstream import SystemResolver
 from bot.vault.base import Access
 from tests.fakes.gateway import KEY, FakeVault, House, Names, gateway
 
@@ -421,3 +424,18 @@ async def test_a_tunnel_wants_the_sessions_own_token(tmp_path: Path, site: Site)
         # The list is the agent's: what one may reach another may not.
         assert (await fetch(house, target, site, session="o1")).startswith(b"HTTP/1.1 403 ")
         assert (await fetch(house, target, site, session="s2")).endswith(b"hi")
+
+
+async def test_names_are_looked_up_beside_everything_else() -> None:
+    """The loop's own threads, few of which there are, belong to the rest of the service."""
+    over = threading.Event()
+    threads = ThreadPoolExecutor(1)
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(threads)
+    try:
+        busy = loop.run_in_executor(None, over.wait)
+        async with asyncio.timeout(5):
+            assert await SystemResolver()("127.0.0.1", 443) == ["127.0.0.1"]
+    finally:
+        over.set()
+        await busy

@@ -10,7 +10,7 @@ import pytest
 
 from bot import upkeep
 from bot.posting import NOT_NOW
-from bot.turns import TOO_LARGE, TOO_MANY_FILES
+from bot.turns import NO_ROOM, TOO_LARGE, TOO_MANY_FILES
 from tests.service.conftest import House
 
 BACKENDS = ("docker",)
@@ -104,6 +104,28 @@ async def test_room_that_no_name_stands_for_counts_too(house: House) -> None:
         )
         house.containers.run(house.runner_name(), ["/opt/roost/bin/python", "-I", "-c", hold])
         assert await p.replies(1) == [TOO_LARGE.format(mb=100)]
+
+
+async def test_on_a_full_disk_who_may_hide_files_in_sockets_is_ended(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that has no name and lies in a socket is in no folder of /proc; whoever has one there is seen."""
+    monkeypatch.setattr(upkeep, "MEASURE_SECONDS", 0.1)
+    house.script(STALL)
+    async with house.open() as p:
+        await p.say("hello", place="p2")
+        await p.replies(1, place="p2")
+        await p.say("wait")
+        await p.at_work()
+        send = (
+            "import os, time, socket, array; f = open('/workspace/hidden', 'wb'); os.unlink('/workspace/hidden');"
+            " s = socket.socketpair(); what = array.array('i', [f.fileno()]);"
+            " s[0].sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, what)]); f.close(); time.sleep(60)"
+        )
+        house.containers.run(house.runner_name(), ["/opt/roost/bin/python", "-I", "-c", send])
+        monkeypatch.setattr(upkeep, "_free_mb", lambda folder: 0.0)
+        assert await p.replies(1) == [NO_ROOM]
+        assert house.app.containers.of(house.session_id("p2")) is not None, "nobody else is ended"
 
 
 async def test_more_files_than_a_conversation_may_have_end_it(

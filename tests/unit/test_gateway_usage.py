@@ -15,7 +15,15 @@ from bot.config_tables import AgentConfig
 from bot.gateway.caller import Rights
 from bot.gateway.prices import KNOWN, Price, Prices
 from bot.gateway.refusals import Refusal
-from bot.gateway.request import MAX_DIGITS, MAX_MODELS, TOKENS_A_SECOND, check_body, models_of, passed_on
+from bot.gateway.request import (
+    FAST_COSTS,
+    MAX_DIGITS,
+    MAX_MODELS,
+    TOKENS_A_SECOND,
+    check_body,
+    models_of,
+    passed_on,
+)
 from bot.gateway.spend import ENDS
 from bot.gateway.usage import MAX_JSON_BYTES, MAX_LINE_BYTES, Meter, Usage
 
@@ -219,6 +227,15 @@ def test_what_nobody_has_read_is_guessed_by_its_time() -> None:
     meter.feed(start(input_tokens=1) + delta("x" * 3_000))
     assert meter.finish(5_000).output_tokens == 5_000
     assert meter.finish(10).output_tokens >= 1_000
+
+
+def test_a_faster_mode_is_a_dearer_one() -> None:
+    """An agent chooses it by itself, and would else have six times its budget."""
+    found = [
+        check_body(json.dumps({"model": "m", **more}).encode(), ["m"], server_tools=False).dearer
+        for more in ({}, {"speed": None}, {"speed": "standard"}, {"speed": "fast"}, {"speed": ["fast"]})
+    ]
+    assert found == [1, 1, 1, FAST_COSTS, FAST_COSTS]
 
 
 def test_a_body_names_few_models() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from container.unlinked import MAX_MAPS_BYTES, unlinked_mb
+from container.unlinked import MAX_MAPS_BYTES, Unlinked, unlinked
 
 MIB = 1024 * 1024
 OPEN = """
@@ -64,13 +64,25 @@ else:
 sys.stdin.readline()
 os._exit(0)
 """
+SENT = """
+import array, socket
+one, other = socket.socketpair()
+rights = array.array("i", [fd])
+one.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+os.close(fd)
+within, outer = socket.socketpair()
+rights = array.array("i", [one.fileno(), other.fileno()])
+within.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+one.close()
+other.close()
+"""
 READY = """
 import sys
 print("ready", flush=True)
 sys.stdin.readline()
 """
 
-Look = Callable[[str], float | None]
+Look = Callable[[str], Unlinked | None]
 
 
 @pytest.fixture
@@ -79,7 +91,7 @@ def look(tmp_path: Path) -> Iterator[Look]:
     started: list[subprocess.Popen[str]] = []
     (tmp_path / "files").mkdir()
 
-    def at(program: str) -> float | None:
+    def at(program: str) -> Unlinked | None:
         running = subprocess.Popen(
             [sys.executable, "-c", program],
             cwd=tmp_path / "files",
@@ -94,7 +106,7 @@ def look(tmp_path: Path) -> Iterator[Look]:
         group = tmp_path / "docker" / "id"
         group.mkdir(parents=True)
         (group / "cgroup.procs").write_text("\n".join([str(running.pid), *children]))
-        return unlinked_mb("id", tmp_path)
+        return unlinked("id", tmp_path)
 
     yield at
     for each in started:
@@ -102,25 +114,33 @@ def look(tmp_path: Path) -> Iterator[Look]:
 
 
 def test_what_is_open_counts(look: Look) -> None:
-    assert look(OPEN + READY) == pytest.approx(8, abs=0.1)
+    found = look(OPEN + READY)
+    assert found is not None and found.mb == pytest.approx(8, abs=0.1)
 
 
 def test_what_is_only_mapped_counts_as_far_as_it_is(look: Look) -> None:
-    assert look(OPEN + LIBC + MAPPED + READY) == pytest.approx(4, abs=0.1)
+    found = look(OPEN + LIBC + MAPPED + READY)
+    assert found is not None and found.mb == pytest.approx(4, abs=0.1)
 
 
 def test_what_is_left_when_the_first_thread_has_ended_counts(look: Look) -> None:
     """Its own folder in /proc shows no descriptor and no mapping then."""
-    assert look(OPEN + LEADERLESS) == pytest.approx(8, abs=0.1)
+    found = look(OPEN + LEADERLESS)
+    assert found is not None and found.mb == pytest.approx(8, abs=0.1)
+
+
+def test_what_is_on_its_way_between_two_sockets_is_seen_to_be_there(look: Look) -> None:
+    """Also where one of these sockets is itself on its way."""
+    assert look(OPEN + SENT + READY) == Unlinked(0.0, sent=2)
 
 
 def test_mappings_without_end_are_not_read_to_their_end(look: Look) -> None:
     """The kernel writes a name's new-lines as four letters, and every mapping with the whole path."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert look(OPEN + LIBC + MANY_MAPPINGS + READY) == float("inf")
+    assert look(OPEN + LIBC + MANY_MAPPINGS + READY) == Unlinked(float("inf"))
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib * 1024 < MAX_MAPS_BYTES
 
 
 def test_descriptors_without_end_are_not_counted_to_their_end(look: Look) -> None:
-    assert look("import sys" + OPEN + MANY_DESCRIPTORS) == float("inf")
+    assert look("import sys" + OPEN + MANY_DESCRIPTORS) == Unlinked(float("inf"))
