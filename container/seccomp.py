@@ -85,7 +85,7 @@ def profile() -> str:
     plain = sorted({name for names in ALLOWED.values() for name in names.split()} - _FILTERED)
     rules: list[dict[str, Any]] = [
         _allow(plain),
-        _allow(["clone"], _masked(0, NAMESPACES, 0)),
+        _allow(["clone"], _masked(0, mask=NAMESPACES, value=0)),
         # Its flags lie in memory, where no filter sees them; C libraries go back to clone.
         {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": NO_SUCH_CALL},
     ]
@@ -106,8 +106,8 @@ def _allow(names: Sequence[str], *args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is(index: int, value: int) -> dict[str, Any]:
-    return _masked(index, LOW_HALF, value)
+    return _masked(index, mask=LOW_HALF, value=value)
 
 
-def _masked(index: int, mask: int, value: int) -> dict[str, Any]:
+def _masked(index: int, *, mask: int, value: int) -> dict[str, Any]:
     return {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
