@@ -41,7 +41,8 @@ _log = log.get("roost.upkeep")
 
 @dataclass
 class _Disk:
-    """What was found when it was looked at last."""
+    """What was found when it was looked at last: `at` is in seconds of the event loop's clock, `sizes` are in MiB, by
+    session."""
 
     free_mb: float
     at: float
@@ -161,14 +162,15 @@ class Upkeep:
         for runner in runners:
             use = await use_of(runner.session.workspace)
             sizes[runner.session.id] = use.mb + unlinked.get(runner.name, 0.0)
-            if why := self._too_much(runner, replace(use, mb=sizes[runner.session.id])):
-                await self._condemn(runner, "disk share", why)
+            if text := self._too_much(runner, replace(use, mb=sizes[runner.session.id])):
+                await self._condemn(runner, why="disk share", text=text)
         self._disk = _Disk(free, now, sizes)
         if free < self._config.min_free_mb:
             growth = {each: sizes[each] - before.get(each, 0.0) for each in sizes}
             await self._make_room(runners, growth, {each.name for each in programs if each.sent_descriptors})
 
     def _too_much(self, runner: Runner, use: Use) -> str | None:
+        """What the person is told whose conversation has outgrown its share; None: it has not."""
         limits = (self._agents.get(runner.session.agent) or AgentConfig()).limits
         if use.mb > limits.disk_mb:
             return TOO_LARGE.format(mb=limits.disk_mb)
@@ -181,13 +183,13 @@ class Upkeep:
         that may be `hiding` what they have written."""
         growing = max(runners, key=lambda each: growth[each.session.id])
         if growth[growing.session.id] > GROWTH_MB / 2:
-            await self._condemn(growing, "full disk", NO_ROOM)
+            await self._condemn(growing, why="full disk", text=NO_ROOM)
             return
         for runner in runners:
             if runner.name in hiding:
-                await self._condemn(runner, "full disk", NO_ROOM)
+                await self._condemn(runner, why="full disk", text=NO_ROOM)
 
-    async def _condemn(self, runner: Runner, why: str, text: str) -> None:
+    async def _condemn(self, runner: Runner, *, why: str, text: str) -> None:
         _log.error("a runner is killed: %s", why, session=runner.session.id)
         self._metrics.violations.labels(why.replace(" ", "_")).inc()
         await self._containers.condemn(runner, text)

@@ -91,9 +91,9 @@ def profile() -> str:
     plain = sorted({name for names in ALLOWED.values() for name in names.split()} - _FILTERED)
     rules: list[dict[str, Any]] = [
         _allow(plain),
-        _allow(["clone"], _masked(0, NAMESPACES | THREAD, 0)),
-        _allow(["clone"], _masked(0, NAMESPACES | THREAD | SHARED_FILES, THREAD | SHARED_FILES)),
-        _allow(["close_range"], _masked(2, OWN_FILES, 0)),
+        _allow(["clone"], _masked(0, mask=NAMESPACES | THREAD, value=0)),
+        _allow(["clone"], _masked(0, mask=NAMESPACES | THREAD | SHARED_FILES, value=THREAD | SHARED_FILES)),
+        _allow(["close_range"], _masked(2, mask=OWN_FILES, value=0)),
         # Its flags lie in memory, where no filter sees them; C libraries go back to clone.
         {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": NO_SUCH_CALL},
     ]
@@ -114,8 +114,8 @@ def _allow(names: Sequence[str], *args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is(index: int, value: int) -> dict[str, Any]:
-    return _masked(index, LOW_HALF, value)
+    return _masked(index, mask=LOW_HALF, value=value)
 
 
-def _masked(index: int, mask: int, value: int) -> dict[str, Any]:
+def _masked(index: int, *, mask: int, value: int) -> dict[str, Any]:
     return {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}

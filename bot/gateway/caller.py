@@ -58,14 +58,14 @@ class Rights:
 class Caller:
     """One session."""
 
-    def __init__(self, session: str, agent: str, token: str, rights: Rights, metrics: Metrics) -> None:
+    def __init__(self, rights: Rights, metrics: Metrics, *, session: str, agent: str, token: str) -> None:
         self.session = session
         self.agent = agent
         self.token = token
         self.rights = rights
         self.model_host = urlsplit(rights.url).netloc
         self.slots = asyncio.Semaphore(rights.requests_at_once)
-        self.refusals = Refusals(session, agent, metrics)
+        self.refusals = Refusals(metrics, session=session, agent=agent)
         self.held_bytes = 0
         self._requests = Bucket(a_second=rights.requests_per_minute / 60, at_once=rights.requests_per_minute)
 

@@ -93,10 +93,10 @@ class Messages:
             return web.Response(headers={"Server": SERVER})
         check_token(headers, caller.token)
         caller.take_request()
-        self._spend.check(caller.session, caller.agent, caller.rights.limits)
+        self._spend.check(caller.rights.limits, session=caller.session, agent=caller.agent)
         async with caller.slots:
             # Those before it in the queue have cost something since.
-            self._spend.check(caller.session, caller.agent, caller.rights.limits)
+            self._spend.check(caller.rights.limits, session=caller.session, agent=caller.agent)
             held = _Held(self, caller)
             try:
                 body = await self._body(caller, request, held)
@@ -229,7 +229,7 @@ class Messages:
 
     def _charge(self, caller: Caller, asked: Asked, usage: Usage) -> None:
         micros = asked.dearer * max(self._prices.of(model).micros(usage) for model in asked.models)
-        self._spend.add(caller.session, caller.agent, usage, micros)
+        self._spend.add(usage, micros, session=caller.session, agent=caller.agent)
         self._metrics.gateway_spend_usd.labels(caller.agent).inc(micros / MICROS)
 
     def _count(self, caller: Caller, outcome: str) -> None:

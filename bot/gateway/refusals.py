@@ -79,7 +79,7 @@ class Refusal(Exception):
 class Refusals:
     """Of one session: writes each down, but not so many that nothing else can be found."""
 
-    def __init__(self, session: str, agent: str, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, session: str, agent: str) -> None:
         self._session = session
         self._agent = agent
         self._metrics = metrics

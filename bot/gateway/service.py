@@ -105,7 +105,7 @@ class Gateway:
         await self._spend.load()
         if session in self._doors:
             return
-        caller = Caller(session, agent, self.token(session), rights, self._metrics)
+        caller = Caller(rights, self._metrics, session=session, agent=agent, token=self.token(session))
         door = Door(folder / SOCKET, caller, self._messages, self._tunnel)
         try:
             accepting = door.open()

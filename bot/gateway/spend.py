@@ -54,10 +54,10 @@ class Spend:
             found = await self._db.read(partial(spend.of_day, day=day))
             self._begin(day)
             for each in found:
-                self._count(each.session, each.agent, each.usd_micros)
+                self._count(each.usd_micros, session=each.session, agent=each.agent)
             self._db.later(partial(spend.forget, before=_before(day, KEPT_DAYS)))
 
-    def check(self, session: str, agent: str, limits: Limits) -> None:
+    def check(self, limits: Limits, *, session: str, agent: str) -> None:
         """Raises Refusal once one of the limits is reached. A request that is under way is counted at its end, so that
         as many as may be under way at once can go beyond it."""
         self._turn_over()
@@ -74,10 +74,10 @@ class Spend:
                     reason="spend",
                 )
 
-    def add(self, session: str, agent: str, usage: Usage, usd_micros: int) -> None:
+    def add(self, usage: Usage, usd_micros: int, *, session: str, agent: str) -> None:
         """What a request has cost, on the day on which it ends."""
         self._turn_over()
-        self._count(session, agent, usd_micros)
+        self._count(usd_micros, session=session, agent=agent)
         row = partial(
             spend.add, day=self._day, agent=agent, session=session, usage=usage, usd_micros=usd_micros
         )
@@ -96,7 +96,7 @@ class Spend:
         self._agents.clear()
         self._all = 0
 
-    def _count(self, session: str, agent: str, usd_micros: int) -> None:
+    def _count(self, usd_micros: int, *, session: str, agent: str) -> None:
         self._sessions[session] += usd_micros
         self._agents[agent] += usd_micros
         self._all += usd_micros

@@ -61,7 +61,7 @@ class OneCli(Vault):
     async def ensure_identity(self, agent: str) -> None:
         """Makes the agent in OneCLI where it is not there, and learns the way to its model."""
         name = self._name(agent)
-        await self._api.make_agent(f"Roost {agent}", name)
+        await self._api.make_agent(name=f"Roost {agent}", identifier=name)
         earlier = self._asking.get(agent)
         if earlier is not None:
             # It may have been asked before there was such an agent.

@@ -28,7 +28,7 @@ class OneCliApi:
         self._key_file = SecretFile(config.key_file, "[vault] key_file") if config.key_file else None
         self._session: aiohttp.ClientSession | None = None
 
-    async def make_agent(self, name: str, identifier: str) -> None:
+    async def make_agent(self, *, name: str, identifier: str) -> None:
         """Done when there is one. Raises VaultError and VaultUnavailable."""
         body = {"name": name, "identifier": identifier}
         status, _ = await self._request("POST", "/api/agents", json=body)

@@ -45,6 +45,16 @@ async def connect(forwarder: Forwarder) -> Ends:
     return await asyncio.open_connection("127.0.0.1", forwarder.port)
 
 
+async def assert_leads_through(forwarder: Forwarder) -> None:
+    """To an `echo` at the other end."""
+    reader, writer = await connect(forwarder)
+    writer.write(b"hello")
+    writer.write_eof()
+    async with asyncio.timeout(10):
+        assert await reader.read() == b"hello"
+    writer.close()
+
+
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answers only when everything was said."""
     data = await reader.read()
@@ -68,12 +78,7 @@ async def test_a_path_of_any_length(tmp_path: Path) -> None:
     folder.mkdir()
     here = os.open(folder, os.O_PATH)
     async with listening(Path(f"/proc/self/fd/{here}/s"), echo), forwarding(folder / "s") as forwarder:
-        reader, writer = await connect(forwarder)
-        writer.write(b"hello")
-        writer.write_eof()
-        async with asyncio.timeout(10):
-            assert await reader.read() == b"hello"
-        writer.close()
+        await assert_leads_through(forwarder)
     os.close(here)
 
 
@@ -152,12 +157,7 @@ async def test_a_gateway_that_is_not_there_is_said_in_http(tmp_path: Path) -> No
         writer.close()
         # And once it is there again, all is well.
         async with listening(tmp_path / "s", echo):
-            reader, writer = await connect(forwarder)
-            writer.write(b"hello")
-            writer.write_eof()
-            async with asyncio.timeout(5):
-                assert await reader.read() == b"hello"
-            writer.close()
+            await assert_leads_through(forwarder)
 
 
 async def test_a_port_that_fails_is_opened_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -173,12 +173,7 @@ async def test_a_port_that_fails_is_opened_again(tmp_path: Path, caplog: pytest.
             while forwarder._listener in (listener, None):  # noqa: ASYNC110  # nobody says so
                 await asyncio.sleep(0.01)
         assert forwarder.port == port
-        reader, writer = await connect(forwarder)
-        writer.write(b"hello")
-        writer.write_eof()
-        async with asyncio.timeout(5):
-            assert await reader.read() == b"hello"
-        writer.close()
+        await assert_leads_through(forwarder)
         kept.write(b"and after")
         kept.write_eof()
         async with asyncio.timeout(5):

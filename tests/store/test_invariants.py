@@ -29,25 +29,9 @@ from agent.protocol.snapshot import HotJournal
 from agent.protocol.workspace import Workspace
 from tests.fakes import mailroom
 from tests.fakes.hostile import Child
-from tests.fakes.mailroom import DONE, Rows, make_workspace, process, said
+from tests.fakes.mailroom import DONE, Rows, process, said
 
 NOW = 1_700_000_000_000
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return make_workspace(tmp_path / "session")
-
-
-@pytest.fixture
-def rows() -> Rows:
-    return Rows()
-
-
-@pytest.fixture
-def host(workspace: Workspace) -> Iterator[HostEnd]:
-    with closing(HostEnd(workspace.inbound)) as end:
-        yield end
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -42,28 +41,6 @@ from tests.fakes import mailroom
 from tests.fakes.mailroom import DONE, OTHER_THREAD, ROUTE, Rows, make_workspace, process, said
 
 OPS = Destination(name="ops", display_name="Operations", route=Route(channel="terminal", platform_id="ops"))
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return make_workspace(tmp_path / "session")
-
-
-@pytest.fixture
-def rows() -> Rows:
-    return Rows()
-
-
-@pytest.fixture
-def host(workspace: Workspace) -> Iterator[HostEnd]:
-    with closing(HostEnd(workspace.inbound)) as end:
-        yield end
-
-
-@pytest.fixture
-def agent(workspace: Workspace, host: HostEnd) -> Iterator[AgentEnd]:
-    with closing(AgentEnd(workspace)) as end:
-        yield end
 
 
 def seen(agent: AgentEnd) -> list[str]:
