@@ -130,7 +130,7 @@ def _fault(config: Config, environ: Mapping[str, str]) -> str | None:
     """Why there can be no containers. Blocks."""
     if not may_be_there(environ):
         return "there is no Docker on this machine"
-    if fault := _opened("engine fault")(environ):
+    if fault := _opened("engine fault")(environ, config.backend.runtime):
         return str(fault)
     trial = all(agent.provider in SANDBOX_FREE_PROVIDERS for agent in config.agents.values())
     if config.backend.kind == "auto" and trial:

@@ -196,7 +196,9 @@ class Upkeep:
 
     def _failed(self, session_id: str, error: Exception) -> None:
         if self._seldom(f"{session_id} {error!r}"):
-            _log.error("a runner could not be seen to", exc_info=error, session=session_id)
+            # What the engine refuses is no fault of the code: where it was asked helps nobody.
+            where = None if isinstance(error, BackendError) else error
+            _log.error("a runner could not be seen to: %s", error, exc_info=where, session=session_id)
 
 
 def _rests(runner: Runner) -> bool:

@@ -25,6 +25,7 @@ from bot.db import pool as rows
 from bot.db.engine import Database
 from bot.session import Session
 from bot.sessions import Sessions, UnknownSession
+from container.base import BackendError
 from container.pool import Room, lacking
 
 LOOK_SECONDS: Final = 0.25
@@ -103,7 +104,9 @@ class Pool:
                 started = await self._containers.wake(session)
         except Exception as exc:
             if self._seldom(repr(exc)):
-                _log.error("no container can be had ready: %s", exc, exc_info=exc)
+                # What the engine refuses is no fault of the code: where it was asked helps nobody.
+                where = None if isinstance(exc, BackendError) else exc
+                _log.error("no container can be had ready: %s", exc, exc_info=where)
             started = False
         if started:
             self._ready.add(session_id)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Final, TypeVar
 
 import requests
@@ -151,11 +152,20 @@ def _silent(seconds: float) -> BackendUnavailable:
     return BackendUnavailable(f"Docker has not answered within {seconds:g} s")
 
 
-def fault(environ: Mapping[str, str], *, seconds: float = PING_SECONDS) -> str | None:
-    """Why the engine is of no use; None: it answers. Blocks for `seconds` at most."""
+def fault(
+    environ: Mapping[str, str], runtime: str | None = None, *, seconds: float = PING_SECONDS
+) -> str | None:
+    """Why the engine is of no use; None: it answers, and has the container runtime of this name where one is
+    wanted. Blocks for `seconds` at most with each of the two."""
     try:
-        client = _client(environ, version="auto", seconds=seconds)
-        client.close()
+        with closing(_client(environ, version="auto", seconds=seconds)) as client:
+            known = [] if runtime is None else sorted(client.info().get("Runtimes") or {})
     except (DockerException, requests.RequestException, OSError) as exc:
         return str(failure(exc))
-    return None
+    # An engine also takes the name of a shim, such as io.containerd.runsc.v1, and lists none of those that it would.
+    if runtime is None or runtime in known or "." in runtime:
+        return None
+    return (
+        f"Docker has no container runtime called {runtime}, which [backend] runtime asks for;"
+        f" it has {', '.join(known) or 'none'}"
+    )

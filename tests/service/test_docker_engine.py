@@ -107,6 +107,17 @@ async def test_a_container_that_ended_while_the_engine_was_away_is_woken_again(
     assert row["tries"] == 1
 
 
+async def test_an_empty_pool_is_a_line_of_the_log_and_no_traceback(
+    house: House, proxy: EngineProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.pool = {"size": 1}
+    async with house.open() as p:
+        await proxy.go()
+        await p.say("one")
+        await house.until(lambda: "no container can be had ready: Docker does not answer" in caplog.text)
+    assert "'exc_info': BackendUnavailable" not in caplog.text
+
+
 async def test_whoever_leaves_the_terminal_while_the_engine_is_away_is_told_what_is_left(
     house: House, proxy: EngineProxy
 ) -> None:

@@ -19,6 +19,7 @@ from agent.protocol.schema import VERSION
 from agent.protocol.settings import EXIT_MISFIT, EXIT_UNUSABLE
 from bot.backends import choose
 from bot.config import Config
+from bot.errors import NoBackend
 from bot.images import ROOT, check_all, ensure_image, recipes
 from container.image import build as building
 from container.image import debian, wheels
@@ -267,6 +268,20 @@ async def test_a_trial_without_an_image_goes_on_without_docker_and_says_why(tmp_
         "process",
         "there is no image roost-unbuilt yet: build it with `roost image build`",
     )
+
+
+async def test_a_container_runtime_that_the_engine_has_not_is_told_at_the_start(
+    image: str, tmp_path: Path
+) -> None:
+    backend = {"kind": "docker", "runtime": "roost-none"}
+    config = Config.model_validate({"service": {"data_dir": tmp_path}, "backend": backend})
+    with pytest.raises(NoBackend, match=r"no container runtime called roost-none, .* it has .*runc"):
+        await choose(config, os.environ, print)
+    backend["runtime"] = "runc"
+    config = Config.model_validate({"service": {"data_dir": tmp_path}, "backend": backend})
+    chosen = await choose(config, os.environ, print)
+    await chosen.backend.aclose()
+    assert (chosen.kind, chosen.images) == ("docker", {"assistant": image})
 
 
 def test_an_agent_s_own_packages_lie_on_top(
