@@ -136,8 +136,13 @@ def _fault(config: Config, environ: Mapping[str, str]) -> str | None:
     if config.backend.kind == "auto" and trial:
         # Nobody who tries Roost out waits minutes for an image that the mock has no use for.
         fault = _opened("image fault")(config)
-        return None if fault is None else str(fault)
+        return None if fault is None else _clause(str(fault))
     return None
+
+
+def _clause(sentence: str) -> str:
+    """A sentence as it stands within another one."""
+    return sentence[:1].lower() + sentence[1:].removesuffix(".")
 
 
 def _opened(part: str) -> Any:

@@ -18,6 +18,7 @@ from bot.admission import Admission
 from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.delivery import Delivery
+from bot.errors import GatewayError
 from bot.launching import Launcher, NotNow
 from bot.metrics import Metrics
 from bot.presence import Presence
@@ -107,12 +108,12 @@ class Containers:
 
     async def wake(self, session: Session) -> bool:
         """Makes sure that somebody looks at the inbox: rings, or starts a container; False when the session has
-        to wait for a place. Raises UnknownAgent, NotNow, Misconfigured, BackendError, OSError,
+        to wait for a place. Raises UnknownAgent, NotNow, Misconfigured, BackendError, GatewayError, OSError,
         DatabaseError."""
         runner = self._runners.get(session.id)
         if runner is not None:
             if runner.frozen:
-                await self._thaw(runner)
+                await self._unpause(runner)
             session.marks.woken("bell rung")
             runner.bell.ring(bell.Changed())
             return True
@@ -129,6 +130,9 @@ class Containers:
         except BaseException:
             self.withdraw(session.id)
             raise
+        finally:
+            if session.id not in self._runners:
+                await self._launcher.close(session)
         return True
 
     async def _start(self, session: Session) -> None:
@@ -222,7 +226,10 @@ class Containers:
         # Asked for afterwards: whoever was woken in between is awake by now.
         found: dict[str, Mapping[str, str] | None] = dict.fromkeys(await self._db.read(rows.awake))
         for program in programs:
-            session_id = program.labels.get(SESSION_LABEL, "")
+            session_id = program.labels.get(SESSION_LABEL)
+            if session_id is None:
+                # One that removes something, and is gone when it has.
+                continue
             if session_id in found and program.name == self._launcher.name_of(session_id):
                 found[session_id] = program.labels
             elif session_id not in self._runners or program.name != self._launcher.name_of(session_id):
@@ -252,7 +259,7 @@ class Containers:
         try:
             await self._launcher.open(session)
             runner = await self._attach(session)
-        except OSError as exc:
+        except (OSError, GatewayError) as exc:
             _log.error("a container cannot be adopted and is killed: %s", exc, session=session.id)
             await self._backend.stop(self._launcher.name_of(session.id), grace_seconds=0)
             return False
@@ -268,6 +275,13 @@ class Containers:
         return True
 
     async def _thaw(self, runner: Runner) -> None:
+        try:
+            await self._unpause(runner)
+        except BackendUnavailable as exc:
+            _log.warning("a container stays paused for now: %s", exc, session=runner.session.id)
+
+    async def _unpause(self, runner: Runner) -> None:
+        """Raises BackendUnavailable."""
         try:
             await self._backend.freeze(runner.name, frozen=False)
             runner.frozen = False

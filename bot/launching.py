@@ -53,7 +53,7 @@ class WayOut(Protocol):
     """The gateway, as far as a container's start has to do with it."""
 
     async def open(self, session: str, agent: str, folder: Path) -> None:
-        """Binds the session's socket in `folder`. Twice is fine. Raises OSError."""
+        """Binds the session's socket in `folder`. Twice is fine. Raises GatewayError, DatabaseError."""
 
     async def close(self, session: str) -> None:
         """Removes it. Absent is success."""
@@ -113,7 +113,7 @@ class Launcher:
 
     async def prepare(self, session: Session) -> Spec:
         """What the session's container is started with, its way out being open. Raises UnknownAgent, NotNow,
-        Misconfigured, OSError."""
+        Misconfigured, GatewayError, DatabaseError, OSError."""
         agent = self.agent(session.agent)
         await asyncio.to_thread(self._look_for_room)
         await self._identify(session.agent, agent)
@@ -135,7 +135,7 @@ class Launcher:
         )
 
     async def open(self, session: Session) -> Outside | None:
-        """Opens the way out for a container that has one. Raises OSError."""
+        """Opens the way out for a container that has one. Raises GatewayError, DatabaseError."""
         agent = self._agents.get(session.agent)
         if agent is None or self._gateway is None or not self._goes_outside(agent):
             return None

@@ -20,7 +20,7 @@ from bot.containers import Containers
 from bot.db import deliveries, inbox, problems
 from bot.db.engine import Database
 from bot.delivery import Delivery
-from bot.errors import DatabaseError
+from bot.errors import DatabaseError, GatewayError
 from bot.lanes import Lanes
 from bot.launching import Misconfigured, NotNow, UnknownAgent
 from bot.metrics import Metrics
@@ -52,7 +52,8 @@ NOT_NOW: Final = (
     "I cannot start right now: {reason}. What you write is kept, and answered as soon as that is over."
 )
 CANNOT_START: Final = (
-    "Sorry, I could not answer this: the agent cannot be started as it is configured. An admin was told why."
+    "Sorry, I could not answer this: the agent cannot be started as it is configured."
+    " An admin finds the reason with /status."
 )
 NOT_STARTABLE: Final = "The agent cannot be started"
 NO_AGENT: Final = "Sorry, I could not answer this: there is no agent {agent} any more."
@@ -262,7 +263,7 @@ class Posting:
             # Nobody's fault that a try could be counted for: it will do as soon as what is away is back.
             await self._put_off(session, str(exc))
         except Exception as exc:  # Whatever a start runs into uses up a try: somebody waits for an answer.
-            foreseen = isinstance(exc, BackendError | OSError)
+            foreseen = isinstance(exc, BackendError | GatewayError | OSError)
             _log.error(
                 "a container could not be started: %s",
                 exc,

@@ -23,6 +23,10 @@ _log = log.get("roost.serve")
 
 EXIT_SIGNALLED: Final = 128
 """Plus the signal's number, as a shell says it."""
+LEFT: Final = (
+    "What agents run in could not be ended ({count}): {reason}."
+    " The next `roost run` with this data folder takes it over."
+)
 
 
 def serve(settings: Config, *, headless: bool) -> int:
@@ -60,8 +64,20 @@ async def _serve(settings: Config, *, own_terminal: bool) -> int:
             return await _unless(stopped, _talk(service, settings, tty=tty))
         finally:
             await service.pool.close()
-            living = [runner.session.id for runner in service.containers]
-            await asyncio.gather(*(service.containers.stop(session_id) for session_id in living))
+            await _end_containers(service)
+
+
+async def _end_containers(service: App) -> None:
+    """Those that an engine in trouble does not end are left to the next service: all that was said is kept."""
+    living = [runner.session.id for runner in service.containers]
+    stops = (service.containers.stop(session_id) for session_id in living)
+    ended = await asyncio.gather(*stops, return_exceptions=True)
+    failures = [failure for failure in ended if isinstance(failure, BaseException)]
+    for failure in failures:
+        if not isinstance(failure, BackendError):
+            raise failure
+    if failures:
+        _say(LEFT.format(count=len(failures), reason=failures[0]))
 
 
 def _say(text: str) -> None:

@@ -75,6 +75,8 @@ class Upkeep:
         self._seldom = log.Seldom()
         self._pausing: Lanes[str] = Lanes("pausing", self._pause, self._failed)
         self._ending: Lanes[str] = Lanes("ending", self._end, self._failed)
+        self._rested: dict[str, tuple[int, int]] = {}
+        """The newest message of each that rests, and since when it does."""
         self._weighed_at = 0.0
         self._disk: _Disk | None = None
 
@@ -88,9 +90,10 @@ class Upkeep:
     async def round(self) -> None:
         """Looks at everything once."""
         try:
+            resting = self._resting_since()
             if self._backend.mounts:
-                self._rest()
-            await self._weigh()
+                self._let_rest(resting)
+            await self._weigh(resting)
             await self._measure()
         except (BackendError, OSError) as exc:
             if self._seldom(str(exc)):
@@ -98,10 +101,22 @@ class Upkeep:
 
     # ---------------------------------------------------------------- those that rest
 
-    def _rest(self) -> None:
-        since = self._clock() - int(self._config.runner_pause_seconds * 1000)
+    def _resting_since(self) -> dict[str, int]:
+        """Those with nothing to do, and since when; whoever was asked something since the last look has only begun."""
+        now = self._clock()
+        found: dict[str, tuple[int, int]] = {}
         for runner in self._containers:
-            if _rests(runner) and not runner.frozen and (runner.idle_since or since) < since:
+            if _rests(runner):
+                seq = runner.session.newest_in_seq
+                before = self._rested.get(runner.name)
+                found[runner.name] = before if before is not None and before[0] == seq else (seq, now)
+        self._rested = found
+        return {name: since for name, (_, since) in found.items()}
+
+    def _let_rest(self, resting: Mapping[str, int]) -> None:
+        before = self._clock() - int(self._config.runner_pause_seconds * 1000)
+        for runner in self._containers:
+            if resting.get(runner.name, before) < before and not runner.frozen:
                 self._pausing.kick(runner.session.id)
 
     async def _pause(self, session_id: str) -> None:
@@ -110,22 +125,21 @@ class Upkeep:
             async with runner.session.lock:
                 await self._containers.freeze(runner.session)
 
-    async def _weigh(self) -> None:
+    async def _weigh(self, resting: Mapping[str, int]) -> None:
         now = asyncio.get_running_loop().time()
-        resting = {runner.name: runner for runner in self._containers if _rests(runner)}
         if not resting or now - self._weighed_at < WEIGH_SECONDS:
             return
         self._weighed_at = now
-        weights = {each.name: each.memory_mb for each in await self._backend.running()}
+        living = {runner.name: runner for runner in self._containers}
         found = [
-            Resting(name, runner.idle_since or 0, weights.get(name) or UNKNOWN_MB)
-            for name, runner in resting.items()
-            if name in weights
+            Resting(each.name, resting[each.name], each.memory_mb or UNKNOWN_MB)
+            for each in await self._backend.running()
+            if each.name in resting and each.name in living
         ]
         self._metrics.resting_memory_mb.set(sum(each.memory_mb for each in found))
         for name in over_budget(found, self._config.idle_memory_mb):
-            _log.info("a runner that rests gives back its memory", session=resting[name].session.id)
-            self._ending.kick(resting[name].session.id)
+            _log.info("a runner that rests gives back its memory", session=living[name].session.id)
+            self._ending.kick(living[name].session.id)
 
     async def _end(self, session_id: str) -> None:
         await self._containers.stop(session_id, if_idle=True)

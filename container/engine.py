@@ -139,7 +139,7 @@ def failure(exc: Exception) -> BackendError:
         return BackendUnavailable(
             "this user may not speak to Docker: put it into the group docker, or run Roost as root"
         )
-    return BackendUnavailable("Docker does not answer: is the engine running?")
+    return BackendUnavailable("Docker does not answer: its engine may not be running")
 
 
 def _client(environ: Mapping[str, str], *, version: str, seconds: float) -> APIClient:

@@ -67,6 +67,12 @@ SOCKETS: Final[dict[int, tuple[int, ...]]] = {1: (), 2: (0, 6, 17), 10: (0, 6, 1
 interfaces. To ask for another has the host load the kernel module that it is in."""
 NAMESPACES: Final = 0x7E020080
 """Every CLONE_NEW* flag of clone(2): an agent makes no namespace of its own, in which it would be root."""
+THREAD: Final = 0x00010000
+SHARED_FILES: Final = 0x00000400
+"""CLONE_THREAD and CLONE_FILES: a thread with descriptors of its own could keep files where nobody looks for them, see
+unlinked.py."""
+OWN_FILES: Final = 0x2
+"""CLOSE_RANGE_UNSHARE of close_range(2): the same by another way."""
 NO_SUCH_CALL: Final = 38
 """ENOSYS."""
 FILE_COMMANDS: Final = (*range(18), *range(36, 39), 0x401, 0x403, 0x404, *range(0x406, 0x40F))
@@ -77,7 +83,7 @@ LOW_HALF: Final = 0xFFFFFFFF
 rule for all but one value could be got around."""
 ORDINARY_PERSONALITIES: Final = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 """Linux's own, of 32 bit, and the question which it is; see personality(2)."""
-_FILTERED: Final = frozenset({"clone", "fcntl", "fcntl64", "personality", "socket"})
+_FILTERED: Final = frozenset({"clone", "close_range", "fcntl", "fcntl64", "personality", "socket"})
 
 
 def profile() -> str:
@@ -85,7 +91,9 @@ def profile() -> str:
     plain = sorted({name for names in ALLOWED.values() for name in names.split()} - _FILTERED)
     rules: list[dict[str, Any]] = [
         _allow(plain),
-        _allow(["clone"], _masked(0, NAMESPACES, 0)),
+        _allow(["clone"], _masked(0, NAMESPACES | THREAD, 0)),
+        _allow(["clone"], _masked(0, NAMESPACES | THREAD | SHARED_FILES, THREAD | SHARED_FILES)),
+        _allow(["close_range"], _masked(2, OWN_FILES, 0)),
         # Its flags lie in memory, where no filter sees them; C libraries go back to clone.
         {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": NO_SUCH_CALL},
     ]

@@ -29,12 +29,11 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def image(docker_client: DockerClient) -> str:
     """The common image of this code, built if need be. Its tests are marked `docker`."""
-    from bot.config import Config  # Half a second to load, for a few tests.
     from bot.errors import RoostError
-    from bot.images import ensure_image
+    from tests.fakes.engine import common_image  # Half a second to load, for a few tests.
 
     try:
-        return ensure_image(Config(), ["assistant"], print)["assistant"]
+        return common_image()
     except RoostError as exc:
         _do_without(f"the image cannot be built: {exc}")
 

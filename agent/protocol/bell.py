@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from agent.protocol.messages import Frozen, Id
 from agent.protocol.pace import Bucket, Pace
-from agent.protocol.workspace import socket_address
+from agent.protocol.workspace import listening_socket, socket_address
 
 MAX_FRAME_BYTES: Final = 64 * 1024
 MAX_LIVE_CHARS: Final = 4_096
@@ -132,18 +131,7 @@ class BellHost:
 
     async def listen(self) -> None:
         """Binds the socket anew, 0666 within its 0711 folder. Raises OSError."""
-        self._path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listener.setblocking(False)
-            with socket_address(self._path) as address:
-                listener.bind(address)
-                # The container connects as another user; the folder around it is the wall.
-                os.chmod(address, 0o666)  # noqa: S103
-            listener.listen(MAX_WAITING_CONNECTIONS)
-        except BaseException:
-            listener.close()
-            raise
+        listener = listening_socket(self._path, backlog=MAX_WAITING_CONNECTIONS)
         self._listener = listener
         self._accepting = asyncio.create_task(self._accept(listener), name="bell")
 

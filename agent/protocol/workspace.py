@@ -14,6 +14,7 @@ agents/<agent>/              /agent            the operator (mounted read-only)
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,3 +107,20 @@ def socket_address(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{fd}/{path.name}"
     finally:
         os.close(fd)
+
+
+def listening_socket(path: Path, *, backlog: int) -> socket.socket:
+    """A unix socket bound anew at `path`, 0666 within its 0711 folder, that does not block. Raises OSError."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        with socket_address(path) as address:
+            listener.bind(address)
+            # The container connects as another user; the folder around it is the wall.
+            os.chmod(address, 0o666)  # noqa: S103
+        listener.listen(backlog)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

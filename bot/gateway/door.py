@@ -7,7 +7,6 @@ speaks either for its whole life.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from pathlib import Path
 from typing import Any, Final, cast
@@ -16,7 +15,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from agent.protocol.pace import Bucket
-from agent.protocol.workspace import socket_address
+from agent.protocol.workspace import listening_socket
 from bot import log
 from bot.gateway.caller import Caller
 from bot.gateway.connect import METHOD
@@ -59,18 +58,7 @@ class Door:
     def open(self) -> asyncio.Task[None]:
         """Binds the socket anew, 0666 within its 0711 folder, and returns what takes in whoever comes: it ends with
         the door, and never before. Raises OSError."""
-        self._path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listener.setblocking(False)
-            with socket_address(self._path) as address:
-                listener.bind(address)
-                # The container connects as another user; the folder around it is the wall.
-                os.chmod(address, 0o666)  # noqa: S103
-            listener.listen(MAX_WAITING_CONNECTIONS)
-        except BaseException:
-            listener.close()
-            raise
+        listener = listening_socket(self._path, backlog=MAX_WAITING_CONNECTIONS)
         self._listener = listener
         name = f"gateway of {self._caller.session}"
         self._accepting = asyncio.create_task(self._accept(listener), name=name)

@@ -7,6 +7,8 @@ from typing import Final
 
 MAX_BYTES: Final = 16 * 1024
 """Of a ClientHello with its records. One with post-quantum key shares has about 1.8 KB."""
+MAX_RECORDS: Final = 16
+"""It is read from its beginning whenever more of it has come, so that many small ones would cost the square of them."""
 HANDSHAKE_RECORD: Final = 22
 _CLIENT_HELLO: Final = 1
 _SERVER_NAME: Final = 0
@@ -53,7 +55,11 @@ def read(data: bytes) -> Hello | None:
     """The ClientHello at the beginning of `data`; None while more of it has to come. Raises BadHello."""
     message = b""
     rest = data
+    records = 0
     while rest:
+        records += 1
+        if records > MAX_RECORDS:
+            raise BadHello("it is cut into too many records")
         if rest[0] != HANDSHAKE_RECORD or rest[1:2] not in (b"", b"\x03"):
             raise BadHello("it is no TLS handshake")
         if len(rest) < 5:

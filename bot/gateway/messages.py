@@ -26,7 +26,7 @@ from bot.gateway.request import (
 )
 from bot.gateway.spend import MICROS, Spend
 from bot.gateway.upstream import Unreachable, Upstream
-from bot.gateway.usage import Meter
+from bot.gateway.usage import Meter, Usage
 from bot.metrics import Metrics
 from bot.vault.base import Access, Vault, VaultError, VaultUnavailable
 
@@ -188,6 +188,7 @@ class Messages:
         # Whoever hangs up before there is an answer has been served all the same.
         meter: Meter | None = Meter("", request_bytes=len(body))
         response: web.StreamResponse | None = None
+        whole = False
         try:
             async with self._upstream.post(
                 caller.rights.url + request.raw_path, body, sent, access, trusted=caller.rights.trusted
@@ -200,6 +201,7 @@ class Messages:
                     if meter is not None:
                         meter.feed(chunk)
                     await response.write(chunk)
+            whole = True
             await response.write_eof()
         except Unreachable as exc:
             if response is None:
@@ -208,7 +210,8 @@ class Messages:
             self._cut_off(caller, request, exc)
         finally:
             if meter is not None and way == "messages":
-                self._charge(caller, asked, meter)
+                unseen = 0 if whole else asked.unseen_tokens(clock() - began)
+                self._charge(caller, asked, meter.finish(unseen))
         self._count(caller, "answered" if response.status < 400 else "upstream_error")
         return response
 
@@ -224,8 +227,7 @@ class Messages:
         if request.transport is not None:
             request.transport.abort()
 
-    def _charge(self, caller: Caller, asked: Asked, meter: Meter) -> None:
-        usage = meter.finish()
+    def _charge(self, caller: Caller, asked: Asked, usage: Usage) -> None:
         micros = max(self._prices.of(model).micros(usage) for model in asked.models)
         self._spend.add(caller.session, caller.agent, usage, micros)
         self._metrics.gateway_spend_usd.labels(caller.agent).inc(micros / MICROS)

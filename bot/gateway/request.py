@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,13 @@ MAX_NODES: Final = 300_000
 MAX_VALUES: Final = 2_000_000
 """Of a body, those in its texts counted as well: a long conversation has tens of thousands, and to read millions would
 hold up everybody."""
+MAX_MODELS: Final = 16
+"""That a body may name: each is looked for in the lists of models and of prices."""
+MAX_TOKENS: Final = 1_000_000
+TOKENS_A_SECOND: Final = 150
+"""As fast as models write."""
+MAX_DIGITS: Final = 100
+"""Of a whole number: to read one takes the square of its length, and nobody else goes on meanwhile."""
 _PASSED_ON: Final = re.compile(r"accept|anthropic-(?:version|beta)|user-agent|x-app|x-stainless-[a-z-]{1,40}")
 _ALONE: Final = frozenset(
     {
@@ -69,9 +77,18 @@ _CLIENT_TOOL: Final = re.compile(r"(?:bash|text_editor|computer|memory|tool_sear
 
 @dataclass(frozen=True)
 class Asked:
-    """What a body asks for: its model, and others that it may come to."""
+    """What a body asks for: its model, and others that it may come to; how long an answer, and whether bit by bit."""
 
     models: Sequence[str]
+    max_tokens: int
+    streamed: bool
+
+    def unseen_tokens(self, seconds: float) -> int:
+        """How many may have been written after so long for somebody who did not read them. What is not streamed goes
+        on being written when nobody is there any more."""
+        return (
+            min(self.max_tokens, math.ceil(seconds * TOKENS_A_SECOND)) if self.streamed else self.max_tokens
+        )
 
 
 def route(method: str, target: str) -> Route:
@@ -156,7 +173,9 @@ def check_body(body: bytes, models: Sequence[str], *, server_tools: bool) -> Ask
     if len(body) > MAX_NODES and _is_endless(body):
         raise _malformed("the body has too many parts", "body")
     try:
-        read = json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        read = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant, parse_int=_whole
+        )
         asked = _asked(read)
         outside = None if server_tools else _outside(read)
     except (ValueError, RecursionError) as exc:
@@ -193,19 +212,27 @@ def _asked(body: Any) -> Asked:
         raise ValueError("it names no model")
     # A model may stand in for another, or be asked by it; what people and models have said names none.
     rest = [value for name, value in body.items() if name not in ("messages", "system")]
-    return Asked((model, *_named(rest)))
+    models = {model: None}
+    for each in _named(rest):
+        models[each] = None
+        if len(models) > MAX_MODELS:
+            raise ValueError("it names too many models")
+    wanted = body.get("max_tokens")
+    max_tokens = min(max(wanted, 0), MAX_TOKENS) if isinstance(wanted, int) else 0
+    return Asked(tuple(models), max_tokens, streamed=body.get("stream") is True)
 
 
 def _named(value: Any) -> Iterator[str]:
-    """The models that are named anywhere in a value."""
-    if isinstance(value, list):
-        for each in value:
-            yield from _named(each)
-    elif isinstance(value, dict):
-        for name, each in value.items():
-            if name == "model" and isinstance(each, str):
-                yield each
-            yield from _named(each)
+    """The models that are named anywhere in a value, however deep."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, list):
+            left += each
+        elif isinstance(each, dict):
+            if isinstance(each.get("model"), str):
+                yield each["model"]
+            left += each.values()
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -213,6 +240,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name stands there twice")
     return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("a number is too long")
+    return int(digits)
 
 
 def _no_constant(name: str) -> None:

@@ -96,13 +96,14 @@ class Meter:
             self._rest += chunk
             self._skipping = len(self._rest) > MAX_JSON_BYTES
 
-    def finish(self) -> Usage:
-        """What it comes to. Where the answer was cut off, what it did not say is guessed, and not too low."""
+    def finish(self, unseen_tokens: int = 0) -> Usage:
+        """What it comes to. Where the answer was cut off, what it did not say is guessed, and not too low: so many
+        tokens may have been written that never came by."""
         if self._readable and not self._streamed and not self._skipping:
             self._read(self._rest)
         usage = self._usage
         if not self._complete:
-            usage = usage.joined(Usage(output_tokens=self._tokens_seen))
+            usage = usage.joined(Usage(output_tokens=max(self._tokens_seen, unseen_tokens)))
         if not self._started:
             guess = min(self._request_bytes // _INPUT_BYTES_A_TOKEN, _MAX_INPUT_TOKENS)
             usage = usage.joined(Usage(input_tokens=guess))

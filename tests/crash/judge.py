@@ -24,7 +24,7 @@ NOTE: Final = "note "
 STOPPED: Final = "(Stopped.)"
 """So ends an answer that somebody has stopped."""
 KEPT: Final = (
-    r"bot\.db(-wal|-shm)?|roost\.lock|incoming(/wire)?|run(/roost(/roost-[0-9a-f-]+\.json)?)?|logs(/[0-9a-f]+\.log)?|backups|deadletters|sessions|agents(/assistant)?",
+    r"bot\.db(-wal|-shm)?|roost\.lock|gateway\.key|incoming(/wire)?|run(/roost(/roost-[0-9a-f-]+\.json)?)?|logs(/[0-9a-f]+\.log)?|backups|deadletters|sessions|agents(/assistant)?",
     r"deadletters/[0-9a-f]+(/[0-9]+)?",
     r"backups/(roost-[^/]*|\.roost-backup-.*)",
     r"sessions/[0-9a-f]+(/(in|in/files|bell|home|work|out|out/files|damaged|damaged/.*))?",

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 
 from container.base import Exit
 from container.docker import OUT_OF_MEMORY
 from tests.escape.conftest import Open
 from tests.escape.wall import NO_BOUNDS, Cell
+from tests.fakes import engine
 
 pytestmark = pytest.mark.docker
 
@@ -101,8 +100,8 @@ async def test_what_it_prints_is_kept_within_bounds(one: Cell) -> None:
 async def test_the_engine_keeps_no_more_than_that_while_it_prints(one: Cell) -> None:
     """The file in which the engine keeps it."""
     async with one.living("bomb", "print", 8) as backend:
-        with closing(docker.from_env()) as client:
-            path = Path(client.containers.get(one.spec.name).attrs["LogPath"])
+        with engine.client() as client:
+            path = Path(client.inspect_container(one.spec.name)["LogPath"])
         if not os.access(path.parent, os.R_OK):
             pytest.skip("the engine's files are not to be seen from here")
         largest = 0

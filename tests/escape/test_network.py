@@ -7,15 +7,15 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 
 from tests.escape.wall import Cell
+from tests.fakes import engine
 
 pytestmark = pytest.mark.docker
 
@@ -56,8 +56,8 @@ class Host:
 @pytest.fixture(scope="module")
 def host(image: str) -> Iterator[Host]:
     """The host on every address at which a container may look for it; nobody accepts, the kernel does."""
-    with closing(docker.from_env()) as client:
-        given = client.networks.get("bridge").attrs["IPAM"]["Config"][0]
+    with engine.client() as client:
+        given = client.inspect_network("bridge")["IPAM"]["Config"][0]
     # An engine that was given an address for its bridge tells of the network alone.
     bridge = given.get("Gateway") or str(ipaddress.ip_network(given["Subnet"])[1])
     with ExitStack() as stack:
@@ -188,7 +188,7 @@ async def test_no_socket_of_the_host_is_to_be_found(one: Cell, tmp_path: Path) -
     with socket.socket(socket.AF_UNIX) as ours:
         ours.bind(str(path))
         ours.listen()
-        engine = Path("/var/run/docker.sock").resolve()
+        api = Path("/var/run/docker.sock").resolve()
         places = {
             "the engine": ("call", "/var/run/docker.sock", 0),
             "the engine of old": ("call", "/run/docker.sock", 0),
@@ -197,7 +197,7 @@ async def test_no_socket_of_the_host_is_to_be_found(one: Cell, tmp_path: Path) -
         }
         asked = json.dumps(places)
         assert set((await one.inside("reach", asked)).told.values()) == {"ENOENT"}
-        binds = [f"{engine}:/var/run/docker.sock", f"{path}:{path}"]
+        binds = [f"{api}:/var/run/docker.sock", f"{path}:{path}"]
         bare = (await one.bare("reach", asked, changes={"Binds": binds}, user="0:0")).told
         assert (bare["the engine"], bare["ours"]) == ("ok", "ok")
 

@@ -1,6 +1,6 @@
 """Attacks 26 and 27 from inside a container, through the runner's own forwarder: other hosts and ports, another
-session's token, and requests that two readers would read in two ways. tests/service/test_gateway_attacks.py has many
-more of them, without a container."""
+session's token, and requests that two readers would read in two ways. tests/service/test_gateway_attacks.py and
+test_gateway_readings.py beside it have many more of them, without a container."""
 
 from __future__ import annotations
 

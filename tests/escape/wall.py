@@ -13,14 +13,12 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, closing, suppress
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from docker import APIClient
-from docker.errors import APIError, NotFound
 
 from bot.config_backend import BackendConfig
 from bot.config_tables import AgentConfig
@@ -30,6 +28,8 @@ from bot.session import Session
 from container.base import Exit, Mount, Spec
 from container.docker import NAMESPACE_LABEL, DockerBackend
 from container.hardening import creation
+from tests.fakes import engine
+from tests.fakes.engine import Namespace
 from tests.fakes.rooms import room
 
 PROBES: Final = Path(__file__).parent / "probes"
@@ -156,7 +156,7 @@ class Cell:
     async def living_bare(self, probe: str, *arguments: object, changes: Changes) -> AsyncIterator[None]:
         """The same with `changes` to the engine's HostConfig."""
         spec = replace(self.asked(probe, *arguments), name=f"{self.spec.name}-bare")
-        with closing(_engine()) as client:
+        with engine.client() as client:
             made = await asyncio.to_thread(_make_bare, client, spec, self.namespace, changes, {})
             try:
                 await asyncio.to_thread(client.start, made)
@@ -207,10 +207,8 @@ async def cell(
 
 def sweep(namespace: str) -> None:
     """Removes every container of the namespace, whatever has become of it."""
-    with closing(_engine()) as client:
-        for left in client.containers(all=True, filters={"label": f"{NAMESPACE_LABEL}={namespace}"}):
-            with suppress(NotFound, APIError):
-                client.remove_container(left["Id"], force=True, v=True)
+    with closing(Namespace(namespace)) as containers:
+        containers.remove_all()
 
 
 def _command(probe: str, arguments: Sequence[object]) -> list[str]:
@@ -218,7 +216,7 @@ def _command(probe: str, arguments: Sequence[object]) -> list[str]:
 
 
 def _run_bare(spec: Spec, namespace: str, changes: Changes, more: Changes) -> Seen:
-    with closing(_engine()) as client:
+    with engine.client() as client:
         made = _make_bare(client, spec, namespace, changes, more)
         try:
             client.start(made)
@@ -233,10 +231,6 @@ def _make_bare(client: Any, spec: Spec, namespace: str, changes: Changes, more: 
     asked = creation(client, spec, {NAMESPACE_LABEL: namespace}, None)
     asked["host_config"] = {**asked["host_config"], **changes}
     return str(client.create_container(**{**asked, **more})["Id"])
-
-
-def _engine() -> Any:
-    return APIClient(timeout=int(SECONDS))
 
 
 def _size(log: Path) -> int:

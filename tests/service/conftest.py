@@ -28,6 +28,8 @@ from bot.db import people
 from bot.launching import instance_of
 from container.base import Backend
 from tests.fakes import engine
+from tests.fakes.gateway import KEY
+from tests.fakes.messages_api import MessagesApi
 from tests.fakes.platform import PERSON, TIMEOUT_SECONDS, FakePlatform
 
 Script = list[dict[str, Any]]
@@ -267,3 +269,10 @@ def house(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[House]:
     made = House(tmp_path, kind)
     yield made
     made.close()
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[MessagesApi]:
+    """The model's API on loopback, which wants the key that the vault of tests/fakes/gateway.py gives."""
+    async with MessagesApi(keys=[KEY]) as api:
+        yield api

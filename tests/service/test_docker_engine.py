@@ -4,9 +4,13 @@ needed."""
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -24,6 +28,7 @@ CANNOT: Final = "I cannot start right now: "
 START_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 0.5
 STOP_SECONDS: Final = 10.0
+LEAVE_SECONDS: Final = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +53,7 @@ async def test_a_message_waits_for_an_engine_that_is_down(house: House, proxy: E
         await proxy.go()
         await p.say("one")
         (told,) = await p.replies(1)
-        assert told.startswith(f"{CANNOT}Docker does not answer: is the engine running."), told
+        assert told.startswith(f"{CANNOT}Docker does not answer: its engine may not be running."), told
         await p.say("two")
         await asyncio.sleep(3 * AGAIN_SECONDS)
         assert p.texts() == [told], "it is said once"
@@ -100,6 +105,33 @@ async def test_a_container_that_ended_while_the_engine_was_away_is_woken_again(
         assert house.runner_name() == before, "another container by the same name"
     (row,) = house.query("SELECT tries FROM inbox WHERE trigger = 1")
     assert row["tries"] == 1
+
+
+async def test_whoever_leaves_the_terminal_while_the_engine_is_away_is_told_what_is_left(
+    house: House, proxy: EngineProxy
+) -> None:
+    settings = {"SERVICE__DATA_DIR": str(house.data), "BACKEND__KIND": "docker", "POOL__SIZE": "0"}
+    service = await asyncio.create_subprocess_exec(
+        Path(sys.executable).parent / "roost",
+        "run",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **{f"ROOST_{name}": value for name, value in settings.items()}},
+    )
+    assert service.stdin is not None and service.stdout is not None
+    service.stdin.write(b"hello\n")
+    async with asyncio.timeout(LEAVE_SECONDS):
+        assert await service.stdout.readline() == b"You said: hello\n"
+        await proxy.go()
+        service.stdin.close()
+        _, errors = await service.communicate()
+    assert service.returncode == 0
+    assert errors.decode().splitlines()[1:] == [
+        "roost: What agents run in could not be ended (1): Docker does not answer: its engine may not be running."
+        " The next `roost run` with this data folder takes it over."
+    ]
+    assert len(house.containers.living()) == 1
 
 
 @asynccontextmanager

@@ -8,7 +8,6 @@ import logging
 import re
 import socket
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,6 @@ from tests.fakes.messages_api import MessagesApi, Refuse, Rule, Say, Stall
 
 MODEL = "claude-sonnet-5"
 WRONG = "sk-ant-not-a-token-of-anybody"
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[MessagesApi]:
-    async with MessagesApi(keys=[KEY]) as api:
-        yield api
 
 
 def agent(api: MessagesApi, **gateway: Any) -> dict[str, Any]:
@@ -142,6 +135,31 @@ async def test_whoever_hangs_up_ends_the_request(tmp_path: Path, api: MessagesAp
         await until(
             lambda: house.metrics.snapshot().get('roost_gateway_spend_usd_total{agent="assistant"}', 0) >= 3.0
         )
+
+
+@pytest.mark.parametrize(("how", "usd"), [({}, 1.5), ({"stream": True}, 0.0)])
+async def test_whoever_does_not_wait_for_an_answer_pays_for_it(
+    tmp_path: Path, how: dict[str, Any], usd: float
+) -> None:
+    """A small request for a long answer, over and over again, would else cost nothing in the books."""
+    began = asyncio.Event()
+
+    async def slow(request: web.BaseRequest) -> web.StreamResponse:
+        await request.content.read()
+        began.set()
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with server(slow) as url, gateway(tmp_path, {"model": MODEL, "model_url": url}) as house:
+        _, writer = await house.connect()
+        asked = ask_for(**how) | {"max_tokens": 100_000}
+        writer.write(request(asked, headers=[("x-api-key", house.token())]))
+        async with asyncio.timeout(5):
+            await began.wait()
+            writer.transport.abort()
+        name = 'roost_gateway_spend_usd_total{agent="assistant"}'
+        await until(lambda: house.metrics.snapshot().get(name, 0) > 0)
+        assert usd <= house.metrics.snapshot()[name] < usd + 0.1
 
 
 async def test_an_answer_that_breaks_off_is_seen_to_break_off(tmp_path: Path) -> None:

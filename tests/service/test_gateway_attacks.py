@@ -1,12 +1,9 @@
 """Attacks on the gateway from within a container, each beside a control that shows the way would be open without it:
-26 another address behind a name, another name in TLS, another port; 27 another session's token, and requests that two
-readers would read in two ways."""
+26 another address behind a name, another name in TLS, another port; 27 another session's token."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import random
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -19,11 +16,9 @@ import pytest
 from bot.gateway.addresses import forbidden
 from bot.gateway.tunnel import MAX_TUNNELS
 from bot.vault.base import Access
-from tests.fakes.gateway import KEY, Answer, FakeVault, House, Names, ask_for, gateway, request
-from tests.fakes.messages_api import MessagesApi
+from tests.fakes.gateway import KEY, FakeVault, House, Names, gateway
 
 HOST = "api.example.org"
-BODY = json.dumps(ask_for()).encode()
 
 
 class Site:
@@ -61,12 +56,6 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     await server.wait_closed()
 
 
-@pytest.fixture
-async def api() -> AsyncIterator[MessagesApi]:
-    async with MessagesApi(keys=[KEY]) as api:
-        yield api
-
-
 def make_certificate(certificate: Path, key: Path, name: str) -> None:
     """One that signs itself, in PEM."""
     subprocess.run(
@@ -89,9 +78,9 @@ def make_certificate(certificate: Path, key: Path, name: str) -> None:
     )
 
 
-def agent(api: MessagesApi | None = None, *hosts: str) -> dict[str, Any]:
-    url = api.url if api else "http://127.0.0.1:9"
-    return {"model": "claude-sonnet-5", "model_url": url, "gateway": {"hosts": list(hosts)}}
+def agent(*hosts: str) -> dict[str, Any]:
+    """One that may go to `hosts`; where its model should be nobody answers."""
+    return {"model": "claude-sonnet-5", "model_url": "http://127.0.0.1:9", "gateway": {"hosts": list(hosts)}}
 
 
 async def fetch(house: House, target: str, site: Site, *, sni: str = HOST, session: str = "s1") -> bytes:
@@ -125,7 +114,7 @@ async def fetch(house: House, target: str, site: Site, *, sni: str = HOST, sessi
 
 async def test_a_host_of_the_list_is_reached(tmp_path: Path, site: Site) -> None:
     names = Names(api_example_org=["127.0.0.1"])
-    async with gateway(tmp_path / "g", agent(None, f"*.example.org:{site.port}"), resolve=names) as house:
+    async with gateway(tmp_path / "g", agent(f"*.example.org:{site.port}"), resolve=names) as house:
         assert (await fetch(house, f"{HOST}:{site.port}", site)).endswith(b"hi")
         assert (await fetch(house, f"API.Example.ORG.:{site.port}", site)).endswith(b"hi")
         assert names.asked == [HOST, HOST]
@@ -156,7 +145,7 @@ async def test_a_host_of_the_list_is_reached(tmp_path: Path, site: Site) -> None
 )
 async def test_a_name_of_the_list_does_not_lead_inside(tmp_path: Path, site: Site, address: str) -> None:
     names = Names(api_example_org=["93.184.215.14", address])
-    listed = agent(None, f"{HOST}:{site.port}", "169.254.169.254", "[::1]:443")
+    listed = agent(f"{HOST}:{site.port}", "169.254.169.254", "[::1]:443")
     async with gateway(tmp_path / "g", listed, resolve=names, policy=forbidden) as house:
         head = await fetch(house, f"{HOST}:{site.port}", site)
         assert head.startswith(b"HTTP/1.1 403 ")
@@ -171,7 +160,7 @@ async def test_a_name_is_looked_up_once_and_what_was_found_is_connected(tmp_path
     """Rebinding: a second look-up would lead elsewhere."""
     names = Names(api_example_org=["127.0.0.1"])
     names.known[HOST] = [["127.0.0.1"], ["10.0.0.1"]]
-    async with gateway(tmp_path / "g", agent(None, f"{HOST}:{site.port}"), resolve=names) as house:
+    async with gateway(tmp_path / "g", agent(f"{HOST}:{site.port}"), resolve=names) as house:
         assert (await fetch(house, f"{HOST}:{site.port}", site)).endswith(b"hi")
         assert names.asked == [HOST]
         assert (await fetch(house, f"{HOST}:{site.port}", site)).startswith(b"HTTP/1.1 403 ")
@@ -182,7 +171,7 @@ async def test_other_names_ports_and_spellings_are_not_on_the_list(tmp_path: Pat
     names = Names(
         **{name: ["127.0.0.1"] for name in ("api_example_org", "example_org", "localhost", "evil_org")}
     )
-    async with gateway(tmp_path / "g", agent(None, f"*.example.org:{site.port}"), resolve=names) as house:
+    async with gateway(tmp_path / "g", agent(f"*.example.org:{site.port}"), resolve=names) as house:
         for target in (
             *(f"example.org:{site.port}", f"evil.org:{site.port}", f"localhost:{site.port}"),
             *(f"127.0.0.1:{site.port}", f"[::1]:{site.port}", f"[::ffff:127.0.0.1]:{site.port}"),
@@ -212,7 +201,7 @@ async def test_other_names_ports_and_spellings_are_not_on_the_list(tmp_path: Pat
 
 async def test_tls_asks_for_the_same_name(tmp_path: Path, site: Site) -> None:
     names = Names(api_example_org=["127.0.0.1"])
-    async with gateway(tmp_path / "g", agent(None, f"{HOST}:{site.port}"), resolve=names) as house:
+    async with gateway(tmp_path / "g", agent(f"{HOST}:{site.port}"), resolve=names) as house:
         assert (await fetch(house, f"{HOST}:{site.port}", site)).endswith(b"hi")
         for other in ("evil.example.org", "xapi.example.org", ""):
             assert await fetch(house, f"{HOST}:{site.port}", site, sni=other) == b""
@@ -239,7 +228,7 @@ async def test_the_port_of_https_is_for_tls(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # Only root may listen on 443.
         patch.setattr("bot.gateway.upstream.asyncio.open_connection", redirected)
-        async with gateway(tmp_path, agent(None, HOST, f"{HOST}:8443"), resolve=names) as house:
+        async with gateway(tmp_path, agent(HOST, f"{HOST}:8443"), resolve=names) as house:
             head, reader, writer = await house.tunnel(f"{HOST}:443")
             assert b" 200 " in head
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
@@ -258,7 +247,7 @@ async def test_the_port_of_https_is_for_tls(tmp_path: Path) -> None:
 
 async def test_the_host_header_of_a_connect_says_the_same(tmp_path: Path, site: Site) -> None:
     names = Names(api_example_org=["127.0.0.1"])
-    async with gateway(tmp_path / "g", agent(None, f"{HOST}:{site.port}"), resolve=names) as house:
+    async with gateway(tmp_path / "g", agent(f"{HOST}:{site.port}"), resolve=names) as house:
         target = f"{HOST}:{site.port}"
         for headers, status in (
             (f"Host: {target}\r\n", b"200"),
@@ -311,7 +300,7 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 async def test_a_host_proxy_is_asked_for_the_name(tmp_path: Path, site: Site) -> None:
     target = f"{HOST}:{site.port}"
     names = Names(inside_example_org=["10.0.0.1"])
-    listed = agent(None, target, f"inside.example.org:{site.port}")
+    listed = agent(target, f"inside.example.org:{site.port}")
     async with Proxy(site.port) as proxy:
         environ = {"HTTPS_PROXY": proxy.url}
         async with gateway(tmp_path / "g", listed, resolve=names, environ=environ) as house:
@@ -365,7 +354,7 @@ async def test_tunnels_are_bounded_in_number_and_in_silence(tmp_path: Path) -> N
     target = f"{HOST}:{server.sockets[0].getsockname()[1]}"
     names = Names(api_example_org=["127.0.0.1"])
     config = {"tunnel_idle_seconds": 0.5}
-    async with gateway(tmp_path, agent(None, target), resolve=names, config=config) as house:
+    async with gateway(tmp_path, agent(target), resolve=names, config=config) as house:
         tunnels = [await house.tunnel(target) for _ in range(MAX_TUNNELS)]
         assert all(b" 200 " in head for head, _, _ in tunnels)
         head, _, writer = await house.tunnel(target)
@@ -415,13 +404,13 @@ async def test_the_models_server_is_verified(tmp_path: Path) -> None:
     await server.wait_closed()
 
 
-# ---------------------------------------------------------------- 27: another's token, another's reading
+# ---------------------------------------------------------------- 27: another's token
 
 
 async def test_a_tunnel_wants_the_sessions_own_token(tmp_path: Path, site: Site) -> None:
     names = Names(api_example_org=["127.0.0.1"])
     target = f"{HOST}:{site.port}"
-    async with gateway(tmp_path / "g", agent(None, target), other=agent(), resolve=names) as house:
+    async with gateway(tmp_path / "g", agent(target), other=agent(), resolve=names) as house:
         for wrong in (house.token("s2"), house.token("o1"), "", "x"):
             head, _, writer = await house.tunnel(target, token=wrong)
             assert head.startswith(b"HTTP/1.1 407 ") and b"Proxy-Authenticate: Basic" in head
@@ -432,168 +421,3 @@ async def test_a_tunnel_wants_the_sessions_own_token(tmp_path: Path, site: Site)
         # The list is the agent's: what one may reach another may not.
         assert (await fetch(house, target, site, session="o1")).startswith(b"HTTP/1.1 403 ")
         assert (await fetch(house, target, site, session="s2")).endswith(b"hi")
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        *(
-            "/v1/messages/",
-            "//v1/messages",
-            "/v1//messages",
-            "/v1/./messages",
-            "/v1/../v1/messages",
-            "/V1/messages",
-        ),
-        *(
-            "/v1/messages/batches",
-            "/v1/messages%2Fbatches",
-            "/v1/messages/../files",
-            "/v1/%6dessages",
-            "/v1/messages;a",
-        ),
-        *(
-            "/v1/messages?beta=true&x=1",
-            "/v1/messages?",
-            "/v1/messages#x",
-            "/v1/messages?beta=false",
-            "/v1/models",
-        ),
-        *("/v1/files", "/v1/organizations/api_keys", "/", "/v1/complete", "*", "/v1/messages\\..\\x"),
-        *(
-            "http://evil.example/v1/messages",
-            "http://127.0.0.1/v1/messages",
-            "https://api.anthropic.com/v1/messages",
-        ),
-    ],
-)
-async def test_other_paths_go_nowhere(tmp_path: Path, api: MessagesApi, target: str) -> None:
-    async with gateway(tmp_path, agent(api)) as house:
-        answer = await house.ask(target=target)
-        assert answer.status in (400, 403), answer.status
-        for method in ("GET", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"):
-            answer = await house.ask(method=method, target=target)
-            assert answer.status in (400, 403), (method, answer.status)
-        assert api.seen == []
-        assert (await house.ask()).status == 200
-
-
-SHOWN = "x-api-key: @"
-LENGTH = f"Content-Length: {len(BODY)}"
-SMUGGLED = b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
-TWO_READINGS: dict[str, list[str]] = {
-    "two keys": [SHOWN, SHOWN, LENGTH],
-    "two keys, one of them real": [SHOWN, f"X-Api-Key: {KEY}", LENGTH],
-    "two authorizations": ["Authorization: Bearer @", "authorization: Bearer @", LENGTH],
-    "a length and chunks": [SHOWN, LENGTH, "Transfer-Encoding: chunked"],
-    "chunks and a length": [SHOWN, "Transfer-Encoding: chunked", LENGTH],
-    "chunks in disguise": [SHOWN, "Transfer-Encoding: xchunked", LENGTH],
-    "chunks with a tab": [SHOWN, "Transfer-Encoding:\tchunked", LENGTH],
-    "chunks twice": [SHOWN, "Transfer-Encoding: chunked", "Transfer-Encoding: identity"],
-    "two lengths": [SHOWN, LENGTH, "Content-Length: 3"],
-    "a length with a sign": [SHOWN, f"Content-Length: +{len(BODY)}"],
-    "a length in hexadecimal": [SHOWN, "Content-Length: 0x10"],
-    "a length of several": [SHOWN, f"Content-Length: {len(BODY)}, {len(BODY)}"],
-    "a folded header": [SHOWN, "X-A: b\r\n x-api-key: other", LENGTH],
-    "a space before the colon": [f"{SHOWN}", "Content-Length : 3", LENGTH],
-    "a bare line feed": [SHOWN, "X-A: b\nX-B: c", LENGTH],
-    "a bare carriage return": [SHOWN, "X-A: b\rX-B: c", LENGTH],
-    "a NUL": [SHOWN, "X-A: b\0c", LENGTH],
-    "a header without a name": [SHOWN, ": b", LENGTH],
-    "a header without a colon": [SHOWN, "chunked", LENGTH],
-    "two hosts": [SHOWN, "Host: b", LENGTH],
-    "two versions": [SHOWN, "anthropic-version: 1", "anthropic-version: 2", LENGTH],
-    "a compressed body": [SHOWN, "Content-Encoding: gzip", LENGTH],
-    "an upgrade": [SHOWN, "Connection: Upgrade", "Upgrade: websocket", LENGTH],
-    "an upgrade to HTTP/2": [
-        SHOWN,
-        "Connection: Upgrade, HTTP2-Settings",
-        "Upgrade: h2c",
-        "HTTP2-Settings: x",
-        LENGTH,
-    ],
-}
-
-
-@pytest.mark.parametrize("what", TWO_READINGS)
-async def test_what_has_two_readings_goes_nowhere(tmp_path: Path, api: MessagesApi, what: str) -> None:
-    async with gateway(tmp_path, agent(api)) as house:
-        lines = [line.replace("@", house.token()) for line in TWO_READINGS[what]]
-        head = "\r\n".join(["POST /v1/messages HTTP/1.1", "Host: a", *lines, "", ""]).encode()
-        data = await house.raw(head + BODY + SMUGGLED)
-        assert Answer.parse(data).status in (0, 400), data[:100]
-        assert api.seen == [], "something went through"
-        # The same without the second reading.
-        plain = ["POST /v1/messages HTTP/1.1", "Host: a", SHOWN.replace("@", house.token()), LENGTH]
-        head = "\r\n".join([*plain, "Connection: close", "", ""]).encode()
-        assert Answer.parse(await house.raw(head + BODY)).status == 200
-
-
-async def test_what_stands_behind_a_request_is_a_request_of_its_own(tmp_path: Path, api: MessagesApi) -> None:
-    async with gateway(tmp_path, agent(api)) as house:
-        first = request(headers=[("x-api-key", house.token())], close=False)
-        data = await house.raw(first + request(headers=[("x-api-key", "another")]))
-        assert data.count(b"HTTP/1.1 ") == 2 and b"HTTP/1.1 401" in data
-        assert len(api.seen) == 1
-        # A CONNECT behind a request is none.
-        data = await house.raw(first + b"CONNECT evil.org:443 HTTP/1.1\r\nHost: evil.org:443\r\n\r\n")
-        assert b"HTTP/1.1 200" in data and b"established" not in data
-        assert len(api.seen) == 2
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"model": "claude-sonnet-5", "model": "claude-opus-4-5", "messages": []}',
-        b'{"model": "claude-opus-4-5", "\\u006dodel": "claude-sonnet-5", "messages": []}',
-        b'{"model": ["claude-sonnet-5"]}',
-        b'{"model": "claude-sonnet-5"} {}',
-        b'{"model": "claude-sonnet-5", "max_tokens": NaN}',
-        '{"model": "claude-sonnet-5"}'.encode("utf-16"),
-        b'\xef\xbb\xbf{"model": "claude-sonnet-5"}',
-        b'{"model": "claude-sonnet-5", "x": "\xff"}',
-        b"[" * 100_000,
-        b"",
-        b"[]",
-        b"null",
-    ],
-)
-async def test_a_body_has_one_reading(tmp_path: Path, api: MessagesApi, body: bytes) -> None:
-    async with gateway(tmp_path, agent(api)) as house:
-        assert (await house.ask(body)).error[:2] == (400, "invalid_request_error")
-        assert api.seen == []
-        assert (await house.ask()).status == 200
-
-
-async def test_noise_leads_nowhere_and_does_no_harm(
-    tmp_path: Path, api: MessagesApi, caplog: pytest.LogCaptureFixture
-) -> None:
-    chance = random.Random(7)
-    async with gateway(tmp_path, agent(api, f"{HOST}:443"), resolve=Names()) as house:
-        good = request(headers=[("x-api-key", "sk-ant-wrong-but-long-enough")])
-        tunnel = (
-            f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}\r\nProxy-Authorization: Basic eDp5\r\n\r\n".encode()
-        )
-
-        async def one(data: bytes) -> None:
-            reader, writer = await house.connect()
-            try:
-                async with asyncio.timeout(10):
-                    writer.write(data)
-                    writer.write_eof()
-                    answer = await reader.read()
-                assert not answer or answer.startswith(b"HTTP/1.")
-            except ConnectionError:
-                pass
-            finally:
-                writer.transport.abort()
-
-        for _ in range(120):
-            data = bytearray(chance.choice((good, tunnel, b"GET / HTTP/1.1\r\n\r\n", chance.randbytes(200))))
-            for _ in range(chance.randrange(1, 6)):
-                at = chance.randrange(len(data))
-                data[at : at + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
-            await one(bytes(data[: chance.randrange(1, len(data) + 1)]))
-        assert api.seen == []
-        assert (await house.ask()).status == 200
-    assert "a request failed" not in caplog.text and "Traceback" not in caplog.text

@@ -34,12 +34,6 @@ async def claude(
             yield house, runner
 
 
-@pytest.fixture
-async def api() -> AsyncIterator[MessagesApi]:
-    async with MessagesApi(keys=[KEY]) as api:
-        yield api
-
-
 async def test_claude_answers_with_a_token_in_the_place_of_a_key(
     tmp_path: Path, api: MessagesApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

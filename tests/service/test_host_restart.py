@@ -130,6 +130,24 @@ async def test_a_frozen_runner_is_thawed_when_it_is_adopted(house: House) -> Non
         assert await p.replies(2) == ["You said: one", "You said: two"]
 
 
+async def test_a_session_whose_way_out_cannot_be_opened_stops_nobody_else(house: House) -> None:
+    if house.kind == "process":  # Where the mock has no way out.
+        house.agent["provider"] = "tests.fakes.providers:NativeProvider"
+        house.backend["allow_unsandboxed"] = True
+    async with house.open() as p:
+        await p.say("one")
+        await p.ends(1)
+    in_the_way = house.workspace().gateway
+    in_the_way.mkdir()
+    async with house.open() as p:
+        await p.say("hello", place="p2")
+        assert await p.replies(1, place="p2") == ["You said: hello"]
+        assert house.app.containers.of(house.session_id()) is None
+        in_the_way.rmdir()
+        await p.say("two")
+        assert await p.replies(2) == ["You said: one", "You said: two"]
+
+
 async def test_an_older_runner_finishes_its_turn_and_is_replaced(house: House) -> None:
     house.script(SLOW)
     house.turns["heartbeat_stale_seconds"] = 4

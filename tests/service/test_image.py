@@ -17,6 +17,7 @@ from docker.errors import ContainerError
 
 from agent.protocol.schema import VERSION
 from agent.protocol.settings import EXIT_MISFIT, EXIT_UNUSABLE
+from bot.backends import choose
 from bot.config import Config
 from bot.images import ROOT, check_all, ensure_image, recipes
 from container.image import build as building
@@ -256,6 +257,16 @@ def test_check_tells_people_and_scripts(image: str, tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (code, "")
         (found,) = json.loads(done.stdout)
         assert told.items() <= found.items()
+
+
+async def test_a_trial_without_an_image_goes_on_without_docker_and_says_why(tmp_path: Path) -> None:
+    config = Config.model_validate({"service": {"data_dir": tmp_path}, "image": {"name": "roost-unbuilt"}})
+    chosen = await choose(config, os.environ, print)
+    await chosen.backend.aclose()
+    assert (chosen.kind, chosen.why) == (
+        "process",
+        "there is no image roost-unbuilt yet: build it with `roost image build`",
+    )
 
 
 def test_an_agent_s_own_packages_lie_on_top(

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from adapters.base import Outgoing, Question
 from agent.protocol.messages import ChatIn, Route
-from bot.db import dead_letters, deliveries, engine, inbox, sessions
+from bot.db import dead_letters, deliveries, inbox, sessions
 from bot.db.accounts import Accounts, accounts
 from bot.db.dead_letters import MAX_ALIVE, Letter, LetterFile
 from bot.db.sessions import SessionRecord
 
 HERE = Route(channel="slack", platform_id="C1")
 THERE = Route(channel="slack", platform_id="C2", thread_id="1.5")
-
-
-@pytest.fixture
-def db() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA foreign_keys = ON")
-        engine.migrate(db, 0)
-        yield db
 
 
 @pytest.fixture

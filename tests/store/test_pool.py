@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
-
-import pytest
 
 from agent.protocol.messages import Route
-from bot.db import engine, pool, sessions
+from bot.db import pool, sessions
 
 HERE = Route(channel="slack", platform_id="C1")
 THREAD = Route(channel="slack", platform_id="C1", thread_id="1.5")
-
-
-@pytest.fixture
-def db() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA foreign_keys = ON")
-        engine.migrate(db, 0)
-        yield db
 
 
 def ready(db: sqlite3.Connection, agent: str = "assistant", *, now: int = 1) -> str:

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from agent.protocol.messages import MAX_QUESTION_CHARS, AskQuestion, ChatIn, MessageIn, Route
-from bot.db import deliveries, engine, inbox, people, questions, sessions
+from bot.db import deliveries, inbox, people, questions, sessions
 from bot.db.engine import Database, open_database
 from bot.db.sessions import SessionRecord
 from bot.errors import DatabaseError
 
 HERE = Route(channel="slack", platform_id="C1")
 THREAD = Route(channel="slack", platform_id="C1", thread_id="1.5")
-
-
-@pytest.fixture
-def db() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA foreign_keys = ON")
-        engine.migrate(db, 0)
-        yield db
 
 
 @pytest.fixture

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
 from agent.protocol.messages import ChatIn, Note, Route, SystemIn
-from bot.db import deliveries, engine, inbox, sessions, targets
+from bot.db import deliveries, inbox, sessions, targets
 from bot.db.sessions import SessionRecord
 from bot.db.targets import Own, Theirs
 
 HERE = Route(channel="slack", platform_id="C1", thread_id="1.5")
-
-
-@pytest.fixture
-def db() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA foreign_keys = ON")
-        engine.migrate(db, 0)
-        yield db
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.gateway.addresses import forbidden
 from bot.gateway.connect import BadConnect, read
-from bot.gateway.hello import BadHello
+from bot.gateway.hello import MAX_RECORDS, BadHello
 from bot.gateway.hello import read as read_hello
 from bot.gateway.hosts import BadHost, Hosts, normal, parse, pattern
 from bot.gateway.proxies import Proxies
@@ -205,11 +205,20 @@ def test_the_name_is_found_however_it_is_cut() -> None:
     for end in range(len(hello)):
         assert read_hello(hello[:end]) is None
     message = hello[5:]
-    for size in (1, 7, 100):
+    for size in (len(message) // MAX_RECORDS + 1, 100, 200):
         pieces = [message[n : n + size] for n in range(0, len(message), size)]
         records = b"".join(b"\x16\x03\x01" + len(each).to_bytes(2, "big") + each for each in pieces)
         found = read_hello(records)
         assert found is not None and found.name == "api.example.org"
+
+
+def test_a_name_in_a_thousand_records_is_not_put_together() -> None:
+    """Each of which may come by itself, and have all of those before it read again."""
+    message = client_hello("api.example.org")[5:]
+    records = [b"\x16\x03\x01\x00\x01" + message[n : n + 1] for n in range(len(message))]
+    assert read_hello(b"".join(records[:MAX_RECORDS])) is None
+    with pytest.raises(BadHello, match="too many records"):
+        read_hello(b"".join(records[: MAX_RECORDS + 1]))
 
 
 @given(st.data())

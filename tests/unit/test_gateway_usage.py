@@ -15,7 +15,7 @@ from bot.config_tables import AgentConfig
 from bot.gateway.caller import Rights
 from bot.gateway.prices import KNOWN, Price, Prices
 from bot.gateway.refusals import Refusal
-from bot.gateway.request import check_body, models_of, passed_on
+from bot.gateway.request import MAX_DIGITS, MAX_MODELS, TOKENS_A_SECOND, check_body, models_of, passed_on
 from bot.gateway.spend import ENDS
 from bot.gateway.usage import MAX_JSON_BYTES, MAX_LINE_BYTES, Meter, Usage
 
@@ -208,6 +208,48 @@ def test_a_model_behind_the_model_has_to_be_allowed_too() -> None:
             "m",
             "x",
         )
+
+
+def test_what_nobody_has_read_is_guessed_by_its_time() -> None:
+    streamed = check_body(b'{"model":"m","max_tokens":1000,"stream":true}', ["m"], server_tools=False)
+    assert [streamed.unseen_tokens(seconds) for seconds in (0, 1, 60)] == [0, TOKENS_A_SECOND, 1000]
+    whole = check_body(b'{"model":"m","max_tokens":1000}', ["m"], server_tools=False)
+    assert whole.unseen_tokens(0) == 1000
+    meter = Meter(SSE, request_bytes=0)
+    meter.feed(start(input_tokens=1) + delta("x" * 3_000))
+    assert meter.finish(5_000).output_tokens == 5_000
+    assert meter.finish(10).output_tokens >= 1_000
+
+
+def test_a_body_names_few_models() -> None:
+    """Each has a price, which is looked up while everybody waits."""
+    named = [{"model": f"m{n}"} for n in range(MAX_MODELS)]
+    assert len(check_body(body_of(named[1:]), ["m*"], server_tools=False).models) == MAX_MODELS
+    assert check_body(body_of([{"model": "m0"}] * 1000), ["m*"], server_tools=False).models == ("m", "m0")
+    with pytest.raises(Refusal, match="malformed"):
+        check_body(body_of(named), ["m*"], server_tools=False)
+
+
+def test_models_deep_down_are_found_as_fast_as_others() -> None:
+    depth, number = 400, 30_000
+    nested = b"[" * depth + b",".join([b'{"model":"m0"}'] * number) + b"]" * depth
+    began = time.perf_counter()
+    assert check_body(b'{"model":"m","x":%b}' % nested, ["m*"], server_tools=False).models == ("m", "m0")
+    assert time.perf_counter() - began < 0.5
+
+
+def test_a_number_of_thousands_of_digits_is_not_read() -> None:
+    assert check_body(body_of(10 ** (MAX_DIGITS - 1)), ["m"], server_tools=False).models == ("m",)
+    numbers = b'{"model":"m","more":[%b]}' % b",".join([b"9" * 4000] * 5000)
+    began = time.perf_counter()
+    with pytest.raises(Refusal, match="malformed"):
+        check_body(numbers, ["m"], server_tools=False)
+    assert time.perf_counter() - began < 0.3
+
+
+def body_of(more: Any) -> bytes:
+    """A body with something in it that no API knows."""
+    return json.dumps({"model": "m", "more": more}).encode()
 
 
 @pytest.mark.parametrize("body", [b'{"a":[' + b"{}," * 400_000 + b"{}]}", b"[" + b"1," * 2_500_000 + b"1]"])

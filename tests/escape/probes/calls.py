@@ -21,6 +21,8 @@ from .kernel import ARM, LIBC, Refused, answered, call, outcome
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWUSER: Final = 0x10000000
 CLONE_NEWNET: Final = 0x40000000
+CLONE_THREAD: Final = 0x00010000
+CLOSE_RANGE_UNSHARE: Final = 2
 PTRACE_SEIZE: Final = 0x4206
 GHOST: Final = 2**31 - 1
 """No process, file or keyring has this number."""
@@ -168,6 +170,9 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     **{f"unshare {name}": (lambda flag=flag: call("unshare", flag)) for name, flag in CLONE_FLAGS.items()},  # type: ignore[misc]
     **{f"clone {name}": clone(flag) for name, flag in CLONE_FLAGS.items() if name != "time"},
     "clone3 user": clone3,
+    # Without CLONE_SIGHAND, so that the kernel itself makes none where it is asked.
+    "a thread with files of its own": lambda: call("clone", CLONE_THREAD, 0, 0, 0, 0),
+    "close_range with files of its own": lambda: call("close_range", GHOST, GHOST, CLOSE_RANGE_UNSHARE),
     "setns": lambda: call("setns", os.open("/proc/self/ns/uts", os.O_RDONLY), 0),
     "ptrace": trace_other,
     "process_vm_readv": read_other,

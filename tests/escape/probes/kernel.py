@@ -24,6 +24,7 @@ NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "chroot": (161, 51),
     "clone": (56, 220),
     "clone3": (435, 435),
+    "close_range": (436, 436),
     "delete_module": (176, 106),
     "fanotify_init": (300, 262),
     "fcntl": (72, 25),

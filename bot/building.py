@@ -1,0 +1,346 @@
+"""Builds the parts of the service, in the order in which they lean on each other; app.py starts and stops them.
+
+Ground -> Outbound, Wall -> Work -> Chores -> Entrance
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from adapters.base import Adapter
+from adapters.terminal import TerminalAdapter
+from agent.protocol.clock import Clock, steady_ms
+from bot import commands
+from bot.actions import Actions
+from bot.admission import Admission
+from bot.backup.daily import Backups
+from bot.clearing import Clearing
+from bot.commands.context import Context
+from bot.commands.registry import Registry
+from bot.config import Config
+from bot.containers import Containers
+from bot.control import Control
+from bot.db.engine import Database
+from bot.deadletters import DeadLetters
+from bot.delivery import Delivery
+from bot.engage import Wiring
+from bot.figures import Figures
+from bot.gateway.service import Gateway
+from bot.guesses import Guesses
+from bot.history import History
+from bot.intake import Intake
+from bot.launching import Launcher, instance_of
+from bot.leftovers import Leftovers
+from bot.letter_files import LetterFiles
+from bot.metrics import Metrics
+from bot.mounts import Mounts
+from bot.operations import Operations
+from bot.orphans import Orphans
+from bot.polling import Polling
+from bot.posting import Posting
+from bot.presence import Presence
+from bot.received import Received
+from bot.salvage import Salvage
+from bot.schedules import Schedules
+from bot.sending import Policy as SendPolicy
+from bot.sending import Sending
+from bot.sessions import Sessions
+from bot.signals import Signal
+from bot.sweep import Sweep
+from bot.tries import Tries
+from bot.turns import Policy as TurnPolicy
+from bot.upkeep import Upkeep
+from bot.usher import Usher
+from bot.vault.base import Vault
+from bot.warming import Pool
+from container.base import Backend
+
+MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What every part stands on."""
+
+    config: Config
+    db: Database
+    sessions: Sessions
+    terminal: TerminalAdapter
+    channels: Mapping[str, Adapter]
+    """All of them by their names, the terminal among them."""
+    metrics: Metrics
+    clock: Clock
+    wake: Signal[str]
+    """Rung for a session that is to be posted and woken."""
+    planned: Signal[str]
+    """Rung when an action has changed a schedule."""
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self.config.service.data_dir
+
+
+@dataclass(frozen=True)
+class Outbound:
+    """What carries replies to their channels."""
+
+    presence: Presence
+    letter_files: LetterFiles
+    sending: Sending
+    delivery: Delivery
+    tries: Tries
+
+
+@dataclass(frozen=True)
+class Wall:
+    """What a container is started by, and all that it can reach."""
+
+    backend: Backend
+    gateway: Gateway
+    launcher: Launcher
+    clearing: Clearing
+
+
+@dataclass(frozen=True)
+class Work:
+    """What has messages answered: who is asked, where, and how it is ended."""
+
+    admission: Admission
+    containers: Containers
+    posting: Posting
+    operations: Operations
+    schedules: Schedules
+
+
+@dataclass(frozen=True)
+class Chores:
+    """What looks after all that by itself."""
+
+    usher: Usher
+    sweep: Sweep
+    upkeep: Upkeep
+    polling: Polling
+    backups: Backups
+    leftovers: Leftovers
+    orphans: Orphans
+    received: Received
+    history: History
+    pool: Pool
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Where people come in, and admins."""
+
+    letters: DeadLetters
+    context: Context
+    intake: Intake
+    control: Control
+
+
+def build_outbound(ground: Ground) -> Outbound:
+    """From a row of the outbox to what a platform has taken."""
+    config, db, metrics, clock = ground.config, ground.db, ground.metrics, ground.clock
+    presence = Presence(ground.channels)
+    letter_files = LetterFiles(ground.data / "deadletters")
+    sending = Sending(
+        ground.channels,
+        SendPolicy(
+            config.delivery.max_attempts,
+            int(config.delivery.retry_base_seconds * 1000),
+            config.delivery.send_seconds,
+        ),
+        letter_files,
+        metrics=metrics,
+        clock=clock,
+    )
+    delivery = Delivery(
+        db,
+        ground.sessions,
+        sending,
+        presence,
+        Actions(config.schedules, planned=ground.planned, metrics=metrics, clock=clock),
+        max_file_bytes=config.limits.attachment_mb * MIB,
+        rate=config.limits.rate,
+        wake=ground.wake,
+        metrics=metrics,
+        clock=clock,
+    )
+    policy = TurnPolicy(config.turns.max_tries, int(config.turns.retry_base_seconds * 1000))
+    tries = Tries(db, delivery, policy, metrics=metrics, clock=clock)
+    return Outbound(presence, letter_files, sending, delivery, tries)
+
+
+def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mapping[str, str]) -> Wall:
+    """`images` are those of the agents by their names; none where agents run without."""
+    config, data = ground.config, ground.data
+    gateway = Gateway(
+        data,
+        config.gateway,
+        config.agents,
+        vault=vault,
+        db=ground.db,
+        metrics=ground.metrics,
+        environ=os.environ,
+        clock=ground.clock,
+    )
+    launcher = Launcher(
+        config.agents,
+        config.backend,
+        mounts=backend.mounts,
+        images=images,
+        gateway=gateway,
+        vault=vault,
+        extra=Mounts(config, os.environ).of,
+        warm=config.pool.warm,
+        data_dir=data,
+    )
+    image = next(iter(images.values()), None)
+    clearing = Clearing(backend, image=image, instance=instance_of(data), logs=data / "logs")
+    return Wall(backend, gateway, launcher, clearing)
+
+
+def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_seconds: float) -> Work:
+    """From a row of bot.db to a runner that answers it."""
+    config, db, sessions = ground.config, ground.db, ground.sessions
+    metrics, clock = ground.metrics, ground.clock
+    admission = Admission(config.backend.max_awake, wake=ground.wake)
+    metrics.waiting_sessions.set_function(lambda: admission.waiting)
+    containers = Containers(
+        db,
+        wall.backend,
+        out.delivery,
+        out.presence,
+        wall.launcher,
+        out.tries,
+        admission,
+        stop_grace_seconds=config.backend.stop_grace_seconds,
+        wake=ground.wake,
+        metrics=metrics,
+    )
+    posting = Posting(
+        db,
+        sessions,
+        containers,
+        out.delivery,
+        out.presence,
+        out.tries,
+        Salvage(
+            db,
+            out.letter_files,
+            max_file_bytes=config.limits.attachment_mb * MIB,
+            metrics=metrics,
+            clock=clock,
+        ),
+        wall.clearing,
+        wake=ground.wake,
+        metrics=metrics,
+        clock=clock,
+    )
+    operations = Operations(
+        db,
+        sessions,
+        containers,
+        posting,
+        out.tries,
+        stop_grace_seconds=config.backend.stop_grace_seconds,
+        interrupt_grace_seconds=interrupt_grace_seconds,
+        max_backlog=config.limits.backlog,
+        clock=clock,
+    )
+    schedules = Schedules(
+        db, sessions, posting, out.delivery, config.schedules, changed=ground.planned, clock=clock
+    )
+    return Work(admission, containers, posting, operations, schedules)
+
+
+def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chores:
+    """What is stuck, idle, left over, due for a copy, or made ready before anybody asks."""
+    config, db, sessions = ground.config, ground.db, ground.sessions
+    data, metrics, clock = ground.data, ground.metrics, ground.clock
+    containers, admission = work.containers, work.admission
+    # A child process starts fast enough, and nobody pools what isolates nothing.
+    pooled = config.agents if wall.backend.mounts else ()
+    return Chores(
+        usher=Usher(
+            admission,
+            containers,
+            sessions,
+            out.presence,
+            share_seconds=config.backend.turn_share_seconds,
+            clock=steady_ms,
+        ),
+        sweep=Sweep(
+            db,
+            sessions,
+            containers,
+            out.delivery,
+            config.agents,
+            stale_seconds=config.turns.heartbeat_stale_seconds,
+            idle_seconds=config.backend.runner_idle_seconds,
+            metrics=metrics,
+        ),
+        upkeep=Upkeep(
+            containers,
+            wall.backend,
+            config.backend,
+            config.agents,
+            data_dir=data,
+            metrics=metrics,
+            clock=steady_ms,
+        ),
+        polling=Polling(containers, out.delivery),
+        backups=Backups(data, config.backup, db, metrics=metrics, clock=clock),
+        leftovers=Leftovers(db, work.posting, out.delivery, admission, clock=clock),
+        orphans=Orphans(db, sessions, containers, data_dir=data, clock=clock),
+        received=Received(db, data / "sessions", clock=clock),
+        history=History(db, config.limits.history_days, clock=clock),
+        pool=Pool(db, sessions, containers, admission, wall.clearing, config.pool, pooled, clock=clock),
+    )
+
+
+def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) -> Entrance:
+    """Messages, commands, and the socket by which the command line reaches the service."""
+    config, db, sessions = ground.config, ground.db, ground.sessions
+    metrics, clock = ground.metrics, ground.clock
+    letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
+    wiring = Wiring(next(iter(config.agents)))
+    context = Context(
+        db,
+        work.containers,
+        work.admission,
+        work.operations,
+        backups,
+        work.schedules,
+        letters,
+        metrics,
+        clock,
+        started_at=steady_ms(),
+        agent_of=lambda route: wiring.agent,
+        models={name: agent.model for name, agent in config.agents.items()},
+        sessions=sessions,
+        channels=ground.channels.keys(),
+        guesses=Guesses(steady_ms),
+        figures=Figures(db),
+    )
+    registry = Registry(context, commands.ALL)
+    intake = Intake(
+        db,
+        sessions,
+        work.posting,
+        out.delivery,
+        work.operations,
+        registry,
+        wiring,
+        config.limits,
+        incoming=ground.data / "incoming",
+        metrics=metrics,
+        clock=clock,
+    )
+    control = Control(ground.data / "control.sock", registry, ground.terminal)
+    return Entrance(letters, context, intake, control)

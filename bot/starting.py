@@ -1,0 +1,69 @@
+"""What a service does once before it lets the platforms in: it takes on what an earlier one has left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Final
+
+from adapters.terminal import TerminalAdapter
+from agent.protocol import failpoint
+from bot import log, outgoing
+from bot.containers import Containers
+from bot.db import people, problems, questions
+from bot.db.engine import Database
+from bot.errors import ServiceCrashed
+from bot.metrics import Metrics
+from bot.presence import Presence
+from bot.sessions import Sessions
+from container.base import BackendError
+
+ADOPTED_AT_ONCE: Final = 16
+
+_log = log.get("roost.starting")
+
+
+async def take_over(sessions: Sessions, containers: Containers) -> None:
+    """Takes on what runs, or ran, for an earlier service. Raises ServiceCrashed, DatabaseError."""
+    try:
+        awake = await containers.awake()
+    except BackendError as exc:
+        raise ServiceCrashed("containers", str(exc)) from exc
+    failpoint.hit("adoption-begun")
+    slots = asyncio.Semaphore(ADOPTED_AT_ONCE)
+
+    async def adopt(session_id: str, labels: Mapping[str, str] | None) -> None:
+        async with slots:
+            try:
+                await containers.adopt(await sessions.get(session_id), labels)
+            except BackendError as exc:
+                _log.error("a session could not be adopted: %s", exc, session=session_id)
+
+    await asyncio.gather(*(adopt(session_id, labels) for session_id, labels in awake.items()))
+    failpoint.hit("taken-over")
+
+
+async def remind_of_questions(db: Database, presence: Presence, now: int) -> None:
+    """What an earlier service has asked can still be answered, also where the channel has forgotten. Raises
+    DatabaseError."""
+    for asked, turn_id in await db.read(partial(questions.waiting, now=now)):
+        presence.still_open(asked.session, outgoing.still_open(asked, turn_id))
+
+
+async def recall_problems(db: Database, agents: Collection[str], metrics: Metrics) -> None:
+    """What an agent has reported is still so until it works again. Raises DatabaseError."""
+    await db.write(partial(problems.forget, agents=agents))
+    for problem in await db.read(problems.listed):
+        metrics.agent_problem.labels(problem.agent).set(1)
+
+
+async def greet_owners(db: Database, channels: Collection[str], terminal_user: str, now: int) -> None:
+    """The terminal's user owns it. Elsewhere the first owner proves to read this service's log. Raises
+    DatabaseError."""
+    await db.write(lambda db: people.grant(db, TerminalAdapter.name, terminal_user, "owner", now=now))
+    for channel in channels:
+        if channel == TerminalAdapter.name or await db.read(partial(people.has_owner, channel=channel)):
+            continue
+        code = await db.write(partial(people.new_code, channel=channel, now=now))
+        _log.warning("nobody owns the bot on %s yet: send it the command `claim %s`", channel, code)
