@@ -17,19 +17,19 @@ from bot.errors import ServiceCrashed
 from bot.metrics import Metrics
 from bot.presence import Presence
 from bot.sessions import Sessions
-from container.base import BackendError
+from container.base import BackendError, BackendUnavailable
 
 ADOPTED_AT_ONCE: Final = 16
+ASKED_AT_MOST: Final = 5
+"""How often an engine is asked at the start that does not answer; each time it may take ten seconds."""
+AGAIN_SECONDS: Final = 2.0
 
 _log = log.get("roost.starting")
 
 
 async def take_over(sessions: Sessions, containers: Containers) -> None:
     """Takes on what runs, or ran, for an earlier service. Raises ServiceCrashed, DatabaseError."""
-    try:
-        awake = await containers.awake()
-    except BackendError as exc:
-        raise ServiceCrashed("containers", str(exc)) from exc
+    awake = await _awake(containers)
     failpoint.hit("adoption-begun")
     slots = asyncio.Semaphore(ADOPTED_AT_ONCE)
 
@@ -42,6 +42,21 @@ async def take_over(sessions: Sessions, containers: Containers) -> None:
 
     await asyncio.gather(*(adopt(session_id, labels) for session_id, labels in awake.items()))
     failpoint.hit("taken-over")
+
+
+async def _awake(containers: Containers) -> Mapping[str, Mapping[str, str] | None]:
+    """Who is awake, though the engine may be slow at first, as it is when the machine has just been started. Raises
+    ServiceCrashed, DatabaseError."""
+    asked = 0
+    while True:
+        asked += 1
+        try:
+            return await containers.awake()
+        except BackendError as exc:
+            if asked == ASKED_AT_MOST or not isinstance(exc, BackendUnavailable):
+                raise ServiceCrashed("containers", str(exc)) from exc
+            _log.error("containers cannot be taken over yet: %s", exc)
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 async def remind_of_questions(db: Database, presence: Presence, now: int) -> None:

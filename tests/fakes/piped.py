@@ -66,9 +66,10 @@ class PipedService:
 
 @asynccontextmanager
 async def piped(house: House, *, through: Sequence[str] = ()) -> AsyncIterator[PipedService]:
-    """The service on the house's data folder with its agent, killed at the end of the block if need be. `through` is
-    a command that starts the command that follows it."""
-    command = [sys.executable, "-m", __name__, str(house.data.parent), house.kind, json.dumps(house.agent)]
+    """The service on the house's data folder with its agent and pool, killed at the end of the block if need be.
+    `through` is a command that starts the command that follows it."""
+    settings = json.dumps({"agent": house.agent, "pool": house.pool})
+    command = [sys.executable, "-m", __name__, str(house.data.parent), house.kind, settings]
     process = await asyncio.create_subprocess_exec(
         *(*through, *command),
         cwd=ROOT,
@@ -103,9 +104,9 @@ def _tell(**what: Any) -> None:
     print(json.dumps(what), flush=True)
 
 
-async def _serve(root: Path, kind: Any, agent: Mapping[str, Any]) -> None:
+async def _serve(root: Path, kind: Any, settings: Mapping[str, dict[str, Any]]) -> None:
     house = House(root, kind)
-    house.agent = dict(agent)
+    house.agent, house.pool = settings["agent"], settings["pool"]
     house.platform = _Pipes()
     loop, stopped, lines = asyncio.get_running_loop(), asyncio.Event(), asyncio.StreamReader()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)

@@ -184,5 +184,19 @@ async def test_a_pause_of_which_nobody_was_told_ends_with_the_next_message(
     assert {row["tries"] for row in house.query("SELECT tries FROM inbox")} == {0}
 
 
+async def test_a_service_is_patient_with_an_engine_that_is_slow_at_first(
+    house: House, proxy: EngineProxy
+) -> None:
+    async with house.open() as p:
+        await p.say("one")
+        await p.ends(1)
+    before = house.runner()
+    proxy.lose_answer("/containers/json")
+    async with house.open() as p:
+        await p.say("two")
+        assert (await p.replies(2))[1] == "You said: two"
+        assert house.runner() == before, "it was adopted"
+
+
 def paused(house: House) -> bool:
     return [each["State"] for each in house.containers.living()] == ["paused"]

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
+from pathlib import Path
+from typing import Final
 
 import pytest
 
+from agent.protocol import failpoint
+from agent.protocol.clock import now_ms
+from bot.backup.create import make
+from bot.backup.restore import restore, verify
+from bot.config_tables import BackupConfig
 from bot.db.pool import POOL
+from tests.fakes.piped import piped
 from tests.service.conftest import House
 
 BACKENDS = ("docker",)
+BOUNDS: Final = BackupConfig().bounds
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +113,56 @@ async def test_the_pool_leaves_the_last_place_to_people(house: House) -> None:
         for number in range(4):
             assert await p.replies(1, place=f"p{number}") == ["You said: hello"]
         assert len(house.containers.living()) <= 2
+
+
+async def test_one_that_was_taken_when_the_service_was_killed_is_somebodys(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(failpoint.VARIABLE, "inbox-committed")
+    async with piped(house) as service:
+        awake = "SELECT id FROM sessions WHERE channel = ? AND awake = 1"
+        await house.until(lambda: bool(house.query(awake, POOL) and house.containers.living()))
+        ((waiting,),) = house.query(awake, POOL)
+        assert service.process.stdin is not None
+        service.process.stdin.write(b'["p1", "hello"]\n')
+        assert await service.process.wait() == -signal.SIGKILL
+    monkeypatch.delenv(failpoint.VARIABLE)
+    before = container(house, waiting)
+    async with house.open() as p:
+        assert await p.replies(1) == ["You said: hello"]
+        await p.ends(1)
+        assert house.session_id() == waiting
+        assert container(house, waiting) == before, "it was adopted, and not taken for one of the pool"
+        assert await ready(house) != waiting
+        assert p.texts() == ["You said: hello"]
+    assert {row["tries"] for row in house.query("SELECT tries FROM inbox")} == {0}
+
+
+async def test_what_was_in_the_pool_when_a_backup_was_made_is_not_used(house: House, tmp_path: Path) -> None:
+    async with house.open() as p:
+        await p.say("hello", place="p2")
+        await p.ends(1, place="p2")
+        old = await ready(house)
+        stop = threading.Event()
+        made = await asyncio.to_thread(make, house.data, tmp_path / "kept", BOUNDS, now=now_ms(), stop=stop)
+    verify(made.path, BOUNDS)
+    house.kill_runners()
+    restore(
+        made.path,
+        house.data,
+        BOUNDS,
+        replace=True,
+        keep=tmp_path / "kept",
+        stop_runners=lambda: None,
+        now=now_ms(),
+    )
+    async with house.open() as p:
+        assert await ready(house) != old
+        await house.until(lambda: not house.query("SELECT 1 FROM sessions WHERE id = ?", old))
+        await house.until(lambda: not (house.data / "sessions" / old).exists())
+        await p.say("and now", place="p2")
+        assert (await p.replies(2, place="p2"))[1] == "You said: and now"
+    assert {row["tries"] for row in house.query("SELECT tries FROM inbox")} == {0}
 
 
 async def test_every_agent_has_its_own(house: House) -> None:
