@@ -39,7 +39,7 @@ from bot.posting import Posting
 from bot.services import running
 from bot.sessions import Sessions
 from bot.signals import Signal
-from bot.starting import greet_owners, recall_problems, remind_of_questions, take_over
+from bot.starting import greet_owners, recall_problems, remind_of_questions, take_over, tell_of_missing_keys
 from bot.sweep import Sweep
 from bot.vault import open_vault
 from bot.warming import Pool
@@ -168,6 +168,8 @@ async def running_app(
             await entrance.intake.clean_up()
             await entrance.letters.clean_up()
             await take_over(sessions, work.containers)
+            await chores.pool.empty()
+            await tell_of_missing_keys(vault, config.agents, say)
             async with running(*outer, *platforms):
                 await entrance.control.listening()
                 # What a service is made of stays: looking through it for garbage takes 25 ms of the event loop.

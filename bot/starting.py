@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Final
 
 from adapters.terminal import TerminalAdapter
 from agent.protocol import failpoint
+from agent.protocol.settings import PROVIDERS, SANDBOX_FREE_PROVIDERS
 from bot import log, outgoing
+from bot.config_tables import AgentConfig
 from bot.containers import Containers
 from bot.db import people, problems, questions
 from bot.db.engine import Database
@@ -17,12 +19,14 @@ from bot.errors import ServiceCrashed
 from bot.metrics import Metrics
 from bot.presence import Presence
 from bot.sessions import Sessions
+from bot.vault.base import Vault, VaultError
 from container.base import BackendError, BackendUnavailable
 
 ADOPTED_AT_ONCE: Final = 16
 ASKED_AT_MOST: Final = 5
 """How often an engine is asked at the start that does not answer; each time it may take ten seconds."""
 AGAIN_SECONDS: Final = 2.0
+KEY_SECONDS: Final = 10.0
 
 _log = log.get("roost.starting")
 
@@ -64,6 +68,22 @@ async def remind_of_questions(db: Database, presence: Presence, now: int) -> Non
     DatabaseError."""
     for asked, turn_id in await db.read(partial(questions.waiting, now=now)):
         presence.still_open(asked.session, outgoing.still_open(asked, turn_id))
+
+
+async def tell_of_missing_keys(
+    vault: Vault, agents: Mapping[str, AgentConfig], say: Callable[[str], None]
+) -> None:
+    """Whoever starts a service should not learn from the first person who writes that an agent has no key."""
+    for name, agent in agents.items():
+        if agent.provider not in PROVIDERS or agent.provider in SANDBOX_FREE_PROVIDERS:
+            continue
+        try:
+            async with asyncio.timeout(KEY_SECONDS):
+                await vault.ensure_identity(name)
+        except VaultError as exc:
+            say(f"The agent {name} can answer nobody yet: {exc}.")
+        except TimeoutError:
+            say(f"The agent {name} can answer nobody yet: the vault does not answer.")
 
 
 async def recall_problems(db: Database, agents: Collection[str], metrics: Metrics) -> None:

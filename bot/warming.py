@@ -23,6 +23,7 @@ from bot.config_backend import PoolConfig
 from bot.containers import Containers
 from bot.db import pool as rows
 from bot.db.engine import Database
+from bot.launching import Misconfigured, NotNow
 from bot.session import Session
 from bot.sessions import Sessions, UnknownSession
 from container.base import BackendError
@@ -70,7 +71,6 @@ class Pool:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._empty()
         while self._open:
             wait = LOOK_SECONDS
             async with self._filling:
@@ -85,7 +85,7 @@ class Pool:
         """Ends what is in it, and adds nothing any more."""
         self._open = False
         async with self._filling:
-            await self._empty()
+            await self.empty()
 
     def _lacking(self) -> str | None:
         admission = self._admission
@@ -104,8 +104,8 @@ class Pool:
                 started = await self._containers.wake(session)
         except Exception as exc:
             if self._seldom(repr(exc)):
-                # What the engine refuses is no fault of the code: where it was asked helps nobody.
-                where = None if isinstance(exc, BackendError) else exc
+                # What somebody else refuses is no fault of the code: where it was asked helps nobody.
+                where = None if isinstance(exc, BackendError | Misconfigured | NotNow) else exc
                 _log.error("no container can be had ready: %s", exc, exc_info=where)
             started = False
         if started:
@@ -126,7 +126,8 @@ class Pool:
             if runner is None:
                 await self._let_drop(session_id)
 
-    async def _empty(self) -> None:
+    async def empty(self) -> None:
+        """Ends what is in it: before anybody comes, what an earlier service has left."""
         for session_id in await self._db.read(rows.waiting):
             await self._let_drop(session_id)
 

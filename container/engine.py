@@ -28,6 +28,8 @@ CALL_SECONDS: Final = 10.0
 PING_SECONDS: Final = 5.0
 AT_ONCE: Final = 8
 SERVER_ERROR: Final = 500
+NOBODY_BEHIND: Final = frozenset({502, 503, 504})
+"""Said by a proxy, or by an engine that is about to start or to end. A 500 is how older engines refuse."""
 
 T = TypeVar("T")
 
@@ -133,6 +135,8 @@ def failure(exc: Exception) -> BackendError:
     if isinstance(exc, APIError):
         status = exc.response.status_code if exc.response is not None else SERVER_ERROR
         text = " ".join(str(exc.explanation or exc).split())
+        if status in NOBODY_BEHIND:
+            return BackendUnavailable(f"Docker cannot do it now: {text}")
         return Refused(text, status)
     if isinstance(exc, requests.Timeout):
         return BackendUnavailable("Docker does not answer in time")
