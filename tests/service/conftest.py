@@ -55,7 +55,13 @@ class House:
         """The exit code of a runner that SIGKILL has ended."""
         self.platform = FakePlatform()
         self.agent: dict[str, Any] = {"idle_seconds": 0.3}
-        self.backend: dict[str, Any] = {"kind": kind, "runner_idle_seconds": 600, "stop_grace_seconds": 5}
+        self.backend: dict[str, Any] = {
+            "kind": kind,
+            "runner_idle_seconds": 600,
+            "stop_grace_seconds": 5,
+            # Some tests have a small disk.
+            "min_free_mb": 0,
+        }
         self.pool: dict[str, Any] = {"size": 0}
         """Nobody is started who was not asked for."""
         self.vault: dict[str, Any] = {}
