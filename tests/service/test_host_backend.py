@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.protocol.mailbox import AgentEnd
-from bot import turns
+from bot import starting, turns
 from bot.delivery import MAX_RECOVERIES
 from bot.errors import DatabaseError, ServiceCrashed
 from bot.posting import NOT_STARTED
@@ -70,12 +70,30 @@ async def test_a_start_that_fails_in_a_way_nobody_foresaw_is_given_up_visibly(ho
     assert house.states() == {"failed": 1}
 
 
-async def test_a_backend_that_is_not_there_ends_the_start_in_one_sentence(house: House) -> None:
+@pytest.mark.parametrize(
+    ("times", "trouble"),
+    [(starting.ASKED_AT_MOST, BackendUnavailable("the engine is down")), (1, BackendError("no rights"))],
+)
+async def test_a_backend_that_is_not_there_ends_the_start_in_one_sentence(
+    house: House, monkeypatch: pytest.MonkeyPatch, times: int, trouble: BackendError
+) -> None:
+    monkeypatch.setattr(starting, "AGAIN_SECONDS", 0.0)
     backend = Moody(house)
-    backend.moods["running"] = [BackendUnavailable("the engine is down")]
-    with pytest.raises(ServiceCrashed, match="the engine is down"):
+    backend.moods["running"] = [trouble] * times
+    with pytest.raises(ServiceCrashed, match=str(trouble)):
         async with house.open(backend=backend):
             raise AssertionError("it started")
+
+
+async def test_a_backend_that_is_slow_at_first_is_asked_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "AGAIN_SECONDS", 0.0)
+    backend = Moody(house)
+    backend.moods["running"] = [BackendUnavailable("the engine is slow")] * (starting.ASKED_AT_MOST - 1)
+    async with house.open(backend=backend) as p:
+        await p.say("hello")
+        assert await p.replies(1) == ["You said: hello"]
 
 
 async def test_a_runner_that_cannot_be_watched_for_a_moment_is_not_given_up(house: House) -> None:
