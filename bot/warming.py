@@ -23,6 +23,7 @@ from bot.config_backend import PoolConfig
 from bot.containers import Containers
 from bot.db import pool as rows
 from bot.db.engine import Database
+from bot.errors import DatabaseError
 from bot.launching import Misconfigured, NotNow
 from bot.session import Session
 from bot.sessions import Sessions, UnknownSession
@@ -72,12 +73,13 @@ class Pool:
     async def run(self) -> None:
         """Until cancelled."""
         while self._open:
-            wait = LOOK_SECONDS
-            async with self._filling:
-                await self._clear()
-                agent = self._lacking() if self._open else None
-                if agent is not None:
-                    wait = AFTER_A_START_SECONDS if await self._add(agent) else AFTER_A_FAILURE_SECONDS
+            try:
+                wait = await self._fill()
+            except DatabaseError as exc:
+                # A disk that is full is no reason to end a service in which people talk.
+                if self._seldom(str(exc)):
+                    _log.error("the pool is not filled: %s", exc)
+                wait = AFTER_A_FAILURE_SECONDS
             await asyncio.sleep(wait)
         await asyncio.get_running_loop().create_future()
 
@@ -86,6 +88,15 @@ class Pool:
         self._open = False
         async with self._filling:
             await self.empty()
+
+    async def _fill(self) -> float:
+        """Adds one that lacks; returns for how many seconds to wait then. Raises DatabaseError."""
+        async with self._filling:
+            await self._clear()
+            agent = self._lacking() if self._open else None
+            if agent is None:
+                return LOOK_SECONDS
+            return AFTER_A_START_SECONDS if await self._add(agent) else AFTER_A_FAILURE_SECONDS
 
     def _lacking(self) -> str | None:
         admission = self._admission
@@ -112,7 +123,7 @@ class Pool:
             self._ready.add(session_id)
         else:
             self._containers.withdraw(session_id)
-            await self._drop(session_id)
+            await self._let_drop(session_id)
         return started
 
     async def _clear(self) -> None:

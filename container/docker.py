@@ -38,6 +38,8 @@ LOG_LABEL: Final = "roost.log"
 START_SECONDS: Final = 60.0
 """A start takes a quarter of a second; on a machine that is busy with many, much longer."""
 KILL_SECONDS: Final = 20.0
+CLOSE_SECONDS: Final = 5.0
+"""How long a service that ends waits for starts that are under way."""
 LOOK_SECONDS: Final = 5.0
 LOG_LINES: Final = 5_000
 MAX_LOG_BYTES: Final = 1024 * 1024
@@ -165,8 +167,12 @@ class DockerBackend(Backend):
 
     async def aclose(self) -> None:
         """Lets go of the containers without ending them. Whoever still waits gets a BackendError."""
-        while self._starting:
-            await asyncio.wait(list(self._starting.values()))
+        if self._starting:
+            # What an engine that hangs still makes of them is found by whoever comes next.
+            _, late = await asyncio.wait(list(self._starting.values()), timeout=CLOSE_SECONDS)
+            for start in late:
+                start.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
