@@ -110,6 +110,7 @@ async def test_on_a_full_disk_who_may_hide_files_in_sockets_is_ended(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that has no name and lies in a socket is in no folder of /proc; whoever has one there is seen."""
+    house.backend["min_free_mb"] = 1
     monkeypatch.setattr(upkeep, "MEASURE_SECONDS", 0.1)
     house.script(STALL)
     async with house.open() as p:
