@@ -166,7 +166,8 @@ class Upkeep:
                 await self._condemn(runner, why="disk share", text=text)
         self._disk = _Disk(free, now, sizes)
         if free < self._config.min_free_mb:
-            growth = {each: sizes[each] - before.get(each, 0.0) for each in sizes}
+            # Of who is seen for the first time nobody can say that it has grown.
+            growth = {each: size - before.get(each, size) for each, size in sizes.items()}
             await self._make_room(runners, growth, {each.name for each in programs if each.sent_descriptors})
 
     def _too_much(self, runner: Runner, use: Use) -> str | None:
