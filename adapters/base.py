@@ -5,18 +5,19 @@ only when `receive` has returned. Out, it renders a reply into `Part`s and sends
 
     SendFailed                  the platform did not take a part
       x Absent                  nobody is there to take it; it keeps until somebody is
+    NotFetched                  a file of a person's could not be had
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from agent.protocol.messages import Card, Route
 
-EventKind = Literal["message", "command", "answer"]
+EventKind = Literal["message", "command", "answer", "edit", "delete", "reaction", "complete"]
 ReceiptState = Literal["accepted", "duplicate", "dropped", "refused"]
 
 
@@ -42,6 +43,10 @@ class Absent(SendFailed):
         self.others_may_pass = others_may_pass
 
 
+class NotFetched(Exception):
+    """Raised when a file of a person's could not be had; the text is one sentence for them."""
+
+
 @dataclass(frozen=True)
 class Sender:
     """Who did it. `id` is the platform's own; `name` is what people see and decides nothing."""
@@ -61,9 +66,31 @@ class IncomingFile:
 
 
 @dataclass(frozen=True)
+class RemoteFile:
+    """A file that lies with the platform still: it is fetched when its sender may send one. `size` is in bytes, as
+    the platform says. `fetch` writes it to a path, at most so many bytes, and raises NotFetched or OSError."""
+
+    name: str
+    media_type: str
+    size: int
+    fetch: Callable[[Path, int], Awaitable[None]]
+
+
+@dataclass(frozen=True)
 class Event:
     """What a platform told us, normalised. `id` is the platform's own and unique, so that a redelivery
-    is known for one. `command` and `arguments` belong to kind command, `question_id` to kind answer."""
+    is known for one.
+
+    | kind | what somebody did | what belongs to it |
+    | --- | --- | --- |
+    | message | said something | text, files or remote, reply_to, direct, mentions_bot, mentions_others |
+    | command | gave a command | command, arguments |
+    | answer | answered a question | question_id, text, or the number of the option in `choice` |
+    | edit | changed what they had said | about: the id of that event; text is how it reads now |
+    | delete | took it back | about, as above |
+    | reaction | put an emoji on a message of ours, or took it away | about: our platform's id of it; text; taken_back |
+    | complete | is typing a command | command, arguments so far, `completing`: which of them |
+    """
 
     id: str
     kind: EventKind
@@ -73,11 +100,19 @@ class Event:
     text: str = ""
     direct: bool = False
     mentions_bot: bool = False
+    mentions_others: bool = False
+    """It is addressed to somebody, by name, who is not the bot."""
     reply_to: tuple[str, str] | None = None
     files: Sequence[IncomingFile] = ()
+    remote: Sequence[RemoteFile] = ()
+    """Files as well, in the place of `files`."""
     command: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
+    completing: str = ""
     question_id: str = ""
+    choice: int | None = None
+    about: str = ""
+    taken_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,9 +124,48 @@ class Receipt:
     data: Any = None
 
 
+@dataclass(frozen=True)
+class Manners:
+    """How the wiring of a place wants its agent to behave there."""
+
+    threads: bool = True
+    """Whether what is asked in a channel is answered in a thread of its own."""
+    streaming: bool = True
+    """Whether an answer is shown while it is written."""
+    mentions: bool = False
+    """Whether an agent may notify people by name; nobody may notify everybody."""
+    previews: bool = False
+    """Whether the platform may show what is behind a link."""
+
+
+class Notes(Protocol):
+    """What an adapter has to remember beyond a restart, in bot.db: texts by keys, which begin with the adapter's
+    name. Each raises NotSaved."""
+
+    async def get(self, key: str) -> str | None:
+        """The text, where there is one."""
+
+    async def all(self, prefix: str) -> Mapping[str, str]:
+        """Those whose keys begin so."""
+
+    async def put(self, key: str, text: str) -> None:
+        """Returns when it is durable."""
+
+    async def drop(self, key: str) -> None:
+        """Absent is success."""
+
+
+class NotSaved(Exception):
+    """Raised when bot.db cannot be read or written now."""
+
+
 class Host(Protocol):
     """What an adapter may ask of the service. Whatever people do is an event, a stop button included: it is
     the command `stop`, whose receipt says in its data whether anything was `stopped`."""
+
+    @property
+    def notes(self) -> Notes:
+        """What adapters have to remember."""
 
     async def receive(self, event: Event) -> Receipt:
         """Returns when the event is durable, or known to be nobody's business."""
@@ -102,13 +176,43 @@ class Host(Protocol):
     def commands(self) -> Sequence[CommandInfo]:
         """The commands that people may use in a channel."""
 
+    def manners(self, route: Route) -> Manners:
+        """How the agent behaves in a place."""
+
+    def trouble(self, channel: str, text: str | None) -> None:
+        """What keeps an adapter from working, in one sentence for the operator; None when it works (again)."""
+
 
 @dataclass(frozen=True)
-class CommandInfo:
-    """A command as a channel shows it."""
+class OptionInfo:
+    """A parameter of a command, for a channel that has typed ones. `completes` says that a `complete` event is
+    answered with suggestions for it; a text has at most `max_chars`."""
 
     name: str
     summary: str
+    kind: Literal["text", "number", "flag"] = "text"
+    required: bool = False
+    choices: Sequence[str] = ()
+    completes: bool = False
+    max_chars: int | None = None
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """One command with all that it takes. `name` is its words, at most two."""
+
+    name: str
+    summary: str
+    options: Sequence[OptionInfo] = ()
+
+
+@dataclass(frozen=True)
+class CommandInfo:
+    """Commands that begin with the same word, as a channel shows them in one line; `specs` has each of them."""
+
+    name: str
+    summary: str
+    specs: Sequence[CommandSpec] = ()
 
 
 @dataclass(frozen=True)
@@ -159,7 +263,8 @@ class Outgoing:
     notice is the service speaking, not the agent.
 
     With an `edit`, `text` takes the place of what stands there; a `card` is shown in the place of `text` where
-    the channel has cards; a `reaction` is all that there is to it.
+    the channel has cards; a `reaction` is all that there is to it. `session` and `id` together are unique; an
+    agent chooses the `id`.
     """
 
     id: str
@@ -174,18 +279,21 @@ class Outgoing:
     reaction: Reaction | None = None
     card: Card | None = None
     ends: tuple[str, ...] = ()
+    session: str = ""
 
 
 @dataclass(frozen=True)
 class Part:
     """The piece of a reply that one call to the platform can carry. One that `replaces` a part of an earlier
-    message takes its place, or takes it away where it has no text."""
+    message takes its place, or takes it away where it has no text. `since`, in epoch milliseconds, says that nobody
+    knows whether an earlier attempt was taken, and when that was at the earliest; None: there was none."""
 
     outgoing: Outgoing
     index: int
     text: str = ""
     file: OutgoingFile | None = None
     replaces: str | None = None
+    since: int | None = None
 
 
 @dataclass(frozen=True)

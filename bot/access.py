@@ -49,9 +49,9 @@ def decide(event: Event, facts: Facts) -> Allow | Drop:
     if event.sender.is_bot:
         return Drop("bot")
     match event.kind:
-        case "message" | "answer":
+        case "message" | "answer" | "edit" | "delete" | "reaction":
             return Allow() if may(facts.role, "member") else Drop("stranger")
-        case "command":
+        case "command" | "complete":
             return _command(facts)
         case unknown:
             assert_never(unknown)

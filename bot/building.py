@@ -38,6 +38,7 @@ from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
 from bot.metrics import Metrics
 from bot.mounts import Mounts
+from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.orphans import Orphans
 from bot.polling import Polling
@@ -339,6 +340,7 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         wiring,
         config.limits,
         incoming=ground.data / "incoming",
+        notes=Notebook(db, clock),
         metrics=metrics,
         clock=clock,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adapters.base import CommandInfo, Event, Receipt, clean
+from adapters.base import CommandInfo, Event, Manners, Receipt, clean
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox import MailboxError
@@ -30,6 +30,7 @@ from bot.errors import DatabaseError, RoostError
 from bot.files import Refused, discard, discard_leftovers, take_in
 from bot.gate import Crowded, Gate, Overload
 from bot.metrics import Metrics
+from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.posting import Posting
 from bot.sessions import Sessions
@@ -86,9 +87,11 @@ class Intake:
         limits: LimitsConfig,
         *,
         incoming: Path,
+        notes: Notebook,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
+        self.notes = notes
         self._db = db
         self._sessions = sessions
         self._posting = posting
@@ -136,6 +139,15 @@ class Intake:
     def commands(self) -> Sequence[CommandInfo]:
         """The commands that people may use in a channel."""
         return self._registry.infos()
+
+    def manners(self, route: Route) -> Manners:
+        """How the agent behaves in a place."""
+        return Manners()
+
+    def trouble(self, channel: str, text: str | None) -> None:
+        """What keeps an adapter from working, in one sentence for the operator; None when it works (again)."""
+        if text is not None:
+            _log.error("%s does not work: %s", channel, text)
 
     async def _present(self, channel: str, platform_id: str) -> None:
         try:

@@ -256,4 +256,10 @@ WHERE state != 'sent' AND turn_id IS NOT NULL""",
     PRIMARY KEY (day, agent, session)
 ) WITHOUT ROWID""",
     ),
+    (
+        # What adapters remember; a stream that was begun is one of these.
+        "CREATE TABLE notes (key TEXT PRIMARY KEY, text TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
+        "DROP TABLE streams",
+        "CREATE INDEX deliveries_platform ON deliveries (platform_id) WHERE platform_id IS NOT NULL",
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -13,6 +13,7 @@ from adapters.base import (
     Edit,
     Event,
     Live,
+    Manners,
     Outgoing,
     OutgoingFile,
     Question,
@@ -22,9 +23,28 @@ from adapters.base import (
     Update,
     Working,
 )
-from agent.protocol.messages import Card, CardField
+from agent.protocol.messages import Card, CardField, Route
 
 TIMEOUT_SECONDS: Final = 10.0
+
+
+class FakeNotes:
+    """Implements adapters.base.Notes in memory."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+
+    async def get(self, key: str) -> str | None:
+        return self.texts.get(key)
+
+    async def all(self, prefix: str) -> Mapping[str, str]:
+        return {key: text for key, text in self.texts.items() if key.startswith(prefix)}
+
+    async def put(self, key: str, text: str) -> None:
+        self.texts[key] = text
+
+    async def drop(self, key: str) -> None:
+        self.texts.pop(key, None)
 
 
 class FakeHost:
@@ -38,6 +58,9 @@ class FakeHost:
         self.files: dict[str, dict[str, bytes]] = {}
         self.presences: list[tuple[str, str]] = []
         self.receipts: list[Receipt] = []
+        self.notes = FakeNotes()
+        self.wiring = Manners()
+        self.troubles: list[tuple[str, str | None]] = []
         self._commands = commands
         self._arrived: asyncio.Queue[Event] = asyncio.Queue()
 
@@ -52,6 +75,12 @@ class FakeHost:
 
     def commands(self) -> Sequence[CommandInfo]:
         return self._commands
+
+    def manners(self, route: Route) -> Manners:
+        return self.wiring
+
+    def trouble(self, channel: str, text: str | None) -> None:
+        self.troubles.append((channel, text))
 
     async def event(self) -> Event:
         """The next event in the order of arrival. Raises TimeoutError."""
@@ -79,6 +108,7 @@ class ScriptedHost:
     def __init__(self, adapter: Adapter) -> None:
         self.begun: asyncio.Queue[str] = asyncio.Queue()
         self.dying: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.notes = FakeNotes()
         self._adapter = adapter
         self._turns: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
@@ -112,6 +142,13 @@ class ScriptedHost:
 
     def commands(self) -> Sequence[CommandInfo]:
         return [CommandInfo("status", "how it is doing")]
+
+    def manners(self, route: Route) -> Manners:
+        """As everywhere."""
+        return Manners()
+
+    def trouble(self, channel: str, text: str | None) -> None:
+        """Nobody asks for it."""
 
     async def close(self) -> None:
         """Ends the turns that still run."""

@@ -297,7 +297,10 @@ async def test_another_process_in_the_way_is_no_end(
 async def test_a_commit_that_fails_is_undone(db: Database, path: Path) -> None:
     def break_the_commit(db: sqlite3.Connection) -> None:
         db.execute("PRAGMA defer_foreign_keys = ON")
-        db.execute("INSERT INTO streams VALUES ('turn', 'no such session', NULL, 1)")
+        db.execute(
+            "INSERT INTO notices (id, session, channel, platform_id, text, created_at)"
+            " VALUES ('n', 'no such session', 'fake', 'p1', 'text', 1)"
+        )
 
     for outcome in await meeting(db, partial(put, "beside it"), break_the_commit):
         assert isinstance(outcome, DatabaseError)

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = ("bot", "adapters", "agent", "container", "tests")
-PLATFORM_LIBRARIES = {"terminal": {"prompt_toolkit", "rich"}}
+PLATFORM_LIBRARIES = {"terminal": {"prompt_toolkit", "rich"}, "discord": {"discord", "aiohttp", "yarl"}}
 TABLES = {
     "adapters/__init__.py",
     "container/__init__.py",
@@ -65,7 +65,7 @@ def rule_for(path: Path) -> Rule:
             own = {"agent.protocol", "adapters.base", "adapters.text", f"adapters.{platform}"}
             return Rule(own, {"pydantic"} | PLATFORM_LIBRARIES.get(platform, set()))
         case ("adapters", *_):
-            return Rule({"agent.protocol", "adapters.base", "adapters.text"}, {"pydantic"})
+            return Rule({"agent.protocol", "adapters.base", "adapters.text"}, {"pydantic", "markdown_it"})
         case ("container", *_):
             # requests' errors come through docker's own client.
             return Rule({"container"}, {"pydantic", "docker", "requests"})
