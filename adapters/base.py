@@ -280,6 +280,8 @@ class Outgoing:
     card: Card | None = None
     ends: tuple[str, ...] = ()
     session: str = ""
+    created_at: int = 0
+    """When it was written, in epoch milliseconds, as far as whoever wrote it can be believed; 0: nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -303,6 +305,8 @@ class Live:
     route: Route
     turn_id: str
     text: str
+    answers: str | None = None
+    """The event that the turn began with."""
 
 
 @dataclass(frozen=True)

@@ -333,7 +333,8 @@ class Delivery:
             await self._presence.catch_up(session)
         ends = tuple(each.event_id for each in session.endings if each.turn_id == message.turn_id)
         with log.context(message=message.in_reply_to):
-            return await self._sending.send(session, replace(reply, ends=ends), seq=message.seq)
+            reply = replace(reply, ends=ends, created_at=message.created_at)
+            return await self._sending.send(session, reply, seq=message.seq)
 
     def _wait(self, session: Session, until: int) -> int:
         self.kick_at(session.id, until)

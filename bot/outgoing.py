@@ -106,7 +106,14 @@ def size(message: MessageOut) -> int:
 
 def notice(said: Notice) -> Outgoing:
     """The service speaking for itself."""
-    return Outgoing(id=said.id, route=said.route, text=said.text, answers=said.answers, notice=True)
+    return Outgoing(
+        id=said.id,
+        route=said.route,
+        text=said.text,
+        answers=said.answers,
+        notice=True,
+        created_at=said.created_at,
+    )
 
 
 async def _words(session: Session, message: MessageOut, said: ChatOut) -> Outgoing:

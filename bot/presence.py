@@ -48,6 +48,7 @@ class _Stream:
 
     route: Route
     turn_id: str
+    answers: str
     text: str = ""
     shown: int = 0
     """How much of it was found fit to be shown."""
@@ -84,7 +85,7 @@ class Presence:
             return
         stream = self._streams.get(session.id)
         if stream is None or stream.turn_id != frame.turn_id or frame.offset == 0:
-            stream = self._streams[session.id] = _Stream(message.route, frame.turn_id)
+            stream = self._streams[session.id] = _Stream(message.route, frame.turn_id, message.event_id)
         if stream.broken:
             return
         stream.broken = frame.offset != len(stream.text) or frame.offset + len(frame.text) > MAX_LIVE_CHARS
@@ -95,7 +96,7 @@ class Presence:
         stream.broken = end < stream.shown
         if not stream.broken and end > stream.shown:
             stream.shown = end
-            self._of(session).live = Live(stream.route, stream.turn_id, stream.text[:end])
+            self._of(session).live = Live(stream.route, stream.turn_id, stream.text[:end], stream.answers)
             self._lanes.kick(session.id)
 
     async def catch_up(self, session: Session) -> None:
@@ -107,7 +108,7 @@ class Presence:
             end = stream.text[max(0, stream.shown - OVERLAP_CHARS) :]
             if screened(end) == end:
                 stream.shown = len(stream.text)
-                self._of(session).live = Live(stream.route, stream.turn_id, stream.text)
+                self._of(session).live = Live(stream.route, stream.turn_id, stream.text, stream.answers)
                 self._lanes.kick(session.id)
         with suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_SECONDS):

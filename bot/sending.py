@@ -74,6 +74,7 @@ class Sending:
         self._files = files
         self._metrics = metrics
         self._clock = clock
+        self._began_at = clock()
         self._gates = Gates()
         self._absent = Absences(clock)
         self._on_their_way: set[asyncio.Task[Any]] = set()
@@ -162,6 +163,7 @@ class Sending:
         if adapter is None:
             why = f"there is no channel {reply.route.channel}"
             return await self._give_up(session, reply, booking, at, why, tell=False)
+        reply = replace(reply, session=session.id)
         try:
             parts = adapter.render(reply)
         except Exception as exc:
@@ -169,6 +171,7 @@ class Sending:
             _log.exception("a reply could not be rendered", session=session.id, message_out=reply.id)
             return await self._give_up(session, reply, booking, at, type(exc).__name__)
         platform_id: str | None = None
+        since = self._since(reply, at)
         for part in parts[at.next_part :]:
             if self._finishing:
                 return self._clock() + int(LAST_SEND_SECONDS * 1000)
@@ -179,7 +182,9 @@ class Sending:
             came = self._absent.comings
             try:
                 last = part.index == len(parts) - 1
-                platform_id = await self._to_its_end(self._send(session, adapter, part, booking, last=last))
+                platform_id = await self._to_its_end(
+                    self._send(session, adapter, replace(part, since=since), booking, last=last)
+                )
             except Absent as exc:
                 session.marks.held_back(reply, NOBODY)
                 until = self._clock() + int((exc.retry_after or 60.0) * 1000)
@@ -189,8 +194,16 @@ class Sending:
                 return until
             except SendFailed as exc:
                 return await self._not_sent(session, reply, booking, at, exc)
-            at = Progress()
+            at, since = Progress(), None
         return _End(platform_id)
+
+    def _since(self, reply: Outgoing, at: Progress) -> int | None:
+        """Since when the next part may be on the platform without our knowing; None when it cannot be. What an
+        earlier service has met it may have sent, and not lived to book."""
+        now = self._clock()
+        if at.attempts == 0 and reply.created_at >= self._began_at:
+            return None
+        return max(0, min(reply.created_at or now, now))
 
     async def _send(
         self, session: Session, adapter: Adapter, part: Part, booking: Booking, *, last: bool

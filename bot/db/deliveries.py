@@ -25,6 +25,7 @@ class Notice:
     route: Route
     text: str
     answers: str | None
+    created_at: int
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,7 @@ def notices(db: sqlite3.Connection, session_id: str) -> list[Notice]:
             route=Route(channel=row["channel"], platform_id=row["platform_id"], thread_id=row["thread_id"]),
             text=row["text"],
             answers=row["answers"],
+            created_at=row["created_at"],
         )
         for row in rows
     ]
