@@ -1,0 +1,189 @@
+"""The connection to Discord's gateway: the library's client, whose events go to a `Listener`.
+
+The library resumes a connection that broke, which loses nothing, and begins a new one where it cannot. What it makes of
+an event is its own: one that it does not understand must not end the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import discord
+import yarl
+from discord.gateway import DiscordWebSocket
+from discord.http import Route as Call
+
+MAX_PAUSE_SECONDS: Final = 30.0
+"""A call that Discord puts off for longer fails, and is tried again by whoever wants it."""
+GROUP: Final = 3
+"""A channel with several people outside of a server. Discord's documentation, Channel Types."""
+MAX_GROUPS: Final = 10_000
+HEARTBEAT_SECONDS: Final = 60.0
+
+_log = logging.getLogger("roost.discord")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long the adapter waits for what, in seconds."""
+
+    identify_pause: float = 5.0
+    """Before a new session of the gateway: Discord allows one in five seconds. Documentation, Gateway, Identifying."""
+    guilds: float = 2.0
+    """After the last server that the gateway has told of, before it counts as all."""
+    first_text: float = 0.7
+    """From the first live text to the message that shows it: most answers are whole by then."""
+    edit: float = 1.2
+    """Between two changes of the live text in one channel."""
+    typing_begins: float = 0.3
+    typing_again: float = 8.0
+    """Discord shows it for ten."""
+    silence: float = 90.0
+    """Without an event for so long the connection is tried."""
+    probe: float = 20.0
+    """How long that may take."""
+    defer: float = 1.0
+    """A command that takes longer is answered later. Discord waits for three."""
+    online: float = 10.0
+    """How long a reply waits for the bot to be logged in."""
+
+
+class Listener(Protocol):
+    """What is done about what Discord tells. None may raise, or wait for anything."""
+
+    def on_message(self, message: discord.Message) -> None:
+        """Somebody has said something."""
+
+    def on_edit(self, message: discord.Message) -> None:
+        """A message has changed."""
+
+    def on_delete(self, channel: int, messages: frozenset[int]) -> None:
+        """Messages were taken away."""
+
+    def on_reaction(self, reaction: discord.RawReactionActionEvent) -> None:
+        """Somebody has put an emoji on a message, or taken it away."""
+
+    def on_interaction(self, interaction: discord.Interaction) -> None:
+        """Somebody has given a command, pressed a button, filled in a form."""
+
+    def on_thread_gone(self, thread: int) -> None:
+        """A thread was deleted."""
+
+    def on_begin(self, shard: int) -> None:
+        """A new session of the gateway: what was said before it is not told."""
+
+
+class Client(discord.AutoShardedClient):
+    """The library's client with our settings; `message_content` is a privileged intent (Discord's documentation,
+    Gateway, Privileged Intents)."""
+
+    def __init__(self, listener: Listener, *, rest_url: str, gateway_url: str | None, timing: Timing) -> None:
+        intents = discord.Intents.none()
+        intents.guilds = intents.messages = intents.reactions = intents.message_content = True
+        super().__init__(
+            intents=intents,
+            max_messages=None,
+            chunk_guilds_at_startup=False,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            guild_ready_timeout=timing.guilds,
+            heartbeat_timeout=HEARTBEAT_SECONDS,
+            max_ratelimit_timeout=MAX_PAUSE_SECONDS,
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+        # The library keeps both addresses with its classes: a process speaks to one Discord.
+        Call.BASE = rest_url.rstrip("/")
+        self.heard_at = time.monotonic()
+        """When the last event came, on the steady clock."""
+        self.groups: set[int] = set()
+        self._listener = listener
+        self._gateway_url = gateway_url
+        self._timing = timing
+        self._guard()
+
+    async def setup_hook(self) -> None:
+        """Called by the library when it is logged in."""
+        find = self.http.get_bot_gateway
+        chosen = self._gateway_url
+
+        async def found() -> Any:
+            shards, url, limits = await find()
+            url = chosen or url
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(url)
+            return shards, url, limits
+
+        self.http.get_bot_gateway = found  # type: ignore[method-assign]
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Called by the library before each new session."""
+        if not initial:
+            await asyncio.sleep(self._timing.identify_pause)
+
+    def _guard(self) -> None:
+        """What the library cannot read is left out, and said: it would end the connection otherwise."""
+        parsers: dict[str, Callable[[Any], Any]] = self._connection.parsers
+
+        def guarded(name: str, parse: Callable[[Any], Any]) -> Callable[[Any], None]:
+            def attempt(data: Any) -> None:
+                self.heard_at = time.monotonic()
+                try:
+                    if name == "MESSAGE_CREATE" and data.get("channel_type") == GROUP:
+                        self._is_group(int(data["channel_id"]))
+                    parse(data)
+                except Exception:
+                    _log.warning("an event of Discord's could not be read: %s", name, exc_info=True)
+
+            return attempt
+
+        for name, parse in list(parsers.items()):
+            parsers[name] = guarded(name, parse)
+
+    def _is_group(self, channel: int) -> None:
+        if len(self.groups) < MAX_GROUPS:
+            self.groups.add(channel)
+
+    # ---------------------------------------------------------------- called by the library
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Called by the library, in order."""
+        self._listener.on_message(message)
+
+    async def on_raw_message_edit(self, change: discord.RawMessageUpdateEvent) -> None:
+        """Called by the library."""
+        self._listener.on_edit(change.message)
+
+    async def on_raw_message_delete(self, deleted: discord.RawMessageDeleteEvent) -> None:
+        """Called by the library."""
+        self._listener.on_delete(deleted.channel_id, frozenset((deleted.message_id,)))
+
+    async def on_raw_bulk_message_delete(self, deleted: discord.RawBulkMessageDeleteEvent) -> None:
+        """Called by the library."""
+        self._listener.on_delete(deleted.channel_id, frozenset(deleted.message_ids))
+
+    async def on_raw_reaction_add(self, reaction: discord.RawReactionActionEvent) -> None:
+        """Called by the library."""
+        self._listener.on_reaction(reaction)
+
+    async def on_raw_reaction_remove(self, reaction: discord.RawReactionActionEvent) -> None:
+        """Called by the library."""
+        self._listener.on_reaction(reaction)
+
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        """Called by the library."""
+        self._listener.on_interaction(interaction)
+
+    async def on_raw_thread_delete(self, deleted: discord.RawThreadDeleteEvent) -> None:
+        """Called by the library."""
+        self._listener.on_thread_gone(deleted.thread_id)
+
+    async def on_shard_ready(self, shard_id: int) -> None:
+        """Called by the library after each new session, when its servers are known."""
+        self._listener.on_begin(shard_id)
+
+    async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
+        """Called by the library for what a handler has raised."""
+        _log.exception("an event of Discord's could not be dealt with: %s", event_method)

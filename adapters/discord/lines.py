@@ -1,0 +1,65 @@
+"""Lines: work in the order in which it came, one line for each place and none that waits for another one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+MAX_WAITING: Final = 5_000
+"""Over all places; each is a message with its text."""
+
+Work = Callable[[], Awaitable[None]]
+_log = logging.getLogger("roost.discord")
+
+
+class Lines:
+    """What a work raises is logged: the next one has to go on."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, deque[Work]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._count = 0
+
+    def put(self, place: int, work: Work) -> bool:
+        """False when so much waits already that this one may not."""
+        if self._count >= MAX_WAITING:
+            return False
+        self._count += 1
+        line = self._waiting.get(place)
+        if line is not None:
+            line.append(work)
+            return True
+        self._waiting[place] = deque([work])
+        task = asyncio.create_task(self._drain(place), name=f"discord line {place}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    def empty(self, place: int) -> bool:
+        """Whether nothing of this place waits or is at work."""
+        return place not in self._waiting
+
+    async def close(self) -> None:
+        """Ends what is at work, and forgets the rest: it can be fetched again."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._waiting.clear()
+        self._count = 0
+
+    async def _drain(self, place: int) -> None:
+        line = self._waiting[place]
+        try:
+            while line:
+                try:
+                    await line[0]()
+                except Exception:
+                    _log.exception("an event of Discord's could not be dealt with")
+                finally:
+                    line.popleft()
+                    self._count -= 1
+        finally:
+            del self._waiting[place]

@@ -1,0 +1,195 @@
+"""Posting: one part of a reply becomes a message, an edit, a reaction; once, also where a first try may have arrived.
+
+Discord knows a second try by its nonce for some minutes. After that the channel itself is asked: what stands there
+already is not said again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from adapters.base import Part, SendFailed
+from adapters.discord import ids
+from adapters.discord.draft import Draft
+from adapters.discord.errors import ChannelGone, MessageGone
+from adapters.discord.rest import Rest
+from adapters.discord.streams import Stream, Streams
+from adapters.discord.threads import Threads
+from adapters.discord.typing import Typing
+from agent.protocol.clock import Clock
+from agent.protocol.messages import Route
+
+NONCE_MS: Final = 100_000
+"""Discord says "the past few minutes" (documentation, Create Message); two are the least that has been seen."""
+MARGIN_MS: Final = 30_000
+"""Clocks differ."""
+PAGES: Final = 3
+"""How far back a channel is read at most."""
+NOT_OURS: Final = "this message cannot be found again on Discord"
+BELOW: Final = "\n\n"
+
+_log = logging.getLogger("roost.discord")
+
+
+class Posting:
+    """`me` is the bot's own id."""
+
+    def __init__(
+        self, rest: Rest, threads: Threads, streams: Streams, typing: Typing, *, me: int, clock: Clock
+    ) -> None:
+        self._rest = rest
+        self._threads = threads
+        self._streams = streams
+        self._typing = typing
+        self._me = me
+        self._clock = clock
+
+    async def send(self, part: Part, draft: Draft, *, text_parts: int) -> str | None:
+        """Returns the id of the part; None for what was taken away. `text_parts`: how many drafts of the reply hold
+        text. Raises SendFailed."""
+        if draft.reaction is not None:
+            await self._react(part, draft.reaction)
+            return None
+        if draft.replaces is not None:
+            return await self._replace(part, draft, draft.replaces)
+        route = part.outgoing.route
+        try:
+            place = await self._threads.ready(route)
+            return await self._put(part, draft, place, text_parts)
+        except ChannelGone:
+            if part.outgoing.notice and route.thread_id is not None:
+                # Where the answer was to stand is no place any more; whoever asked may still read the channel.
+                return await self._put(part, draft, await self._instead(route), text_parts)
+            return await self._put(part, draft, await self._threads.again(route), text_parts)
+
+    async def _instead(self, route: Route) -> int:
+        try:
+            return await self._threads.again(route)
+        except ChannelGone:
+            return int(route.platform_id)
+
+    async def _put(self, part: Part, draft: Draft, place: int, text_parts: int) -> str:
+        stream = None if draft.file is not None else await self._streams.claim(part.outgoing)
+        if stream is not None and stream.place in (None, place):
+            if part.outgoing.notice and stream.shown:
+                draft = _below(stream, draft)
+            message = await self._into_stream(part, draft, place, stream)
+        else:
+            message = await self._post(part, draft, place)
+        self._streams.pause(place)
+        return ids.part_id(place, message)
+
+    async def _into_stream(self, part: Part, draft: Draft, place: int, stream: Stream) -> int:
+        """A part of the final text takes the place of live text, as far as there is any."""
+        index = len(stream.ids) - 1 if part.outgoing.notice and stream.ids else part.index
+        if index == len(stream.ids) and stream.posting:
+            # An earlier service was about to post one more, and nobody knows whether it did.
+            found = await self._begun(place, stream)
+            stream.posting = False
+            if found is not None:
+                stream.ids.append(found)
+        if index < len(stream.ids):
+            try:
+                await self._rest.edit(place, stream.ids[index], draft)
+            except MessageGone:
+                pass
+            else:
+                self._streams.shown(stream, index, stream.ids[index], place)
+                return stream.ids[index]
+        message = await self._post(part, draft, place)
+        self._streams.shown(stream, index, message, place)
+        return message
+
+    async def _begun(self, place: int, stream: Stream) -> int | None:
+        nonce = ids.nonce("stream", stream.turn_id, str(len(stream.ids)))
+        for each in await self._ours(place, stream.began_at):
+            if each.get("nonce") == nonce or (not stream.ids and _answers(each, stream.answers)):
+                return int(each["id"])
+        return None
+
+    async def _post(self, part: Part, draft: Draft, place: int) -> int:
+        out = part.outgoing
+        if part.since is not None and self._clock() - part.since > NONCE_MS:
+            found = await self._find(part, draft, place)
+            if found is not None:
+                return found
+        answers = int(draft.reference) if draft.reference is not None else None
+        said = ids.message_of(out.answers) if out.answers else None
+        if said is None or said[0] != place:
+            # Discord refers to messages of the same channel only.
+            answers = None
+        nonce = ids.nonce(out.session, out.id, str(part.index))
+        return await self._typing.before(
+            out.route, lambda: self._rest.post(place, draft, nonce=nonce, answers=answers)
+        )
+
+    async def _find(self, part: Part, draft: Draft, place: int) -> int | None:
+        """The message that an earlier try has made, where there is one."""
+        assert part.since is not None  # noqa: S101 - see _post
+        nonce = ids.nonce(part.outgoing.session, part.outgoing.id, str(part.index))
+        for each in await self._ours(place, part.since):
+            if each.get("nonce") == nonce or _is(each, draft):
+                _log.info("a part was there already: %s", ids.part_id(place, int(each["id"])))
+                return int(each["id"])
+        return None
+
+    async def _ours(self, place: int, since: int) -> Sequence[Mapping[str, Any]]:
+        """What the bot itself has said there since, the newest first."""
+        oldest, before = ids.first_at(since - MARGIN_MS), None
+        found: list[Mapping[str, Any]] = []
+        for _ in range(PAGES):
+            page = await self._rest.latest(place, before=before)
+            found += [
+                each for each in page if int(each["author"]["id"]) == self._me and int(each["id"]) >= oldest
+            ]
+            if not page or int(page[-1]["id"]) < oldest:
+                break
+            before = int(page[-1]["id"])
+        return found
+
+    async def _replace(self, part: Part, draft: Draft, replaces: str) -> str | None:
+        known = ids.part_of(replaces)
+        if known is None:
+            raise SendFailed(NOT_OURS, retry_after=None)
+        place, message = known
+        if draft.removes:
+            try:
+                await self._rest.delete(place, message)
+            except MessageGone:
+                _log.debug("a message was gone before it was taken away: %s", replaces)
+            return None
+        await self._rest.edit(place, message, draft)
+        return replaces
+
+    async def _react(self, part: Part, emoji: str) -> None:
+        wanted = part.outgoing.reaction
+        known = None
+        if wanted is not None:
+            known = ids.part_of(wanted.message) if wanted.message else ids.message_of(wanted.event or "")
+        if known is None:
+            raise SendFailed(NOT_OURS, retry_after=None)
+        await self._rest.react(*known, emoji)
+
+
+def _below(stream: Stream, draft: Draft) -> Draft:
+    """What was written of an answer stays above the word that nothing more comes, where there is room."""
+    text = stream.shown[-1] + BELOW + draft.content
+    return replace(draft, content=text) if len(text.encode("utf-16-le")) // 2 <= 2_000 else draft
+
+
+def _answers(message: Mapping[str, Any], event: str | None) -> bool:
+    referred = (message.get("message_reference") or {}).get("message_id")
+    said = ids.message_of(event) if event else None
+    return said is not None and referred == str(said[1])
+
+
+def _is(message: Mapping[str, Any], draft: Draft) -> bool:
+    """Whether the message says what the draft does."""
+    files = [each.get("filename") for each in message.get("attachments", ())]
+    wanted = [] if draft.file is None else [draft.file.name]
+    if files != wanted or message.get("content", "").strip() != draft.content.strip():
+        return False
+    return len(message.get("embeds", ())) >= len(draft.embeds) and bool(draft.content or files or draft.embeds)

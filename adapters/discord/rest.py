@@ -1,0 +1,161 @@
+"""The calls to Discord's REST that Roost makes, at a pace that Discord bears. Each raises SendFailed.
+
+The library keeps Discord's limits per route, by the headers of each answer. What it does not keep is the limit over
+all routes, and a refusal there costs everybody a pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, cast
+
+from discord.http import HTTPClient
+from discord.http import Route as Call
+
+from adapters.base import OutgoingFile, SendFailed
+from adapters.discord.errors import BANNED_SECONDS, refusal_counts, translated
+from adapters.discord.draft import Draft
+from agent.protocol.pace import Bucket
+
+CALLS_A_SECOND: Final = 40
+"""Discord's documentation, Rate Limits: 50 a second for a bot. Some are left to the library's own calls."""
+CALLS_AT_ONCE: Final = 10
+REFUSALS: Final = 2_000
+"""Of the 10,000 in 10 minutes after which Discord bans the address. Discord's documentation, Invalid Request Limit."""
+REFUSALS_SECONDS: Final = 600.0
+TOO_MANY_REFUSALS: Final = "Discord has refused so much that the bot rests before it is banned"
+PAGE: Final = 100
+"""The most messages that one call gives. Discord's documentation, Get Channel Messages."""
+
+
+class Rest:
+    """`http` is the library's, logged in."""
+
+    def __init__(self, http: HTTPClient) -> None:
+        self._http = http
+        self._pace = Bucket(a_second=CALLS_A_SECOND, at_once=CALLS_AT_ONCE)
+        self._refusals = Bucket(a_second=REFUSALS / REFUSALS_SECONDS, at_once=REFUSALS)
+
+    async def post(
+        self, channel: int, draft: Draft, *, nonce: str | None = None, answers: int | None = None
+    ) -> int:
+        """Posts a message, as an answer to another one of the channel where that is still there. Returns its id. The
+        same `nonce` within some minutes gives the same message. Discord's documentation, Create Message."""
+        body = replace(draft, reference=None, replaces=None).body()
+        if nonce is not None:
+            body |= {"nonce": nonce, "enforce_nonce": True}
+        if answers is not None:
+            body["message_reference"] = {
+                "message_id": str(answers),
+                "channel_id": str(channel),
+                "fail_if_not_exists": False,
+            }
+        call = Call("POST", "/channels/{channel_id}/messages", channel_id=channel)
+        return int((await self._send(call, body, draft.file))["id"])
+
+    async def edit(self, channel: int, message: int, draft: Draft) -> None:
+        """Puts another text, other embeds and other components in the place of what is there."""
+        call = Call(
+            "PATCH",
+            "/channels/{channel_id}/messages/{message_id}",
+            channel_id=channel,
+            message_id=message,
+        )
+        await self._send(call, replace(draft, reference=None, replaces=str(message)).body())
+
+    async def delete(self, channel: int, message: int) -> None:
+        """Takes one of our messages away."""
+        await self._send(
+            Call(
+                "DELETE",
+                "/channels/{channel_id}/messages/{message_id}",
+                channel_id=channel,
+                message_id=message,
+            )
+        )
+
+    async def react(self, channel: int, message: int, emoji: str) -> None:
+        """Puts an emoji on a message: one of Unicode, or name:id."""
+        await self._send(
+            Call(
+                "PUT",
+                "/channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me",
+                channel_id=channel,
+                message_id=message,
+                emoji=emoji,
+            )
+        )
+
+    async def typing(self, channel: int) -> None:
+        """Shows for ten seconds, or until a message of ours, that the bot is typing."""
+        await self._send(Call("POST", "/channels/{channel_id}/typing", channel_id=channel))
+
+    async def open_thread(self, channel: int, message: int, name: str, *, rest_minutes: int) -> int:
+        """Opens a thread on a message, which Discord archives after so many minutes of silence."""
+        call = Call(
+            "POST",
+            "/channels/{channel_id}/messages/{message_id}/threads",
+            channel_id=channel,
+            message_id=message,
+        )
+        return int((await self._send(call, {"name": name, "auto_archive_duration": rest_minutes}))["id"])
+
+    async def message(self, channel: int, message: int) -> Mapping[str, Any]:
+        """One message."""
+        call = Call(
+            "GET",
+            "/channels/{channel_id}/messages/{message_id}",
+            channel_id=channel,
+            message_id=message,
+        )
+        return cast(Mapping[str, Any], await self._send(call))
+
+    async def latest(self, channel: int, *, before: int | None = None) -> Sequence[Mapping[str, Any]]:
+        """The newest PAGE messages of a channel, the newest first; or those before one."""
+        query = {"limit": PAGE} if before is None else {"limit": PAGE, "before": before}
+        call = Call("GET", "/channels/{channel_id}/messages", channel_id=channel)
+        return cast(Sequence[Mapping[str, Any]], await self._send(call, query=query))
+
+    async def _send(
+        self,
+        call: Call,
+        body: Mapping[str, Any] | None = None,
+        file: OutgoingFile | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if self._refusals.wait():
+            raise SendFailed(TOO_MANY_REFUSALS, retry_after=BANNED_SECONDS / 10, everywhere=True)
+        while wait := self._pace.take():
+            await asyncio.sleep(wait)
+        more: dict[str, Any] = {}
+        if query is not None:
+            more["params"] = query
+        if file is not None:
+            more["form"] = _form(body or {}, file)
+        elif body is not None:
+            more["json"] = body
+        try:
+            with translated():
+                return await self._http.request(call, **more)
+        except SendFailed as exc:
+            if refusal_counts(exc):
+                self._refusals.take()
+            raise
+
+
+def _form(body: Mapping[str, Any], file: OutgoingFile) -> list[dict[str, Any]]:
+    """Discord's documentation, Reference, Uploading Files."""
+    told = {**body, "attachments": [{"id": 0, "filename": file.name}]}
+    return [
+        {"name": "payload_json", "value": json.dumps(told), "content_type": "application/json"},
+        {
+            "name": "files[0]",
+            "value": file.data,
+            "filename": file.name,
+            "content_type": file.media_type,
+        },
+    ]

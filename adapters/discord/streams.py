@@ -1,0 +1,275 @@
+"""Streams: an answer is shown while it is written, in messages that its final text then takes over.
+
+What is begun is noted before it is posted, so that a service that is started anew knows which messages a final text
+belongs into. All of it is best effort: what is not shown comes with the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from adapters.base import Live, Notes, NotSaved, Outgoing, SendFailed
+from adapters.discord import ids
+from adapters.discord.client import Timing
+from adapters.discord.draft import Draft
+from adapters.discord.render import live
+from adapters.discord.rest import Rest
+from adapters.discord.threads import Threads
+from agent.protocol.clock import Clock
+from agent.protocol.messages import Route
+
+KEY: Final = f"{ids.NAME}:stream:"
+KEPT_MS: Final = 7 * 86_400_000
+"""A stream whose turn has not ended by then never will."""
+MAX_ENDED: Final = 1_000
+MAX_FAILURES: Final = 3
+
+_log = logging.getLogger("roost.discord")
+
+
+@dataclass
+class Stream:
+    """The messages of one turn's live text. `text` is None for one of an earlier service."""
+
+    turn_id: str
+    route: Route
+    answers: str | None
+    began_at: int
+    text: str | None = None
+    place: int | None = None
+    ids: list[int] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    posting: bool = False
+    """Whether one more may be there, of which nobody knows the id."""
+    task: asyncio.Task[None] | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    claimed_by: tuple[str, str] | None = None
+    """Whose text stands there now: a reply, by its session and id."""
+    used: int = 0
+    """How many of the messages hold a part of it."""
+
+    def note(self) -> str:
+        """What is kept of it."""
+        return json.dumps(
+            {
+                "route": self.route.model_dump(),
+                "answers": self.answers,
+                "at": self.began_at,
+                "place": self.place,
+                "ids": self.ids,
+                "posting": self.posting,
+            }
+        )
+
+    @classmethod
+    def from_note(cls, turn_id: str, text: str) -> Stream:
+        """The reverse. Raises ValueError, KeyError, TypeError for what is none."""
+        kept = json.loads(text)
+        return cls(
+            turn_id,
+            Route.model_validate(kept["route"]),
+            kept["answers"],
+            int(kept["at"]),
+            place=kept["place"],
+            ids=[int(each) for each in kept["ids"]],
+            posting=bool(kept["posting"]),
+        )
+
+
+def belongs(out: Outgoing, stream: Stream) -> bool:
+    """Whether this reply is what the stream was the beginning of; other messages of the same turn stand beside it."""
+    if out.edit is not None or out.reaction is not None or out.question is not None or out.card is not None:
+        return False
+    if out.notice:
+        # The turn came to nothing: what says so takes the place of what there was of an answer.
+        return stream.answers is not None and out.answers == stream.answers
+    if out.turn_id != stream.turn_id or not out.text.strip():
+        return False
+    if stream.text is None or out.ends:
+        return True
+    streamed, final = stream.text.strip(), out.text.strip()
+    return final.startswith(streamed) or streamed.startswith(final)
+
+
+class Streams:
+    """One for each turn that shows live text."""
+
+    def __init__(self, rest: Rest, threads: Threads, timing: Timing, *, clock: Clock) -> None:
+        self._rest = rest
+        self._threads = threads
+        self._timing = timing
+        self._clock = clock
+        self._streams: dict[str, Stream] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._next: dict[int, float] = {}
+        """When a channel may be changed again, on the steady clock."""
+        self._notes: Notes | None = None
+        self._reference: Callable[[Route, str | None], str | None] = lambda route, event: None
+
+    async def recall(self, notes: Notes, reference: Callable[[Route, str | None], str | None]) -> None:
+        """What an earlier service has begun to show. `reference` says which message an answer refers to. Raises
+        NotSaved."""
+        self._notes = notes
+        self._reference = reference
+        now = self._clock()
+        for key, text in (await notes.all(KEY)).items():
+            turn_id = key.removeprefix(KEY)
+            try:
+                stream = Stream.from_note(turn_id, text)
+            except (ValueError, KeyError, TypeError):
+                await notes.drop(key)
+                continue
+            if now - stream.began_at > KEPT_MS:
+                await notes.drop(key)
+            else:
+                self._streams.setdefault(turn_id, stream)
+
+    def show(self, update: Live) -> None:
+        """More of an answer."""
+        if update.turn_id in self._ended or self._notes is None:
+            return
+        stream = self._streams.get(update.turn_id)
+        if stream is None:
+            stream = Stream(update.turn_id, update.route, update.answers, self._clock())
+            self._streams[update.turn_id] = stream
+        if stream.claimed_by is not None:
+            return
+        stream.text = update.text
+        stream.news.set()
+        if stream.task is None:
+            stream.task = asyncio.create_task(self._pump(stream), name=f"discord stream {stream.turn_id}")
+
+    async def claim(self, out: Outgoing) -> Stream | None:
+        """The stream that this reply is the end of, at rest: nothing is shown any more but what the caller sends.
+        The same for every part and every try."""
+        key = (out.session, out.id)
+        for stream in self._streams.values():
+            if stream.claimed_by == key or (stream.claimed_by is None and belongs(out, stream)):
+                stream.claimed_by = key
+                await self._rest_of(stream)
+                return stream
+        return None
+
+    def shown(self, stream: Stream, index: int, message: int, place: int) -> None:
+        """The caller has put a part of the final text into a message of the stream's, or into a new one."""
+        stream.place = place
+        if index < len(stream.ids):
+            stream.ids[index] = message
+        else:
+            stream.ids.append(message)
+        stream.used = max(stream.used, index + 1)
+
+    def pause(self, place: int) -> None:
+        """Something else was sent there just now."""
+        self._next[place] = time.monotonic() + self._timing.edit
+
+    async def end(self, turn_id: str) -> None:
+        """The turn has come to its end, and all that it says is out: what is left of live text goes."""
+        self._ended[turn_id] = None
+        while len(self._ended) > MAX_ENDED:
+            self._ended.popitem(last=False)
+        stream = self._streams.pop(turn_id, None)
+        if stream is None:
+            return
+        await self._rest_of(stream)
+        if stream.claimed_by is not None and stream.place is not None:
+            for message in stream.ids[stream.used :]:
+                try:
+                    await self._rest.delete(stream.place, message)
+                except SendFailed as exc:
+                    _log.debug("a message of live text stays: %s", exc)
+        if self._notes is not None and (stream.ids or stream.posting):
+            try:
+                await self._notes.drop(KEY + turn_id)
+            except NotSaved:
+                _log.warning("a stream that has ended stays noted", exc_info=True)
+
+    async def close(self) -> None:
+        """Shows nothing any more. What is noted stays."""
+        for stream in list(self._streams.values()):
+            await self._rest_of(stream)
+
+    async def _rest_of(self, stream: Stream) -> None:
+        task, stream.task = stream.task, None
+        if task is None or task is asyncio.current_task():
+            return
+        stream.news.set()
+        # A call that is cut off may arrive all the same, after what is sent next.
+        stream_ended = asyncio.gather(task, return_exceptions=True)
+        await stream_ended
+
+    async def _pump(self, stream: Stream) -> None:
+        failures = 0
+        began = time.monotonic()
+        while stream.claimed_by is None and stream.turn_id not in self._ended and stream.task is not None:
+            wait = began + self._timing.first_text - time.monotonic()
+            if stream.place is not None:
+                wait = self._next.get(stream.place, 0.0) - time.monotonic()
+            if wait > 0:
+                await self._sleep(stream, wait)
+                continue
+            stream.news.clear()
+            try:
+                if not await self._step(stream):
+                    await stream.news.wait()
+            except SendFailed as exc:
+                failures += 1
+                if exc.retry_after is None or failures >= MAX_FAILURES:
+                    _log.info("live text is not shown any more: %s", exc)
+                    return
+                await self._sleep(stream, max(exc.retry_after, self._timing.edit))
+            except NotSaved:
+                _log.warning("live text is not shown: what is begun cannot be noted", exc_info=True)
+                return
+
+    async def _sleep(self, stream: Stream, seconds: float) -> None:
+        """For so long, or until the stream is to rest."""
+        until = time.monotonic() + seconds
+        while stream.task is not None and stream.claimed_by is None and (left := until - time.monotonic()) > 0:
+            stream.news.clear()
+            try:
+                await asyncio.wait_for(stream.news.wait(), left)
+            except TimeoutError:
+                return
+
+    async def _step(self, stream: Stream) -> bool:
+        """Makes one change; False when everything is shown."""
+        wanted = live(stream.text or "")
+        changed = next(
+            (n for n, text in enumerate(wanted) if n >= len(stream.ids) or _differs(stream.shown, n, text)), None
+        )
+        if changed is None:
+            return False
+        if stream.place is None:
+            stream.place = await self._threads.ready(stream.route)
+        draft = Draft(wanted[changed])
+        if changed < len(stream.ids):
+            await self._rest.edit(stream.place, stream.ids[changed], draft)
+        else:
+            await self._post(stream, changed, draft)
+        stream.shown[changed:] = [wanted[changed]]
+        self.pause(stream.place)
+        return True
+
+    async def _post(self, stream: Stream, index: int, draft: Draft) -> None:
+        """Raises SendFailed, NotSaved."""
+        assert self._notes is not None and stream.place is not None  # noqa: S101 - see show and _step
+        stream.posting = True
+        await self._notes.put(KEY + stream.turn_id, stream.note())
+        nonce = ids.nonce("stream", stream.turn_id, str(index))
+        reference = self._reference(stream.route, stream.answers) if index == 0 else None
+        message = await self._rest.post(stream.place, draft, nonce=nonce, answers=reference)
+        stream.ids.append(message)
+        stream.posting = False
+        await self._notes.put(KEY + stream.turn_id, stream.note())
+
+
+def _differs(shown: Sequence[str], index: int, text: str) -> bool:
+    return index >= len(shown) or shown[index] != text
