@@ -89,7 +89,7 @@ class Event:
     | edit | changed what they had said | about: the id of that event; text is how it reads now |
     | delete | took it back | about, as above |
     | reaction | put an emoji on a message of ours, or took it away | about: our platform's id of it; text; taken_back |
-    | complete | is typing a command | command, arguments so far, `completing`: which of them |
+    | complete | is typing a command | command, arguments so far, `completing`: which of them is being typed |
     """
 
     id: str
@@ -213,6 +213,15 @@ class CommandInfo:
     name: str
     summary: str
     specs: Sequence[CommandSpec] = ()
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a `complete` event is answered with, a list of them in the receipt's data: the text to give, and how it is
+    shown. Each has at most 100 characters, and there are at most 25."""
+
+    value: str
+    label: str
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
 from adapters.base import Event
+from bot import surfaces
 from bot.db.people import Role
 
 Level = Literal["anyone", "member", "admin", "owner"]
@@ -52,16 +53,17 @@ def decide(event: Event, facts: Facts) -> Allow | Drop:
         case "message" | "answer" | "edit" | "delete" | "reaction":
             return Allow() if may(facts.role, "member") else Drop("stranger")
         case "command" | "complete":
-            return _command(facts)
+            return _command(facts, event.route.channel)
         case unknown:
             assert_never(unknown)
 
 
-def _command(facts: Facts) -> Allow | Drop:
+def _command(facts: Facts, channel: str) -> Allow | Drop:
     if facts.command_level is not None and may(facts.role, facts.command_level):
         return Allow()
     if facts.role is None:
         return Drop("stranger")
     if facts.command_level is None:
-        return Drop("unknown_command", "There is no such command; /help lists them.")
+        listing = surfaces.spelled(channel, "help")
+        return Drop("unknown_command", f"There is no such command; {listing} lists them.")
     return Drop("not_allowed", f"This command is for people with the role {facts.command_level}.")

@@ -168,7 +168,7 @@ class Intake:
         """Raises Crowded, DatabaseError, OSError."""
         # Commands have a gate of their own: a flood can be stopped.
         gate, place = (
-            self._gate(event.route.channel, commands=event.kind == "command"),
+            self._gate(event.route.channel, commands=event.kind in ("command", "complete")),
             event.route.platform_id,
         )
         try:
@@ -178,10 +178,19 @@ class Intake:
                 await asyncio.to_thread(discard, event.files)
             raise
         event = _cleaned(event)
-        work = self._begin(self._command(event) if event.kind == "command" else self._row(event))
+        work = self._begin(self._deal_with(event))
         work.add_done_callback(lambda _: gate.leave(place))
         # Somebody who hangs up cancels the caller: what was committed must be known to the session all the same.
         return await asyncio.shield(work)
+
+    async def _deal_with(self, event: Event) -> Receipt:
+        match event.kind:
+            case "command":
+                return await self._command(event)
+            case "complete":
+                return await self._complete(event)
+            case _:
+                return await self._row(event)
 
     def _gate(self, channel: str, *, commands: bool) -> Gate:
         gate = self._gates.get((channel, commands))
@@ -309,7 +318,11 @@ class Intake:
         role = await self._db.read(lambda db: people.role_of(db, event.route.channel, event.sender.id))
         decided = access.decide(event, Facts(role, level))
         if isinstance(decided, Drop):
-            usage = self._registry.usage(event.command, role) if decided.reason == "unknown_command" else None
+            usage = (
+                self._registry.usage(event.command, role, event.route.channel)
+                if decided.reason == "unknown_command"
+                else None
+            )
             return Receipt("refused", usage) if usage else _dropped(decided)
         if found is None:
             return Receipt("dropped")
@@ -324,6 +337,21 @@ class Intake:
             _log.exception("a command failed", event_id=event.id)
             return Receipt("refused", IN_THE_WAY.format(reason=exc))
         return Receipt("accepted", reply.text, reply.data)
+
+    async def _complete(self, event: Event) -> Receipt:
+        """Suggestions for who may run the command, and for nobody else a word: they have only typed so far."""
+        found = self._registry.find(event.command)
+        level = None if found is None else found[0].level
+        role = await self._db.read(lambda db: people.role_of(db, event.route.channel, event.sender.id))
+        if found is None or isinstance(access.decide(event, Facts(role, level)), Drop):
+            return Receipt("dropped", data=[])
+        given = dict(event.arguments)
+        typed = given.pop(event.completing, "")
+        invocation = Invocation(event.sender, role, event.route.channel, event.route)
+        return Receipt(
+            "accepted",
+            data=await self._registry.complete(found[0], event.completing, typed, given, invocation),
+        )
 
 
 def _dropped(decided: Drop) -> Receipt:
@@ -341,6 +369,7 @@ def _cleaned(event: Event) -> Event:
         reply_to=quoted,
         command=clean(event.command),
         arguments=arguments,
+        completing=clean(event.completing),
     )
 
 

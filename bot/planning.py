@@ -83,7 +83,7 @@ def resume(db: sqlite3.Connection, series_id: str, *, now: int) -> SeriesRecord:
     next_at = found.when.after(now)
     if next_at is None or (found.ends_at is not None and next_at > found.ends_at):
         raise CommandFailed(
-            f"The time of schedule {series_id} has passed: `schedule run {series_id}` runs it now."
+            f"The time of schedule {series_id} has passed: run it by hand, or make a new one."
         )
     series.resume(db, series_id, next_at=next_at)
     return replace(found, status="active", next_at=next_at, failures=0)

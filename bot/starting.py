@@ -10,7 +10,7 @@ from typing import Final
 from adapters.terminal import TerminalAdapter
 from agent.protocol import failpoint
 from agent.protocol.settings import PROVIDERS, SANDBOX_FREE_PROVIDERS
-from bot import log, outgoing
+from bot import log, outgoing, surfaces
 from bot.config_tables import AgentConfig
 from bot.containers import Containers
 from bot.db import people, problems, questions
@@ -101,4 +101,5 @@ async def greet_owners(db: Database, channels: Collection[str], terminal_user: s
         if channel == TerminalAdapter.name or await db.read(partial(people.has_owner, channel=channel)):
             continue
         code = await db.write(partial(people.new_code, channel=channel, now=now))
-        _log.warning("nobody owns the bot on %s yet: send it the command `claim %s`", channel, code)
+        claim = surfaces.spelled(channel, f"claim {code}")
+        _log.warning("nobody owns the bot on %s yet: send it the command `%s`", channel, claim)

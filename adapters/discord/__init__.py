@@ -1,0 +1,1 @@
+"""The channel Discord: a bot in servers and in direct messages."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from pydantic import Field
+
 from bot.backup import telling
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, Parameters, Reply
@@ -15,7 +17,7 @@ from bot.errors import CommandFailed
 class To(Parameters):
     """Where to, as a file URI: the words of a command hold no spaces, and neither does a URI."""
 
-    to: str = ""
+    to: str = Field("", description="a folder as a file URI, on the service's own machine only")
 
 
 async def create(context: Context, invocation: Invocation, given: To) -> Reply:

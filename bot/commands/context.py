@@ -10,6 +10,7 @@ from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 from bot.admission import Admission
 from bot.backup.daily import Backups
+from bot.commands.registry import Invocation
 from bot.containers import Containers
 from bot.db import sessions as rows
 from bot.db.engine import Database
@@ -48,14 +49,15 @@ class Records:
         """How many sessions are before this one in the line for a free place; None: it does not wait for one."""
         return None
 
-    async def session(self, prefix: str) -> SessionRecord:
+    async def session(self, prefix: str, invocation: Invocation) -> SessionRecord:
         """The session whose id begins with `prefix`. Raises CommandFailed."""
         found = await self.db.read(lambda db: rows.by_prefix(db, prefix))
         if len(found) == 1:
             return found[0]
         if found:
             raise CommandFailed(f"More than one session begins with {prefix}; give more of its id.")
-        raise CommandFailed(f"There is no session {prefix}; `session list` shows them.")
+        listing = invocation.spelled("session list")
+        raise CommandFailed(f"There is no session {prefix}; `{listing}` shows them.")
 
     def state(self, record: SessionRecord) -> str:
         """Of its container, in one word: working, idle or asleep; unknown when nobody watches it."""

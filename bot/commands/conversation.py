@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from pydantic import Field
+
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
 from bot.db import people
@@ -13,7 +15,7 @@ from bot.errors import CommandFailed
 class Code(Parameters):
     """A one-time code."""
 
-    code: str
+    code: str = Field(description="the one-time code from the service's log")
 
 
 async def clear(context: Context, invocation: Invocation, _: NoParameters) -> Reply:

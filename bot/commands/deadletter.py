@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from adapters.base import Outgoing
 from adapters.terminal.text import plain
 from agent.protocol.messages import ChatIn, TaskIn
+from bot.commands import completion
+from bot.commands.completion import ALL
 from bot.commands.context import Context, Records
+from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, Parameters, Reply
 from bot.db import dead_letters, inbox
 from bot.db.dead_letters import Letter
@@ -21,33 +24,42 @@ from bot.outgoing import in_words
 LISTED: Final = 50
 MAX_LISTED: Final = 1000
 SHOWN_CHARS: Final = 60
-ALL: Final = "all"
-HINT: Final = "`deadletter show ID` has the whole of one, `deadletter replay ID` sends it again."
+HINT: Final = "`{show}` has the whole of one, `{replay}` sends it again."
 
 
 class Which(Parameters):
     """Of which session, by the beginning of its id; how many; and whether also those that are over."""
 
-    session: str = ""
-    limit: int = Field(LISTED, ge=1, le=MAX_LISTED)
-    all: bool = False
+    session: Annotated[str, Completes(completion.sessions)] = Field(
+        "", description="of this session only, by its id or the beginning of it"
+    )
+    limit: int = Field(
+        LISTED, ge=1, le=MAX_LISTED, description=f"how many at most, the newest; {LISTED} if left out"
+    )
+    all: bool = Field(False, description="also those that were sent again or dropped")
 
 
 class LetterId(Parameters):
     """A dead letter, by its id or the beginning of it."""
 
-    id: str = Field(min_length=1)
+    id: Annotated[str, Completes(completion.letters)] = Field(
+        min_length=1, description="the dead letter's id, or the beginning of it"
+    )
 
 
 class LetterIdOrAll(Parameters):
     """The same, or all of them."""
 
-    id: str = Field(min_length=1, title="ID|all")
+    id: Annotated[str, Completes(completion.letters_or_all)] = Field(
+        min_length=1,
+        title="ID|all",
+        description="the dead letter's id, or the beginning of it; all for all of them",
+    )
 
 
-async def list_letters(context: Records, _: Invocation, given: Which) -> Reply:
+async def list_letters(context: Records, invocation: Invocation, given: Which) -> Reply:
     """The dead letters, the newest on top."""
-    session = (await context.session(given.session)).id if given.session else None
+    session = (await context.session(given.session, invocation)).id if given.session else None
     letters = await context.db.read(
         lambda db: dead_letters.listed(db, session, everything=given.all, limit=given.limit)
     )
@@ -56,13 +68,16 @@ async def list_letters(context: Records, _: Invocation, given: Which) -> Reply:
         f" {_line(each.preview)}"
         for each in letters
     ]
-    text = "\n".join([*lines, HINT]) if lines else "There are no dead letters."
+    hint = HINT.format(
+        show=invocation.spelled("deadletter show ID"), replay=invocation.spelled("deadletter replay ID")
+    )
+    text = "\n".join([*lines, hint]) if lines else "There are no dead letters."
     return Reply(text, [_data(each) for each in letters])
 
 
-async def show(context: Records, _: Invocation, given: LetterId) -> Reply:
+async def show(context: Records, invocation: Invocation, given: LetterId) -> Reply:
     """One dead letter: what it says, why it was not delivered, when, and where it was to go."""
-    letter = await _find(context, given.id)
+    letter = await _find(context, invocation, given.id)
     content = await context.db.read(lambda db: dead_letters.content(db, letter.id))
     about = None
     if (event_id := letter.answers) is not None:
@@ -107,7 +122,7 @@ async def replay(context: Context, invocation: Invocation, given: LetterIdOrAll)
     by = _who(invocation)
     if given.id.lower() == ALL:
         return await _replay_all(context, by)
-    letter = await _find(context, given.id)
+    letter = await _find(context, invocation, given.id)
     await context.letters.replay(letter, by=by)
     return Reply(
         f"Dead letter {letter.id} is being sent again to {_place(letter)}.", {"replaying": [letter.id]}
@@ -116,7 +131,7 @@ async def replay(context: Context, invocation: Invocation, given: LetterIdOrAll)
 
 async def drop(context: Context, invocation: Invocation, given: LetterId) -> Reply:
     """Lets go of a dead letter for good."""
-    letter = await _find(context, given.id)
+    letter = await _find(context, invocation, given.id)
     await context.letters.drop(letter, by=_who(invocation))
     return Reply(f"Dead letter {letter.id} is dropped.", {"dropped": letter.id})
 
@@ -132,14 +147,15 @@ async def _replay_all(context: Context, by: str) -> Reply:
     return Reply(text + (f" {left} more are kept: say it once more for them." if left else ""), data)
 
 
-async def _find(context: Records, prefix: str) -> Letter:
+async def _find(context: Records, invocation: Invocation, prefix: str) -> Letter:
     """Raises CommandFailed."""
     found = await context.db.read(lambda db: dead_letters.by_prefix(db, prefix))
     if len(found) == 1:
         return found[0]
     if found:
         raise CommandFailed(f"More than one dead letter begins with {prefix}; give more of its id.")
-    raise CommandFailed(f"There is no dead letter {prefix}; `deadletter list` shows them.")
+    listing = invocation.spelled("deadletter list")
+    raise CommandFailed(f"There is no dead letter {prefix}; `{listing}` shows them.")
 
 
 def _who(invocation: Invocation) -> str:

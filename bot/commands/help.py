@@ -15,8 +15,11 @@ def about(commands: Sequence[Command[Context, Any]]) -> Command[Context, NoParam
 
     async def answer(_: Context, invocation: Invocation, __: NoParameters) -> Reply:
         usable = [command for command in (listed, *commands) if may(invocation.role, command.level)]
-        width = max(len(command.usage) for command in usable)
-        lines = [f"/{command.usage:<{width}}  {command.summary}" for command in usable]
+        usages = [invocation.spelled(command.usage) for command in usable]
+        width = max(map(len, usages))
+        lines = [
+            f"{usage:<{width}}  {command.summary}" for usage, command in zip(usages, usable, strict=True)
+        ]
         data = [{"usage": command.usage, "summary": command.summary} for command in usable]
         return Reply("\n".join(lines), data)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
+from pydantic import Field
+
+from bot import surfaces
+from bot.commands import completion
 from bot.commands.context import Context
+from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, Parameters, Reply
 from bot.db import people
 from bot.errors import CommandFailed
@@ -13,7 +18,9 @@ from bot.errors import CommandFailed
 class Where(Parameters):
     """A channel adapter by its name."""
 
-    channel: str
+    channel: Annotated[str, Completes(completion.channels)] = Field(
+        description="the platform, by the name of its adapter"
+    )
 
 
 async def code(context: Context, invocation: Invocation, given: Where) -> Reply:
@@ -28,7 +35,8 @@ async def code(context: Context, invocation: Invocation, given: Where) -> Reply:
         raise CommandFailed(f"The bot has an owner on {given.channel} already.")
     now = context.clock()
     made = await context.db.write(lambda db: people.new_code(db, given.channel, now=now))
-    text = f"Send the bot on {given.channel} the command `claim {made}`. Older codes are void."
+    claim = surfaces.spelled(given.channel, f"claim {made}")
+    text = f"Send the bot on {given.channel} the command `{claim}`. Older codes are void."
     return Reply(text, {"channel": given.channel, "code": made})
 
 

@@ -7,13 +7,14 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from bot.commands import completion
+from bot.commands.completion import CONFIGURED
 from bot.commands.context import Context
+from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
 from bot.db import inbox
 from bot.errors import CommandFailed
 
-CONFIGURED: Final = "default"
-"""The name for the model that is configured, whatever it is."""
 TOO_MUCH: Final = "Too many messages wait to be answered here; please try again in a moment."
 
 Handler = Callable[[Context, Invocation, NoParameters], Awaitable[Reply]]
@@ -23,7 +24,12 @@ class Model(Parameters):
     """A model, by the name that the provider knows it by."""
 
     # It becomes a word of a command line: none that could be taken for an option.
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:/@\[\]-]{0,199}$")] | None = None
+    name: Annotated[str | None, Completes(completion.models)] = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][\w.:/@\[\]-]{0,199}$",
+        max_length=200,
+        description=f"its name; {CONFIGURED} is the configured one; left out: which one it is now",
+    )
 
 
 def _passed_on(command: str) -> Handler:
@@ -33,7 +39,7 @@ def _passed_on(command: str) -> Handler:
         place, by = invocation.route or record.route, invocation.actor.name
         if not await context.operations.pass_on(record.id, place, f"/{command}", by=by):
             raise CommandFailed(TOO_MUCH)
-        return Reply(f"/{command} is passed on to the agent.", {"session": record.id})
+        return Reply(f"`{invocation.spelled(command)}` is passed on to the agent.", {"session": record.id})
 
     return handler
 
@@ -53,8 +59,9 @@ async def _which_model(context: Context, invocation: Invocation) -> Reply:
     record = await context.found_at(invocation.route)
     chosen = None if record is None else await context.db.read(lambda db: inbox.model(db, record.id))
     if chosen is not None:
+        back = invocation.spelled(f"model {CONFIGURED}")
         return Reply(
-            f"This conversation uses the model {chosen}; /model {CONFIGURED} goes back to the configured one.",
+            f"This conversation uses the model {chosen}; `{back}` goes back to the configured one.",
             {"model": chosen},
         )
     assert invocation.route is not None  # noqa: S101 - found_at has refused it

@@ -6,22 +6,29 @@ The surface sets the actor; what a command may be used by is its level, checked 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from adapters.base import CommandInfo, Sender
+from adapters.base import CommandInfo, CommandSpec, Sender, Suggestion
 from agent.protocol.messages import Route
+from bot import surfaces
 from bot.access import Level, may
+from bot.commands.options import completes, options, wrong
 from bot.db.people import Role
 from bot.errors import CommandFailed
+
+MAX_SUGGESTIONS: Final = 25
+MAX_SUGGESTED_CHARS: Final = 100
+"""Of a value and of a label: what the strictest platform shows."""
 
 
 class Parameters(BaseModel):
     """What a command takes; the fields in order are its words. The field `rest`, where there is one, takes all
-    words that are left, and the fields after it are given by name only."""
+    words that are left, and the fields after it are given by name only. Each has a description, which a channel with
+    typed options shows, and `Completes` in its annotation where it can be completed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     rest: ClassVar[str | None] = None
@@ -45,6 +52,23 @@ class Invocation:
     role: Role | None
     channel: str
     route: Route | None = None
+
+    def spelled(self, command: str) -> str:
+        """A command as one gives it on this surface, for a text that names one."""
+        return surfaces.spelled(self.channel, command)
+
+    def option(self, name: str) -> str:
+        """What an option is called on this surface."""
+        return surfaces.option(self.channel, name)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Somebody is typing an option: what is there of it so far, and of the others."""
+
+    typed: str
+    given: Mapping[str, str]
+    invocation: Invocation
 
 
 @dataclass(frozen=True)
@@ -93,7 +117,10 @@ class Registry(Generic[C]):
         groups: dict[str, list[Command[C, Any]]] = {}
         for command in self.commands:
             groups.setdefault(command.name.split()[0], []).append(command)
-        return [CommandInfo(first, _summary(first, group)) for first, group in groups.items()]
+        return [
+            CommandInfo(first, _summary(first, group), [_spec(command) for command in group])
+            for first, group in groups.items()
+        ]
 
     def find(self, name: str, text: str = "") -> tuple[Command[C, Any], list[str]] | None:
         """The command that these words begin with, the longest name first, and the words that are left."""
@@ -104,11 +131,12 @@ class Registry(Generic[C]):
                 return command, words[count:]
         return None
 
-    def usage(self, name: str, role: Role | None) -> str | None:
-        """How the commands of the group `name` are used, those that `role` may use; None when there are none."""
+    def usage(self, name: str, role: Role | None, channel: str) -> str | None:
+        """How the commands of the group `name` are used on a surface, those that `role` may use; None when there are
+        none."""
         first = name.split()[:1]
         group = [each for each in self.commands if each.name.split()[:1] == first and may(role, each.level)]
-        return "\n".join(f"Usage: /{command.usage}" for command in group) or None
+        return "\n".join(_usage(command, channel) for command in group) or None
 
     async def run(
         self, command: Command[C, Any], words: Sequence[str], given: Mapping[str, str], invocation: Invocation
@@ -119,13 +147,49 @@ class Registry(Generic[C]):
         if command.parameters.rest is not None and len(words) > len(fields):
             words = [*words[: len(fields) - 1], " ".join(words[len(fields) - 1 :])]
         if len(words) > len(fields):
-            raise CommandFailed(f"Usage: {command.usage}")
+            raise CommandFailed(_usage(command, invocation.channel))
         arguments = {**dict(zip(fields, words, strict=False)), **named}
         try:
             parameters = command.parameters.model_validate(arguments)
         except ValidationError as exc:
-            raise CommandFailed(f"Usage: {command.usage}") from exc
+            raise CommandFailed(_refusal(command, named, exc, invocation.channel)) from exc
         return await command.handler(self.context, invocation, parameters)
+
+    async def complete(
+        self,
+        command: Command[C, Any],
+        completing: str,
+        typed: str,
+        given: Mapping[str, str],
+        invocation: Invocation,
+    ) -> list[Suggestion]:
+        """What could be meant by what is `typed` of the option `completing`, `given` being what the other ones hold:
+        MAX_SUGGESTIONS at most, the likeliest first. Whoever asks may use the command. Raises DatabaseError."""
+        completion = completes(command.parameters, completing)
+        if completion is None:
+            return []
+        found = await completion.source(self.context, Asked(typed.strip(), given, invocation))
+        fitting = [each for each in found if len(each.value) <= MAX_SUGGESTED_CHARS]
+        return [replace(each, label=_short(each.label)) for each in fitting[:MAX_SUGGESTIONS]]
+
+
+def _spec(command: Command[Any, Any]) -> CommandSpec:
+    return CommandSpec(command.name, command.summary, options(command.parameters))
+
+
+def _usage(command: Command[Any, Any], channel: str) -> str:
+    return f"Usage: {surfaces.spelled(channel, command.usage)}"
+
+
+def _refusal(command: Command[Any, Any], named: Mapping[str, str], exc: ValidationError, channel: str) -> str:
+    """Of an option that was given by its name it is said what is wrong; words are read by their order, and that is
+    what is shown."""
+    by_name = [error for error in exc.errors() if error["loc"] and error["loc"][0] in named]
+    return wrong(by_name[0]) if by_name else _usage(command, channel)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= MAX_SUGGESTED_CHARS else label[: MAX_SUGGESTED_CHARS - 1] + "…"
 
 
 def _shown(name: str, info: FieldInfo) -> str:

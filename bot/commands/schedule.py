@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -14,7 +14,9 @@ from adapters.terminal.text import plain
 from agent.protocol.messages import MAX_TEXT_CHARS
 from bot import planning
 from bot.access import may
+from bot.commands import completion
 from bot.commands.context import Context
+from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, Parameters, Reply
 from bot.db import series
 from bot.db import sessions as rows
@@ -38,32 +40,42 @@ class Create(Parameters):
 
     rest: ClassVar[str | None] = "order"
 
-    order: str = Field("", title="[yes] WHEN: PROMPT")
-    when: str = ""
-    prompt: str = Field("", max_length=MAX_TEXT_CHARS)
-    session: str = ""
-    timezone: str = ""
-    catch_up: CatchUp = "once"
-    count: int | None = Field(None, ge=1)
-    until: str = ""
-    yes: bool = False
+    order: str = Field(
+        "",
+        title="[yes] WHEN: PROMPT",
+        description="all of it in one sentence: every monday at 8: Say what is due",
+    )
+    when: str = Field("", description="every monday at 8, in 10 minutes, or a cron pattern such as 0 8 * * 1")
+    prompt: str = Field("", max_length=MAX_TEXT_CHARS, description="what the agent is told each time")
+    session: Annotated[str, Completes(completion.sessions)] = Field(
+        "", description="for which session; left out: for this conversation"
+    )
+    timezone: str = Field("", description="such as Europe/Athens; left out: the configured one")
+    catch_up: CatchUp = Field("once", description="what to do about runs that were missed; once if left out")
+    count: int | None = Field(None, ge=1, description="how often at most")
+    until: str = Field("", description="not after this date or time")
+    yes: bool = Field(False, description="keep it; else only say what would be kept")
 
 
 class SeriesId(Parameters):
     """A schedule, by its id or the beginning of it."""
 
-    id: str = Field(min_length=1)
+    id: Annotated[str, Completes(completion.schedules)] = Field(
+        min_length=1, description="the schedule's id, or the beginning of it"
+    )
 
 
 class Whose(Parameters):
     """A session by the beginning of its id, or all."""
 
-    session: str = ""
+    session: Annotated[str, Completes(completion.sessions_or_all)] = Field(
+        "", description="of this session, or of all; left out: of this conversation"
+    )
 
 
 async def create(context: Context, invocation: Invocation, given: Create) -> Reply:
     """Shows what would be kept, and keeps it when that is confirmed."""
-    when, prompt, confirmed = _order(given)
+    when, prompt, confirmed = _order(invocation, given)
     # A pattern that comes seldom, or never, takes a while to be told apart.
     draft = await asyncio.to_thread(_draft, context, invocation, given, when, prompt)
     shown = planning.coming(draft.when, draft.next_at, SHOWN_TIMES, ends_at=draft.ends_at, count=draft.count)
@@ -76,11 +88,11 @@ async def create(context: Context, invocation: Invocation, given: Create) -> Rep
     if not confirmed:
         # Who may not reach the session is told so before they confirm.
         if given.session:
-            await context.session(given.session)
-        hint = f"Nothing is kept yet; to keep it, say the same with yes: /schedule create yes {when}: …"
-        if invocation.channel == "control":
-            hint = "Nothing is kept yet; to keep it, say the same with --yes."
-        return Reply(f"{said}\n{hint}", {"kept": False, **data})
+            await context.session(given.session, invocation)
+        again = f"say the same with {invocation.option('yes')}"
+        if not given.when:
+            again += f": `{invocation.spelled(f'schedule create yes {when}')}: …`"
+        return Reply(f"{said}\nNothing is kept yet; to keep it, {again}", {"kept": False, **data})
     made = await context.schedules.create(await _session_for(context, invocation, given.session), draft)
     return Reply(f"Schedule {made.id} is kept. {said}", {"kept": True, **data, **_data(made)})
 
@@ -169,7 +181,7 @@ async def history(context: Context, invocation: Invocation, given: SeriesId) -> 
     return Reply("\n".join(lines) or f"Schedule {found.id} has not run yet.", data)
 
 
-def _order(given: Create) -> tuple[str, str, bool]:
+def _order(invocation: Invocation, given: Create) -> tuple[str, str, bool]:
     """When, what, and whether it is confirmed. Raises CommandFailed."""
     if given.when:
         prompt = given.prompt or given.order
@@ -178,7 +190,9 @@ def _order(given: Create) -> tuple[str, str, bool]:
         return given.when, prompt, given.yes
     said = _ORDER.fullmatch(given.order)
     if said is None:
-        raise CommandFailed(f"Usage: {CREATE}, for example: {EXAMPLE}")
+        raise CommandFailed(
+            f"Usage: {invocation.spelled(CREATE)}, for example: {invocation.spelled(EXAMPLE)}"
+        )
     return said["when"], said["prompt"], given.yes or said["yes"] is not None
 
 
@@ -193,10 +207,10 @@ async def _session_for(context: Context, invocation: Invocation, prefix: str) ->
     """The session that a new schedule is for; a conversation that has none yet gets one. Raises
     CommandFailed."""
     if prefix:
-        return (await context.session(prefix)).id
+        return (await context.session(prefix, invocation)).id
     route = invocation.route
     if route is None:
-        raise CommandFailed("Say for which session; `session list` shows them.")
+        raise CommandFailed(f"Say for which session; `{invocation.spelled('session list')}` shows them.")
     agent, now = context.agent_of(route), context.clock()
     return (await context.db.write(lambda db: rows.resolve(db, agent, route, now))).id
 
@@ -208,7 +222,7 @@ async def _sessions_meant(context: Context, invocation: Invocation, asked: str) 
     if asked == "all" or (not asked and invocation.route is None):
         return None
     if asked:
-        return (await context.session(asked)).id
+        return (await context.session(asked, invocation)).id
     return (await context.here(invocation.route)).id
 
 
@@ -222,7 +236,8 @@ async def _find(context: Context, invocation: Invocation, prefix: str) -> Series
         return found[0]
     if found:
         raise CommandFailed(f"More than one schedule begins with {prefix}; give more of its id.")
-    raise CommandFailed(f"There is no schedule {prefix}; `schedule list` shows them.")
+    listing = invocation.spelled("schedule list")
+    raise CommandFailed(f"There is no schedule {prefix}; `{listing}` shows them.")
 
 
 def _coming(found: SeriesRecord) -> list[int]:

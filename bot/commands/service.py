@@ -36,7 +36,7 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
     )
     troubles: list[dict[str, Any]] = []
     if dead:
-        text += f" Dead letters: {dead} (roost deadletter list)."
+        text += f" Dead letters: {dead} ({invocation.spelled('deadletter list')})."
     # What it says of the configuration is for those who can change it.
     reported = await context.db.read(problems.listed) if may(invocation.role, "admin") else []
     for each in reported:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from adapters.terminal.text import plain
 from agent.protocol.messages import ChatIn
+from bot.commands import completion
 from bot.commands.context import Context, Records
+from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
 from bot.db import deliveries, inbox
 from bot.db import sessions as rows
@@ -37,7 +39,9 @@ COLUMNS: Final = ("id", "state", "agent", "place", "last_active")
 class SessionId(Parameters):
     """A session, by its id or the beginning of it."""
 
-    id: str = Field(min_length=1)
+    id: Annotated[str, Completes(completion.sessions)] = Field(
+        min_length=1, description="the session's id, or the beginning of it"
+    )
 
 
 async def list_sessions(context: Records, _: Invocation, __: NoParameters) -> Reply:
@@ -47,9 +51,9 @@ async def list_sessions(context: Records, _: Invocation, __: NoParameters) -> Re
     return Reply(_table(data) if data else "There are no sessions yet.", data)
 
 
-async def show(context: Records, _: Invocation, given: SessionId) -> Reply:
+async def show(context: Records, invocation: Invocation, given: SessionId) -> Reply:
     """One conversation: where, since when, what is under way, and its last messages."""
-    record = await context.session(given.id)
+    record = await context.session(given.id, invocation)
     messages = await context.db.read(lambda db: inbox.counts(db, record.id))
     replies = await context.db.read(lambda db: deliveries.counts(db, record.id))
     latest = await context.db.read(lambda db: inbox.latest(db, record.id, SHOWN_MESSAGES))
@@ -78,17 +82,17 @@ async def show(context: Records, _: Invocation, given: SessionId) -> Reply:
     return Reply("\n".join(lines), data)
 
 
-async def stop(context: Context, _: Invocation, given: SessionId) -> Reply:
+async def stop(context: Context, invocation: Invocation, given: SessionId) -> Reply:
     """Stops the container of a conversation and gives up what it was working on."""
-    record = await context.session(given.id)
+    record = await context.session(given.id, invocation)
     dropped = await context.operations.stop(record.id)
     waiting = f"; {dropped} unanswered messages were given up" if dropped else ""
     return Reply(f"Session {record.id} is stopped{waiting}.", {"session": record.id, "given_up": dropped})
 
 
-async def clear(context: Context, _: Invocation, given: SessionId) -> Reply:
+async def clear(context: Context, invocation: Invocation, given: SessionId) -> Reply:
     """Makes a conversation forget what was said."""
-    record = await context.session(given.id)
+    record = await context.session(given.id, invocation)
     await context.operations.clear(record.id)
     return Reply(
         f"Session {record.id} is cleared: its next message starts with a fresh memory.",

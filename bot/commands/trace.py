@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import sqlite3
 from dataclasses import replace
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from bot import trace
+from bot.commands import completion
 from bot.commands.context import Context, Records
+from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, Parameters, Reply
 from bot.db import inbox, traces
 from bot.db.inbox import Entry
@@ -26,8 +28,10 @@ _NUMBER: Final = re.compile(r"#?(\d{1,9})", re.ASCII)
 class Which(Parameters):
     """A message, by its id, its event's, the id of a reply to it, or its number in a session."""
 
-    message: str = Field(min_length=1)
-    session: str = ""
+    message: str = Field(min_length=1, description="its id, its event's or a reply's, or #4 for its number")
+    session: Annotated[str, Completes(completion.sessions)] = Field(
+        "", description="in which session a number is; left out: in this conversation"
+    )
 
 
 async def show(context: Records, invocation: Invocation, given: Which) -> Reply:
@@ -60,9 +64,8 @@ async def _find(context: Records, invocation: Invocation, given: Which) -> Entry
         missing = f"There is no message #{number[1]} in session {session_id}, nor one that reply answers."
     else:
         found = await context.db.read(lambda db: _named(db, given.message))
-        missing = (
-            f"There is no message {given.message}; `session show` lists the last ones of a conversation."
-        )
+        listing = invocation.spelled("session show")
+        missing = f"There is no message {given.message}; `{listing}` lists the last ones of a conversation."
     if not found:
         raise CommandFailed(missing)
     if len(found) > 1:
@@ -91,11 +94,12 @@ def _answered_by(db: sqlite3.Connection, out_id: str) -> list[Entry]:
 async def _session_of(context: Records, invocation: Invocation, given: Which) -> str:
     """The session that was named, or the conversation in which the command was given."""
     if given.session:
-        return (await context.session(given.session)).id
+        return (await context.session(given.session, invocation)).id
     if isinstance(context, Context) and invocation.route is not None:
         return (await context.here(invocation.route)).id
     raise CommandFailed(
-        f"Say in which session {given.message} is, with --session; `session list` shows them."
+        f"Say in which session {given.message} is, with {invocation.option('session')};"
+        f" `{invocation.spelled('session list')}` shows them."
     )
 
 

@@ -16,6 +16,7 @@ from cronsim import CronSimError
 from pydantic import ValidationError
 
 from agent.protocol.messages import MAX_SCHEDULE_CHARS, Schedule
+from bot import surfaces
 from bot.db import deliveries, sessions
 from bot.recurrence import WHEN, BadTime, When
 
@@ -24,9 +25,7 @@ Status = Literal["active", "paused", "finished", "cancelled"]
 RunState = Literal["running", "done", "failed"]
 RUNS_KEPT: Final = 500
 TOLD: Final = 100
-PAUSED: Final = (
-    "The schedule {id} is paused: its last {failures} runs failed. `/schedule resume {id}` lets it go on."
-)
+PAUSED: Final = "The schedule {id} is paused: its last {failures} runs failed. `{resume}` lets it go on."
 
 
 @dataclass(frozen=True)
@@ -321,7 +320,15 @@ def runs_failed(db: sqlite3.Connection, message_ids: Sequence[str], *, now: int)
         # Columns and not the record: a recurrence that is not understood any more must not keep a run from its end.
         row = db.execute("SELECT * FROM series WHERE id = ?", (series_id,)).fetchone()
         if row["failures"] >= row["max_failures"] and pause(db, series_id):
-            say(db, row["session"], PAUSED.format(id=series_id, failures=row["failures"]), now=now)
+            _say_paused(db, row, now=now)
+
+
+def _say_paused(db: sqlite3.Connection, row: sqlite3.Row, *, now: int) -> None:
+    record = sessions.get(db, row["session"])
+    if record is not None:
+        resume = surfaces.spelled(record.route.channel, f"schedule resume {row['id']}")
+        text = PAUSED.format(id=row["id"], failures=row["failures"], resume=resume)
+        deliveries.add_notice(db, record.id, record.route, text, now=now)
 
 
 def say(db: sqlite3.Connection, session_id: str, text: str, *, now: int) -> None:

@@ -92,6 +92,19 @@ def recent(db: sqlite3.Connection, limit: int) -> list[SessionRecord]:
     return [SessionRecord.from_row(row) for row in rows]
 
 
+def like(db: sqlite3.Connection, typed: str, *, near: Route | None, limit: int) -> list[SessionRecord]:
+    """The sessions whose ids begin with what somebody has typed, or that have it in the name of their place: those in
+    the place of `near` first, then those that were active last. Looks at every session once."""
+    channel, platform_id = (None, None) if near is None else (near.channel, near.platform_id)
+    rows = db.execute(
+        "SELECT * FROM sessions WHERE channel <> ?1 AND (substr(id, 1, length(?2)) = ?2"
+        " OR instr(lower(channel || '/' || platform_id || '/' || coalesce(thread_id, '')), ?2))"
+        " ORDER BY channel = ?3 AND platform_id = ?4 DESC, last_active DESC, id LIMIT ?5",
+        (pool.POOL, typed.lower(), channel, platform_id, limit),
+    )
+    return [SessionRecord.from_row(row) for row in rows]
+
+
 def awake(db: sqlite3.Connection) -> list[str]:
     """The ids of the sessions that may have a living container or replies that were not collected."""
     return [row["id"] for row in db.execute("SELECT id FROM sessions WHERE awake = 1")]

@@ -1,0 +1,129 @@
+"""What an option is completed with while somebody types it.
+
+Each source takes the context and what is typed, reads bot.db at most once, and lists only what whoever types may see.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from adapters.base import Suggestion
+from adapters.terminal.text import plain
+from agent.protocol.messages import Route
+from bot.access import may
+from bot.commands.context import Context
+from bot.commands.registry import MAX_SUGGESTIONS, Asked
+from bot.db import dead_letters, series
+from bot.db import sessions as rows
+from bot.db.series import SeriesRecord
+from bot.db.sessions import SessionRecord
+from bot.recurrence import written
+
+LOOKED_AT: Final = 200
+"""How many schedules or dead letters are looked at for one completion."""
+ALL: Final = "all"
+CONFIGURED: Final = "default"
+"""The name for the model that is configured, whatever it is."""
+MINUTE_MS: Final = 60_000
+
+
+async def sessions(context: Context, asked: Asked) -> list[Suggestion]:
+    """The sessions, those of the place where it is typed first."""
+    if not may(asked.invocation.role, "admin"):
+        return []
+    typed, route, now = asked.typed, asked.invocation.route, context.now()
+    found = await context.db.read(lambda db: rows.like(db, typed, near=route, limit=MAX_SUGGESTIONS))
+    return [Suggestion(each.id, _session(each, route, now)) for each in found]
+
+
+async def sessions_or_all(context: Context, asked: Asked) -> list[Suggestion]:
+    """The same, or all of them."""
+    everything = Suggestion(ALL, "all: every conversation")
+    found = await sessions(context, asked)
+    return [everything, *found] if found and _fits(asked, ALL) else found
+
+
+async def schedules(context: Context, asked: Asked) -> list[Suggestion]:
+    """The schedules that may still run; who is no admin sees those of their own conversation."""
+    route, everything = asked.invocation.route, may(asked.invocation.role, "admin")
+    if route is None:
+        return []
+    agent = context.agent_of(route)
+    found = await context.db.read(lambda db: _schedules(db, agent, route, everything=everything))
+    suggested = [Suggestion(each.id, _schedule(each)) for each in found]
+    return [each for each in suggested if _fits(asked, each.label)]
+
+
+async def letters(context: Context, asked: Asked) -> list[Suggestion]:
+    """The dead letters that are kept or being sent again, the newest first."""
+    found = await context.db.read(lambda db: dead_letters.listed(db, None, everything=False, limit=LOOKED_AT))
+    suggested = [
+        Suggestion(each.id, _one_line(f"{each.id}  {_place(each.route)}  {each.preview or each.reason}"))
+        for each in found
+    ]
+    return [each for each in suggested if _fits(asked, each.label)]
+
+
+async def letters_or_all(context: Context, asked: Asked) -> list[Suggestion]:
+    """The same, or all of them."""
+    everything = Suggestion(ALL, "all: every dead letter that is kept")
+    found = await letters(context, asked)
+    return [everything, *found] if found and _fits(asked, ALL) else found
+
+
+async def models(context: Context, asked: Asked) -> list[Suggestion]:
+    """The models that agents are configured with; any other may be named as well."""
+    known = sorted({name for name in context.models.values() if name is not None})
+    suggested = [
+        Suggestion(CONFIGURED, f"{CONFIGURED}: the configured one"),
+        *(Suggestion(each, each) for each in known),
+    ]
+    return [each for each in suggested if _fits(asked, each.value)]
+
+
+async def channels(context: Context, asked: Asked) -> list[Suggestion]:
+    """The adapters."""
+    return [Suggestion(each, each) for each in sorted(context.channels) if _fits(asked, each)]
+
+
+def _schedules(db: sqlite3.Connection, agent: str, route: Route, *, everything: bool) -> list[SeriesRecord]:
+    """Those of the conversation first."""
+    here = rows.find(db, agent, route)
+    own = [] if here is None else series.listed(db, here.id, LOOKED_AT)
+    if not everything:
+        return own
+    known = {each.id for each in own}
+    return [*own, *(each for each in series.listed(db, None, LOOKED_AT) if each.id not in known)]
+
+
+def _fits(asked: Asked, text: str) -> bool:
+    return asked.typed.lower() in text.lower()
+
+
+def _session(record: SessionRecord, here: Route | None, now: int) -> str:
+    place = "here" if record.route == here else _place(record.route)
+    return _one_line(f"{record.id}  {place}  {_ago(now - record.last_active)}")
+
+
+def _schedule(found: SeriesRecord) -> str:
+    state = "paused" if found.next_at is None else written(found.next_at, found.when.timezone)
+    return _one_line(f"{found.id}  {state}  {found.prompt}")
+
+
+def _ago(elapsed_ms: int) -> str:
+    minutes = max(elapsed_ms, 0) // MINUTE_MS
+    if minutes < 1:
+        return "active just now"
+    for count, unit in ((minutes // 1440, "d"), (minutes // 60, "h")):
+        if count:
+            return f"active {count} {unit} ago"
+    return f"active {minutes} min ago"
+
+
+def _place(route: Route) -> str:
+    return "/".join(part for part in (route.channel, route.platform_id, route.thread_id) if part)
+
+
+def _one_line(text: str) -> str:
+    return "  ".join(" ".join(part.split()) for part in plain(text).split("  ") if part.strip())
