@@ -77,6 +77,12 @@ class Listener(Protocol):
     def on_begin(self, shard: int) -> None:
         """A new session of the gateway: what was said before it is not told."""
 
+    def on_lost(self, shard: int, quiet_seconds: float) -> None:
+        """A connection is gone, on which nothing had come for so long."""
+
+    def on_resumed(self, shard: int) -> None:
+        """A connection goes on where it broke: what was missed has been told."""
+
 
 class Client(discord.AutoShardedClient):
     """The library's client with our settings; `message_content` is a privileged intent (Discord's documentation,
@@ -183,6 +189,14 @@ class Client(discord.AutoShardedClient):
     async def on_shard_ready(self, shard_id: int) -> None:
         """Called by the library after each new session, when its servers are known."""
         self._listener.on_begin(shard_id)
+
+    async def on_shard_disconnect(self, shard_id: int) -> None:
+        """Called by the library whenever a connection ends."""
+        self._listener.on_lost(shard_id, time.monotonic() - self.heard_at)
+
+    async def on_shard_resumed(self, shard_id: int) -> None:
+        """Called by the library."""
+        self._listener.on_resumed(shard_id)
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         """Called by the library for what a handler has raised."""

@@ -1,13 +1,12 @@
 """What goes wrong with Discord, told as adapters.base wants it. The one place where the library's errors are caught.
 
-    SendFailed                  see adapters.base
-      x ChannelGone             there is no such channel or thread, or it is not for us to see
-      x MessageGone             there is no such message
+SendFailed                  see adapters.base
+  x ChannelGone             there is no such channel or thread, or it is not for us to see
+  x MessageGone             there is no such message
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -32,7 +31,7 @@ TOO_LARGE: Final = 40005
 HAS_THREAD: Final = 160004
 """Discord's documentation, Opcodes and Status Codes, JSON."""
 
-NO_TOKEN: Final = (
+TOKEN_REFUSED: Final = (
     "Discord does not take the bot's token: make a new one in the developer portal (Bot, Reset Token), put it where"
     " [discord] says, and start Roost again."
 )
@@ -64,19 +63,23 @@ def translated() -> Iterator[None]:
         raise SendFailed("Discord asked for a pause", retry_after=exc.retry_after) from exc
     except discord.HTTPException as exc:
         raise refusal(exc) from exc
-    except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
+    except (TimeoutError, aiohttp.ClientError, OSError) as exc:
         # Nobody knows whether it was taken.
         raise SendFailed(f"Discord cannot be reached ({type(exc).__name__})", retry_after=0) from exc
 
 
 def refusal(exc: discord.HTTPException) -> SendFailed:
     """What an answer of Discord's means."""
-    said = SENTENCES.get(exc.code) or f"Discord refused it: {exc.text or exc.status} ({exc.status}, {exc.code})"
+    said = (
+        SENTENCES.get(exc.code) or f"Discord refused it: {exc.text or exc.status} ({exc.status}, {exc.code})"
+    )
     if exc.status == 401:
-        return SendFailed(NO_TOKEN, retry_after=UNAUTHORIZED_SECONDS, everywhere=True)
+        return SendFailed(TOKEN_REFUSED, retry_after=UNAUTHORIZED_SECONDS, everywhere=True)
     if exc.status == 429:
         banned = not exc.response.headers.get("Via")
-        return SendFailed("Discord asked for a pause", retry_after=BANNED_SECONDS if banned else 5.0, everywhere=banned)
+        return SendFailed(
+            "Discord asked for a pause", retry_after=BANNED_SECONDS if banned else 5.0, everywhere=banned
+        )
     if exc.status >= 500:
         return SendFailed(f"Discord is in trouble ({exc.status})", retry_after=0)
     if exc.code == UNKNOWN_CHANNEL:

@@ -31,6 +31,12 @@ def message_of(event: str) -> tuple[int, int] | None:
     return part_of(rest) if name == NAME else None
 
 
+def referred(event: str | None, place: int) -> int | None:
+    """The message that an answer in `place` can refer to: Discord refers to messages of the same channel only."""
+    said = message_of(event) if event else None
+    return said[1] if said is not None and said[0] == place else None
+
+
 def part_id(channel: int, message: int) -> str:
     """What a part that was sent is known by."""
     return f"{channel}:{message}"

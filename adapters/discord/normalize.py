@@ -1,4 +1,4 @@
-"""From what Discord tells of messages to events of ours. Pure: what is asked is the library's cache and nothing else."""
+"""From what Discord tells of messages to events of ours. Pure: nothing is asked but the library's cache."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ def edit(message: discord.Message, place: Place, me: discord.ClientUser) -> Even
     )
 
 
-def deletion(channel: int, message: int, place: Place, now: int) -> Event:
-    """Somebody, Discord does not say who, took a message away."""
+def deletion(channel: int, message: int, now: int) -> Event:
+    """Somebody, Discord does not say who, took a message away. Where it was answered is for its event to say."""
     said = ids.event_id(channel, message)
     return Event(
         id=f"{said}:delete",
         kind="delete",
-        route=place.route,
+        route=ids.route(channel),
         sender=Sender("", "somebody"),
         created_at=now,
         about=said,
@@ -128,7 +128,9 @@ def is_addressed(message: discord.Message, me: discord.ClientUser) -> bool:
     """Whether it is said to the bot: by its name, by the role that Discord has made for it, or as a reply to it."""
     if any(user.id == me.id for user in message.mentions):
         return True
-    if any(role.is_bot_managed() and role.tags and role.tags.bot_id == me.id for role in message.role_mentions):
+    if any(
+        role.is_bot_managed() and role.tags and role.tags.bot_id == me.id for role in message.role_mentions
+    ):
         return True
     replied = message.reference.resolved if message.reference is not None else None
     return isinstance(replied, discord.Message) and replied.author.id == me.id
@@ -137,8 +139,7 @@ def is_addressed(message: discord.Message, me: discord.ClientUser) -> bool:
 def text_of(message: discord.Message, me: discord.ClientUser) -> str:
     """What was said, with names in the place of ids; a mention of the bot itself is left out."""
     parts = [_named(message.content, message, me)]
-    for forwarded in message.message_snapshots:
-        parts.append("[forwarded] " + _EMOJI.sub(r"\1", forwarded.content))
+    parts += ["[forwarded] " + _EMOJI.sub(r"\1", each.content) for each in message.message_snapshots]
     if message.poll is not None:
         options = "; ".join(answer.text for answer in message.poll.answers)
         parts.append(f"[poll] {message.poll.question}: {options}")

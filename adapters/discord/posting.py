@@ -35,21 +35,20 @@ _log = logging.getLogger("roost.discord")
 
 
 class Posting:
-    """`me` is the bot's own id."""
+    """`me` is the bot's own id, known when it is logged in."""
 
     def __init__(
-        self, rest: Rest, threads: Threads, streams: Streams, typing: Typing, *, me: int, clock: Clock
+        self, rest: Rest, threads: Threads, streams: Streams, typing: Typing, *, clock: Clock
     ) -> None:
         self._rest = rest
         self._threads = threads
         self._streams = streams
         self._typing = typing
-        self._me = me
+        self.me = 0
         self._clock = clock
 
-    async def send(self, part: Part, draft: Draft, *, text_parts: int) -> str | None:
-        """Returns the id of the part; None for what was taken away. `text_parts`: how many drafts of the reply hold
-        text. Raises SendFailed."""
+    async def send(self, part: Part, draft: Draft) -> str | None:
+        """Returns the id of the part; None for what was taken away. Raises SendFailed."""
         if draft.reaction is not None:
             await self._react(part, draft.reaction)
             return None
@@ -58,12 +57,12 @@ class Posting:
         route = part.outgoing.route
         try:
             place = await self._threads.ready(route)
-            return await self._put(part, draft, place, text_parts)
+            return await self._put(part, draft, place)
         except ChannelGone:
             if part.outgoing.notice and route.thread_id is not None:
                 # Where the answer was to stand is no place any more; whoever asked may still read the channel.
-                return await self._put(part, draft, await self._instead(route), text_parts)
-            return await self._put(part, draft, await self._threads.again(route), text_parts)
+                return await self._put(part, draft, await self._instead(route))
+            return await self._put(part, draft, await self._threads.again(route))
 
     async def _instead(self, route: Route) -> int:
         try:
@@ -71,10 +70,10 @@ class Posting:
         except ChannelGone:
             return int(route.platform_id)
 
-    async def _put(self, part: Part, draft: Draft, place: int, text_parts: int) -> str:
+    async def _put(self, part: Part, draft: Draft, place: int) -> str:
         stream = None if draft.file is not None else await self._streams.claim(part.outgoing)
         if stream is not None and stream.place in (None, place):
-            if part.outgoing.notice and stream.shown:
+            if part.outgoing.notice and stream.shown and part.index == 0:
                 draft = _below(stream, draft)
             message = await self._into_stream(part, draft, place, stream)
         else:
@@ -84,7 +83,7 @@ class Posting:
 
     async def _into_stream(self, part: Part, draft: Draft, place: int, stream: Stream) -> int:
         """A part of the final text takes the place of live text, as far as there is any."""
-        index = len(stream.ids) - 1 if part.outgoing.notice and stream.ids else part.index
+        index = len(stream.ids) - 1 if part.outgoing.notice and stream.ids and part.index == 0 else part.index
         if index == len(stream.ids) and stream.posting:
             # An earlier service was about to post one more, and nobody knows whether it did.
             found = await self._begun(place, stream)
@@ -116,11 +115,7 @@ class Posting:
             found = await self._find(part, draft, place)
             if found is not None:
                 return found
-        answers = int(draft.reference) if draft.reference is not None else None
-        said = ids.message_of(out.answers) if out.answers else None
-        if said is None or said[0] != place:
-            # Discord refers to messages of the same channel only.
-            answers = None
+        answers = ids.referred(out.answers, place) if part.index == 0 else None
         nonce = ids.nonce(out.session, out.id, str(part.index))
         return await self._typing.before(
             out.route, lambda: self._rest.post(place, draft, nonce=nonce, answers=answers)
@@ -143,7 +138,7 @@ class Posting:
         for _ in range(PAGES):
             page = await self._rest.latest(place, before=before)
             found += [
-                each for each in page if int(each["author"]["id"]) == self._me and int(each["id"]) >= oldest
+                each for each in page if int(each["author"]["id"]) == self.me and int(each["id"]) >= oldest
             ]
             if not page or int(page[-1]["id"]) < oldest:
                 break
@@ -192,4 +187,6 @@ def _is(message: Mapping[str, Any], draft: Draft) -> bool:
     wanted = [] if draft.file is None else [draft.file.name]
     if files != wanted or message.get("content", "").strip() != draft.content.strip():
         return False
-    return len(message.get("embeds", ())) >= len(draft.embeds) and bool(draft.content or files or draft.embeds)
+    return len(message.get("embeds", ())) >= len(draft.embeds) and bool(
+        draft.content or files or draft.embeds
+    )

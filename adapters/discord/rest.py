@@ -16,8 +16,8 @@ from discord.http import HTTPClient
 from discord.http import Route as Call
 
 from adapters.base import OutgoingFile, SendFailed
-from adapters.discord.errors import BANNED_SECONDS, refusal_counts, translated
 from adapters.discord.draft import Draft
+from adapters.discord.errors import BANNED_SECONDS, refusal_counts, translated
 from agent.protocol.pace import Bucket
 
 CALLS_A_SECOND: Final = 40
@@ -27,17 +27,22 @@ REFUSALS: Final = 2_000
 """Of the 10,000 in 10 minutes after which Discord bans the address. Discord's documentation, Invalid Request Limit."""
 REFUSALS_SECONDS: Final = 600.0
 TOO_MANY_REFUSALS: Final = "Discord has refused so much that the bot rests before it is banned"
+OFFLINE: Final = "the bot is not logged in to Discord"
 PAGE: Final = 100
 """The most messages that one call gives. Discord's documentation, Get Channel Messages."""
 
 
 class Rest:
-    """`http` is the library's, logged in."""
+    """Calls by the library's `http` while it is logged in."""
 
-    def __init__(self, http: HTTPClient) -> None:
-        self._http = http
+    def __init__(self) -> None:
+        self._http: HTTPClient | None = None
         self._pace = Bucket(a_second=CALLS_A_SECOND, at_once=CALLS_AT_ONCE)
         self._refusals = Bucket(a_second=REFUSALS / REFUSALS_SECONDS, at_once=REFUSALS)
+
+    def use(self, http: HTTPClient | None) -> None:
+        """By what to call from now on; None: by nothing."""
+        self._http = http
 
     async def post(
         self, channel: int, draft: Draft, *, nonce: str | None = None, answers: int | None = None
@@ -119,32 +124,81 @@ class Rest:
         call = Call("GET", "/channels/{channel_id}/messages", channel_id=channel)
         return cast(Sequence[Mapping[str, Any]], await self._send(call, query=query))
 
+    async def respond(
+        self, interaction: int, token: str, kind: int, data: Mapping[str, Any] | None = None
+    ) -> None:
+        """The first answer to an interaction, which Discord waits three seconds for. Documentation, Receiving and
+        Responding to Interactions."""
+        # By these names the library knows that each has limits of its own.
+        call = Call(
+            "POST",
+            "/interactions/{webhook_id}/{webhook_token}/callback",
+            webhook_id=interaction,
+            webhook_token=token,
+        )
+        body = {"type": kind} if data is None else {"type": kind, "data": data}
+        await self._send(call, body, paced=False)
+
+    async def follow_up(
+        self, application: int, token: str, data: Mapping[str, Any], file: OutgoingFile | None = None
+    ) -> None:
+        """One more answer to an interaction, within fifteen minutes. After a first one that put it off this is it."""
+        call = Call(
+            "POST", "/webhooks/{webhook_id}/{webhook_token}", webhook_id=application, webhook_token=token
+        )
+        await self._send(call, data, file, paced=False)
+
+    async def commands(self, application: int, guild: int | None) -> Sequence[Mapping[str, Any]]:
+        """The commands that are registered, everywhere or for one server."""
+        return cast(Sequence[Mapping[str, Any]], await self._send(_commands("GET", application, guild)))
+
+    async def register(
+        self, application: int, guild: int | None, commands: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Puts these commands in the place of all that are registered."""
+        await self._send(_commands("PUT", application, guild), commands)
+
     async def _send(
         self,
         call: Call,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         file: OutgoingFile | None = None,
         *,
         query: Mapping[str, Any] | None = None,
+        paced: bool = True,
     ) -> Any:
         if self._refusals.wait():
             raise SendFailed(TOO_MANY_REFUSALS, retry_after=BANNED_SECONDS / 10, everywhere=True)
-        while wait := self._pace.take():
+        while paced and (wait := self._pace.take()):  # noqa: ASYNC110 - a bucket fills by the clock
             await asyncio.sleep(wait)
+        http = self._http
+        if http is None:
+            raise SendFailed(OFFLINE, retry_after=1.0)
         more: dict[str, Any] = {}
         if query is not None:
             more["params"] = query
         if file is not None:
-            more["form"] = _form(body or {}, file)
+            more["form"] = _form(cast(Mapping[str, Any], body), file)
         elif body is not None:
             more["json"] = body
         try:
             with translated():
-                return await self._http.request(call, **more)
+                return await http.request(call, **more)
         except SendFailed as exc:
             if refusal_counts(exc):
                 self._refusals.take()
             raise
+
+
+def _commands(method: str, application: int, guild: int | None) -> Call:
+    if guild is None:
+        return Call(method, "/applications/{application_id}/commands", application_id=application)
+    return Call(
+        method,
+        "/applications/{application_id}/guilds/{guild_id}/commands",
+        application_id=application,
+        guild_id=guild,
+    )
 
 
 def _form(body: Mapping[str, Any], file: OutgoingFile) -> list[dict[str, Any]]:

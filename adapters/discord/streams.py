@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -111,13 +111,10 @@ class Streams:
         self._next: dict[int, float] = {}
         """When a channel may be changed again, on the steady clock."""
         self._notes: Notes | None = None
-        self._reference: Callable[[Route, str | None], str | None] = lambda route, event: None
 
-    async def recall(self, notes: Notes, reference: Callable[[Route, str | None], str | None]) -> None:
-        """What an earlier service has begun to show. `reference` says which message an answer refers to. Raises
-        NotSaved."""
+    async def recall(self, notes: Notes) -> None:
+        """What an earlier service has begun to show. Raises NotSaved."""
         self._notes = notes
-        self._reference = reference
         now = self._clock()
         for key, text in (await notes.all(KEY)).items():
             turn_id = key.removeprefix(KEY)
@@ -202,8 +199,9 @@ class Streams:
             return
         stream.news.set()
         # A call that is cut off may arrive all the same, after what is sent next.
-        stream_ended = asyncio.gather(task, return_exceptions=True)
-        await stream_ended
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(outcome, Exception):
+            _log.error("live text was not shown", exc_info=outcome)
 
     async def _pump(self, stream: Stream) -> None:
         failures = 0
@@ -232,7 +230,9 @@ class Streams:
     async def _sleep(self, stream: Stream, seconds: float) -> None:
         """For so long, or until the stream is to rest."""
         until = time.monotonic() + seconds
-        while stream.task is not None and stream.claimed_by is None and (left := until - time.monotonic()) > 0:
+        while (
+            stream.task is not None and stream.claimed_by is None and (left := until - time.monotonic()) > 0
+        ):
             stream.news.clear()
             try:
                 await asyncio.wait_for(stream.news.wait(), left)
@@ -243,7 +243,8 @@ class Streams:
         """Makes one change; False when everything is shown."""
         wanted = live(stream.text or "")
         changed = next(
-            (n for n, text in enumerate(wanted) if n >= len(stream.ids) or _differs(stream.shown, n, text)), None
+            (n for n, text in enumerate(wanted) if n >= len(stream.ids) or _differs(stream.shown, n, text)),
+            None,
         )
         if changed is None:
             return False
@@ -264,7 +265,7 @@ class Streams:
         stream.posting = True
         await self._notes.put(KEY + stream.turn_id, stream.note())
         nonce = ids.nonce("stream", stream.turn_id, str(index))
-        reference = self._reference(stream.route, stream.answers) if index == 0 else None
+        reference = ids.referred(stream.answers, stream.place) if index == 0 else None
         message = await self._rest.post(stream.place, draft, nonce=nonce, answers=reference)
         stream.ids.append(message)
         stream.posting = False

@@ -67,7 +67,8 @@ class Threads:
         return place if name is None else await self._open(route, name)
 
     async def again(self, route: Route) -> int:
-        """The same for a thread that is not there, as Discord says: it may never have been opened. Raises SendFailed."""
+        """The same for a thread that is not there, as Discord says: it may never have been opened. Raises
+        SendFailed."""
         place = ids.target(route)
         if route.thread_id is None or place in self._gone:
             raise ChannelGone(GONE, retry_after=None)

@@ -29,7 +29,9 @@ class Typing:
         """A turn runs there."""
         if route not in self._tasks:
             self._calls[route] = asyncio.Lock()
-            self._tasks[route] = asyncio.create_task(self._type(route), name=f"discord typing {route.platform_id}")
+            self._tasks[route] = asyncio.create_task(
+                self._type(route), name=f"discord typing {route.platform_id}"
+            )
 
     async def end(self, route: Route) -> None:
         """No turn runs there any more. Returns when nothing more can be shown."""

@@ -1,0 +1,39 @@
+"""From a reaction that Discord tells of to an event of ours. Pure."""
+
+from __future__ import annotations
+
+import discord
+
+from adapters.base import Event, Sender
+from adapters.discord import ids
+from adapters.discord.normalize import Where, place_of
+from adapters.text import shown_name
+
+
+def reaction_event(
+    reaction: discord.RawReactionActionEvent, channel: Where, me: discord.ClientUser, now: int
+) -> Event | None:
+    """A reaction on a message of the bot's; None for one on somebody else's. Of one that is taken away Discord does
+    not say whose message it was on."""
+    taken_back = reaction.event_type == "REACTION_REMOVE"
+    place = place_of(channel, reaction.message_id, threads=False)
+    if place is None or (not taken_back and reaction.message_author_id != me.id):
+        return None
+    part = ids.part_id(reaction.channel_id, reaction.message_id)
+    emoji = reaction.emoji
+    member = reaction.member
+    return Event(
+        # Discord gives it no id, and tells of it once; the same may be done again.
+        id=f"{ids.NAME}:reaction:{part}:{reaction.user_id}:{emoji.id or emoji.name}:{now}",
+        kind="reaction",
+        route=place.route,
+        sender=Sender(
+            str(reaction.user_id),
+            shown_name(member.display_name) if member is not None else "somebody",
+            is_bot=member is not None and member.bot,
+        ),
+        created_at=now,
+        text=f":{emoji.name}:" if emoji.id is not None else emoji.name,
+        about=part,
+        taken_back=taken_back,
+    )
