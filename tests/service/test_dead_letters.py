@@ -324,7 +324,7 @@ async def test_a_letter_is_sent_once_however_often_it_is_asked_for(house: House)
         assert (await ask(house, "show", second)).text.endswith("Its content is no longer kept.")
         assert (await ask(house, "replay", "all")).text == "There are no dead letters to send again."
         assert await refused(house, "show", "nope") == (
-            "There is no dead letter nope; `/roost deadletter list` shows them."
+            "There is no dead letter nope; `roost deadletter list` shows them."
         )
 
 
