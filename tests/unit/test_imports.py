@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = ("bot", "adapters", "agent", "container", "tests")
 PLATFORM_LIBRARIES = {"terminal": {"prompt_toolkit", "rich"}, "discord": {"discord", "aiohttp", "yarl"}}
+SHARED = ("adapters.base", "adapters.text", "adapters.lines", "adapters.tables")
+"""What all platforms build on."""
 TABLES = {
     "adapters/__init__.py",
     "container/__init__.py",
@@ -62,10 +64,10 @@ def rule_for(path: Path) -> Rule:
         case ("agent", *_):
             return Rule({"agent"}, {"pydantic"})
         case ("adapters", platform, _, *_):
-            own = {"agent.protocol", "adapters.base", "adapters.text", f"adapters.{platform}"}
+            own = {"agent.protocol", *SHARED, f"adapters.{platform}"}
             return Rule(own, {"pydantic"} | PLATFORM_LIBRARIES.get(platform, set()))
         case ("adapters", *_):
-            return Rule({"agent.protocol", "adapters.base", "adapters.text"}, {"pydantic", "markdown_it"})
+            return Rule({"agent.protocol", *SHARED}, {"pydantic", "markdown_it"})
         case ("container", *_):
             # requests' errors come through docker's own client.
             return Rule({"container"}, {"pydantic", "docker", "requests"})
