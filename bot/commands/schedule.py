@@ -90,8 +90,7 @@ async def create(context: Context, invocation: Invocation, given: Create) -> Rep
         if given.session:
             await context.session(given.session, invocation)
         again = f"say the same with {invocation.option('yes')}"
-        if not given.when:
-            again += f": `{invocation.spelled(f'schedule create yes {when}')}: …`"
+        again += "." if given.when else f": `{invocation.spelled(f'schedule create yes {when}: …')}`"
         return Reply(f"{said}\nNothing is kept yet; to keep it, {again}", {"kept": False, **data})
     made = await context.schedules.create(await _session_for(context, invocation, given.session), draft)
     return Reply(f"Schedule {made.id} is kept. {said}", {"kept": True, **data, **_data(made)})
@@ -186,8 +185,10 @@ def _order(invocation: Invocation, given: Create) -> tuple[str, str, bool]:
     if given.when:
         prompt = given.prompt or given.order
         if not prompt.strip():
-            raise CommandFailed("Say what is to be done.")
+            raise CommandFailed("Say what is to be done, with the option prompt.")
         return given.when, prompt, given.yes
+    if given.prompt and not given.order:
+        raise CommandFailed("Say when it is to be done, with the option when.")
     said = _ORDER.fullmatch(given.order)
     if said is None:
         raise CommandFailed(

@@ -480,7 +480,7 @@ def test_sessions_are_listed_shown_cleared_and_stopped(served: Roost) -> None:
 
 @pytest.mark.parametrize("action", ["show", "stop", "clear"])
 def test_an_unknown_session_is_said(served: Roost, action: str) -> None:
-    fails(served("session", action, "z\u202ez"), "There is no session zz; `session list` shows them.")
+    fails(served("session", action, "z\u202ez"), "There is no session zz; `roost session list` shows them.")
 
 
 def test_what_nobody_reads_is_no_error(served: Roost) -> None:

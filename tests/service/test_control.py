@@ -163,8 +163,8 @@ async def test_whoever_asks_is_the_operator(path: Path) -> None:
     [
         (["fail"], "One sentence."),
         (["disk"], "The disk is full."),
-        (["echo"], "Usage: echo WORD"),
-        (["echo", "a", "b"], "Usage: echo WORD"),
+        (["echo"], "Usage: roost echo WORD"),
+        (["echo", "a", "b"], "Usage: roost echo WORD"),
         (["nothing", "here"], "There is no command nothing here."),
     ],
 )

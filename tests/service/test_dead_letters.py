@@ -324,7 +324,7 @@ async def test_a_letter_is_sent_once_however_often_it_is_asked_for(house: House)
         assert (await ask(house, "show", second)).text.endswith("Its content is no longer kept.")
         assert (await ask(house, "replay", "all")).text == "There are no dead letters to send again."
         assert await refused(house, "show", "nope") == (
-            "There is no dead letter nope; `deadletter list` shows them."
+            "There is no dead letter nope; `roost deadletter list` shows them."
         )
 
 
@@ -443,7 +443,10 @@ async def test_the_command_line_with_and_without_a_service(house: House) -> None
             "accepted": 1, "delivered": 0, "failed": 0, "dead": 1, "open": 0,
         }  # fmt: skip
         code, _, err = await roost(house, "deadletter", "drop", "nope", check=False)
-        assert (code, err) == (1, "roost: There is no dead letter nope; `deadletter list` shows them.\n")
+        assert (code, err) == (
+            1,
+            "roost: There is no dead letter nope; `roost deadletter list` shows them.\n",
+        )
         _, out, _ = await roost(house, "deadletter", "replay", "--all")
         assert out == "1 dead letter is being sent again.\n"
         assert (await p.replies(2))[1] == "You said: one"
@@ -477,7 +480,7 @@ async def test_a_person_in_a_channel_can_do_the_same(house: House) -> None:
         assert listed.text.startswith(f"{letter['id']}  kept  reply  20") and "You said: one" in listed.text
         shown = await command(p, f"show {letter['id']}")
         assert shown.text is not None and shown.text.endswith("\n\nYou said: one")
-        assert (await command(p, "replay")).text == "Usage: deadletter replay ID|all"
+        assert (await command(p, "replay")).text == "Usage: /roost deadletter replay ID|all"
         await command(p, f"replay {letter['id']}")
         assert (await p.replies(2))[1] == "You said: one"
         await house.until(lambda: states(house) == [("reply", "replayed")])

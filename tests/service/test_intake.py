@@ -414,7 +414,7 @@ async def test_commands_need_their_role(app: App) -> None:
     refused = await app.intake.receive(command("session", "list", by=MEMBER))
     assert refused == Receipt("refused", "This command is for people with the role admin.")
     assert (await app.intake.receive(command("nothing", by=MEMBER))).text == (
-        "There is no such command; /help lists them."
+        "There is no such command; /roost help lists them."
     )
     assert await app.intake.receive(command("nothing", by=STRANGER)) == Receipt("dropped")
     assert (await app.intake.receive(command("whoami", by=STRANGER))).data == {"id": "3", "role": "stranger"}
@@ -445,7 +445,7 @@ async def test_the_first_owner_proves_to_read_the_log(app: App) -> None:
         return await app.intake.receive(command("claim", text, by=STRANGER, route=there))
 
     assert (await claim("wrong")).state == "refused"
-    assert (await claim("")).text == "Usage: claim CODE"
+    assert (await claim("")).text == "Usage: /roost claim CODE"
     assert await claim(code) == Receipt("accepted", "You are the owner now.", {"role": "owner"})
     assert (await claim(code)).state == "refused"
     assert await app.db.read(partial(people.role_of, channel="discord", user_id=STRANGER.id)) == "owner"

@@ -40,7 +40,7 @@ async def test_a_command_of_the_provider_is_passed_on(house: House, name: str) -
         await p.say("hello")
         await p.ends(1)
         receipt = await command(p, name)
-        assert (receipt.state, receipt.text) == ("accepted", f"/{name} is passed on to the agent.")
+        assert (receipt.state, receipt.text) == ("accepted", f"`/roost {name}` is passed on to the agent.")
         assert await p.replies(2) == ["You said: hello", f"I received the command /{name}"]
         await p.say("and now")
         assert (await p.replies(3))[2] == "You said: and now"
@@ -114,7 +114,7 @@ async def test_a_conversation_has_a_model_of_its_own(house: House) -> None:
         assert await p.replies(1, place="p2") == ["configured"]
     async with house.open() as p:
         asked = await command(p, "model")
-        assert asked.data == {"model": "large[1m]"} and "/model default" in str(asked.text)
+        assert asked.data == {"model": "large[1m]"} and "`/roost model default`" in str(asked.text)
         await p.say("three")
         assert (await p.replies(2))[1] == "large[1m]"
         back = await command(p, "model", "default")
@@ -134,7 +134,7 @@ async def test_without_a_configured_model_it_is_the_providers_choice(house: Hous
 async def test_a_name_that_cannot_be_a_models_is_refused(house: House, name: str) -> None:
     async with house.open() as p:
         refused = await command(p, "model", name)
-        assert (refused.state, refused.text) == ("refused", "Usage: model [NAME]")
+        assert (refused.state, refused.text) == ("refused", "Usage: /roost model [NAME]")
     assert not house.query("SELECT 1 FROM inbox")
 
 

@@ -98,7 +98,7 @@ async def test_a_schedule_is_shown_before_it_is_kept(house: House) -> None:
         assert shown.text is not None
         assert shown.text.startswith("Monday 8:00 Europe/Athens: Say: what is due?\nNext: Monday ")
         assert shown.text.count("8:00") == 4
-        assert "/schedule create yes every monday at 8 Europe/Athens: …" in shown.text
+        assert "`/roost schedule create yes every monday at 8 Europe/Athens: …`" in shown.text
         assert shown.data["kept"] is False and len(shown.data["next"]) == 3
         assert house.query("SELECT 1 FROM series") == []
         kept = await ordered(p, f"create yes {said}", thread="t2")
@@ -139,10 +139,10 @@ async def test_commands_change_it_and_say_what_is_wrong(house: House) -> None:
             (f"cancel {name}", f"Schedule {name} has ended already."),
             (f"resume {name}", f"Schedule {name} is not paused."),
             (f"run {name}", f"Schedule {name} has ended."),
-            ("show zz", "There is no schedule zz; `schedule list` shows them."),
+            ("show zz", "There is no schedule zz; `/roost schedule list` shows them."),
             ("create whenever: x", "I do not understand the time whenever;"),
             ("create every 5 seconds: x", "every 5 seconds is too often"),
-            ("create", "Usage: schedule create [yes] WHEN: PROMPT"),
+            ("create", "Usage: /roost schedule create [yes] WHEN: PROMPT"),
         ]:
             receipt = await order(p, wrong)
             assert receipt.state == "refused" and (receipt.text or "").startswith(said), wrong
@@ -210,7 +210,7 @@ async def test_failing_again_and_again_pauses_it_and_says_so(house: House) -> No
             await house.until(
                 lambda n=failures: house.query("SELECT failures FROM series")[0]["failures"] == n  # type: ignore[misc]
             )
-        paused = f"The schedule {kept} is paused: its last 3 runs failed."
+        paused = f"The schedule {kept} is paused: its last 3 runs failed. `/roost schedule resume {kept}` lets it go on."
         await p.until(lambda: any(text.startswith(paused) for text in p.texts()))
         assert (await ordered(p, f"show {kept}"))["status"] == "paused"
         assert [run["state"] for run in await ordered(p, f"history {kept}")] == ["failed"] * 3

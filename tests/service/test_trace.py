@@ -156,10 +156,10 @@ async def test_it_is_the_same_without_a_service_and_by_every_name(house: House) 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["zz"], "There is no message zz; `session show` lists the last ones of a conversation."),
-        (["2"], "Say in which session 2 is, with --session; `session list` shows them."),
-        (["#2"], "Say in which session #2 is, with --session; `session list` shows them."),
-        (["#2", "--session", "zz"], "There is no session zz; `session list` shows them."),
+        (["zz"], "There is no message zz; `roost session show` lists the last ones of a conversation."),
+        (["2"], "Say in which session 2 is, with --session; `roost session list` shows them."),
+        (["#2"], "Say in which session #2 is, with --session; `roost session list` shows them."),
+        (["#2", "--session", "zz"], "There is no session zz; `roost session list` shows them."),
     ],
     ids=["id", "digit", "number", "session"],
 )

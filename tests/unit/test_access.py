@@ -59,7 +59,7 @@ def test_commands_need_their_level(role: Role | None, level: Level | None) -> No
     elif role is None:
         assert decided == Drop("stranger"), "a stranger is told nothing, not even which commands there are"
     elif level is None:
-        assert decided == Drop("unknown_command", "There is no such command; /help lists them.")
+        assert decided == Drop("unknown_command", "There is no such command; /roost help lists them.")
     else:
         assert decided == Drop("not_allowed", f"This command is for people with the role {level}.")
 
