@@ -44,7 +44,8 @@ CONTENT_EVENTS: Final = frozenset({"MESSAGE_CREATE", "MESSAGE_UPDATE"})
 
 def without_content(data: Mapping[str, Any], me: str) -> dict[str, Any]:
     """A message as a bot without the message content intent is told of it; `me` is the bot's user id. It keeps
-    what it wrote itself, what mentions it and what is said in a direct message. A quoted message is judged by itself."""
+    what it wrote itself, what mentions it and what is said in a direct message. A quoted message is judged by itself.
+    """
     told = dict(data)
     if isinstance(told.get("referenced_message"), Mapping):
         quoted = {**told["referenced_message"], "guild_id": told.get("guild_id")}
