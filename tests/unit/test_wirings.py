@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+import textwrap
+from pathlib import Path
 from typing import Any
 
 from adapters.base import Manners
 from agent.protocol.messages import Route
-from bot.config import Config
+from bot.config import Config, load
 from bot.engage import Wiring
 from bot.wirings import Wirings
 
@@ -53,3 +56,15 @@ def test_all_of_it_is_taken_over() -> None:
     }
     manners = Manners(threads=False, streaming=False, mentions=True, previews=True)
     assert wirings(named).of(at("discord", "1")) == Wiring("bob", "mention", "refuse", True, 2, manners)
+
+
+def test_the_example_of_the_documents_does_what_they_say(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "channels.md").read_text()
+    (example,) = re.findall(r"\n\n(    \[agents\..+?)\n\n(?! )", text, re.DOTALL)
+    file = tmp_path / "config.toml"
+    file.write_text(textwrap.dedent(example))
+    found = Wirings.configured(load(file, {}))
+    assert found.of(at("discord", "any")) == Wiring("helper")
+    assert found.of(at("discord", "1146523344556677001")) == Wiring("reviewer", "all", bots=True)
+    assert found.of(at("discord", "1146523344556677002")) == Wiring("helper", strangers="answer")
+    assert found.of(at("terminal", "local")) == Wiring("helper")
