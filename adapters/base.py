@@ -49,11 +49,13 @@ class NotFetched(Exception):
 
 @dataclass(frozen=True)
 class Sender:
-    """Who did it. `id` is the platform's own; `name` is what people see and decides nothing."""
+    """Who did it. `id` is the platform's own; `name` is what people see and decides nothing. A webhook is a bot as
+    well, and the bot's own account is `is_self`."""
 
     id: str
     name: str
     is_bot: bool = False
+    is_self: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,15 @@
 """Who may talk, command and answer: one pure decision for every kind of inbound event.
 
 Ids only: what a person is called decides nothing, and the adapter sets who they are, never a payload.
+
+| who | what they may |
+| --- | --- |
+| the bot itself | nothing: an echo of its own words has no effect |
+| another bot, a webhook | nothing; where the wiring hears `bots`: message, edit, delete |
+| a person with a role | everything, and the commands of their level |
+| a stranger | the commands for anyone; where the wiring says `answer`, in that place, all that a member may |
+
+A stranger who counts as a member has the commands of the conversation, and never one for admins or owners.
 """
 
 from __future__ import annotations
@@ -11,9 +20,12 @@ from typing import Final, Literal, assert_never
 from adapters.base import Event
 from bot import surfaces
 from bot.db.people import Role
+from bot.engage import Strangers
 
 Level = Literal["anyone", "member", "admin", "owner"]
 """What a command asks of whoever runs it."""
+
+NOT_LET_IN: Final = "I only answer people whom an admin of mine has let in; please ask one of them."
 
 _RANK: Final[dict[Role | None, int]] = {None: 0, "member": 1, "admin": 2, "owner": 3}
 _NEEDED: Final[dict[Level, int]] = {"anyone": 0, "member": 1, "admin": 2, "owner": 3}
@@ -21,10 +33,24 @@ _NEEDED: Final[dict[Level, int]] = {"anyone": 0, "member": 1, "admin": 2, "owner
 
 @dataclass(frozen=True)
 class Facts:
-    """What bot.db knows of the sender, and what the command that they want asks for."""
+    """What bot.db knows of the sender, what the command that they want asks for, what the wiring of the place has for
+    `strangers` and `bots`, and whether the message is addressed to the agent."""
 
     role: Role | None
     command_level: Level | None = None
+    strangers: Strangers = "ignore"
+    bots: bool = False
+    addressed: bool = True
+
+    @property
+    def guest(self) -> bool:
+        """A stranger who counts as a member in this place."""
+        return self.role is None and self.strangers == "answer"
+
+    @property
+    def standing(self) -> Role | None:
+        """The role that counts in this place."""
+        return "member" if self.guest else self.role
 
 
 @dataclass(frozen=True)
@@ -34,7 +60,7 @@ class Allow:
 
 @dataclass(frozen=True)
 class Drop:
-    """It has no effect. `text`, where there is one, is said to the sender; a stranger is told nothing."""
+    """It has no effect. `text`, where there is one, is said to the sender."""
 
     reason: str
     text: str | None = None
@@ -47,23 +73,37 @@ def may(role: Role | None, level: Level) -> bool:
 
 def decide(event: Event, facts: Facts) -> Allow | Drop:
     """Whether the event may have any effect."""
+    if event.sender.is_self:
+        return Drop("itself")
     if event.sender.is_bot:
-        return Drop("bot")
+        return _bot(event, facts)
     match event.kind:
         case "message" | "answer" | "edit" | "delete" | "reaction":
-            return Allow() if may(facts.role, "member") else Drop("stranger")
+            return Allow() if may(facts.standing, "member") else _stranger(event, facts)
         case "command" | "complete":
-            return _command(facts, event.route.channel)
+            return _command(event, facts)
         case unknown:
             assert_never(unknown)
 
 
-def _command(facts: Facts, channel: str) -> Allow | Drop:
-    if facts.command_level is not None and may(facts.role, facts.command_level):
+def _bot(event: Event, facts: Facts) -> Allow | Drop:
+    # What presses buttons and gives commands is no conversation, and its reactions would be answered by reactions.
+    heard = facts.bots and event.kind in ("message", "edit", "delete")
+    return Allow() if heard else Drop("bot")
+
+
+def _stranger(event: Event, facts: Facts) -> Drop:
+    """One is told so only where the wiring wants it, and only who has turned to the agent."""
+    spoke = event.kind in ("message", "answer", "command") and facts.addressed
+    return Drop("stranger", NOT_LET_IN if facts.strangers == "refuse" and spoke else None)
+
+
+def _command(event: Event, facts: Facts) -> Allow | Drop:
+    if facts.command_level is not None and may(facts.standing, facts.command_level):
         return Allow()
-    if facts.role is None:
-        return Drop("stranger")
+    if facts.standing is None:
+        return _stranger(event, facts)
     if facts.command_level is None:
-        listing = surfaces.spelled(channel, "help")
+        listing = surfaces.spelled(event.route.channel, "help")
         return Drop("unknown_command", f"There is no such command; {listing} lists them.")
     return Drop("not_allowed", f"This command is for people with the role {facts.command_level}.")

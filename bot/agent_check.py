@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,19 +19,26 @@ from agent.protocol.workspace import Workspace
 from bot.backends import may_be_there
 from bot.config import Config
 from bot.config_tables import AgentConfig
+from bot.config_wiring import unserved
 from bot.errors import ConfigError
 from bot.mounts import Mounts
 from bot.specs import Outside, environment
 from container.process import DEFAULT_ENV
 
-CHANNELS: Final = (TerminalAdapter.name,)
-"""What `roost run` serves."""
 CHECK_SECONDS: Final = 60.0
+
+
+def channels_of(config: Config) -> tuple[str, ...]:
+    """The channel adapters that `roost run` serves with this configuration, by their names. A platform stands here
+    where its table has what it needs."""
+    return (TerminalAdapter.name,)
 
 
 def check_agents(config: Config) -> None:
     """Raises ConfigError with a line for each agent that could not answer, and each place that nobody serves."""
-    wrong = [line for name, agent in config.agents.items() for line in _mistakes(name, agent)]
+    channels = channels_of(config)
+    wrong = [line for name, agent in config.agents.items() for line in _mistakes(name, agent, channels)]
+    wrong += unserved(config.wirings, channels, known=_quoted(channels))
     wrong += _mount_mistakes(config)
     if wrong:
         raise ConfigError("\n".join(wrong))
@@ -48,12 +56,16 @@ def _mount_mistakes(config: Config) -> list[str]:
     ]
 
 
-def _mistakes(name: str, agent: AgentConfig) -> list[str]:
-    known = ", ".join(f'"{each}"' for each in CHANNELS)
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{each}"' for each in names)
+
+
+def _mistakes(name: str, agent: AgentConfig, channels: Sequence[str]) -> list[str]:
+    known = _quoted(channels)
     wrong = [
         f"[agents.{name}] destinations[{number}].channel: nothing serves this channel; known is {known}"
         for number, place in enumerate(agent.destinations)
-        if place.channel not in CHANNELS
+        if place.channel not in channels
     ]
     fault = _provider_fault(agent)
     return wrong if fault is None else [*wrong, f"[agents.{name}] provider_options: {fault}"]

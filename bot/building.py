@@ -27,7 +27,6 @@ from bot.control import Control
 from bot.db.engine import Database
 from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
-from bot.engage import Wiring
 from bot.figures import Figures
 from bot.gateway.service import Gateway
 from bot.guesses import Guesses
@@ -53,11 +52,13 @@ from bot.sessions import Sessions
 from bot.signals import Signal
 from bot.sweep import Sweep
 from bot.tries import Tries
+from bot.troubles import Troubles
 from bot.turns import Policy as TurnPolicy
 from bot.upkeep import Upkeep
 from bot.usher import Usher
 from bot.vault.base import Vault
 from bot.warming import Pool
+from bot.wirings import Wirings
 from container.base import Backend
 
 MIB: Final = 1024 * 1024
@@ -310,7 +311,8 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
-    wiring = Wiring(next(iter(config.agents)))
+    wirings = Wirings.configured(config)
+    troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     context = Context(
         db,
         work.containers,
@@ -322,12 +324,13 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         metrics,
         clock,
         started_at=steady_ms(),
-        agent_of=lambda route: wiring.agent,
+        agent_of=lambda route: wirings.of(route).agent,
         models={name: agent.model for name, agent in config.agents.items()},
         sessions=sessions,
         channels=ground.channels.keys(),
         guesses=Guesses(steady_ms),
         figures=Figures(db),
+        troubles=troubles,
     )
     registry = Registry(context, commands.ALL)
     intake = Intake(
@@ -337,10 +340,11 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         out.delivery,
         work.operations,
         registry,
-        wiring,
+        wirings,
         config.limits,
         incoming=ground.data / "incoming",
         notes=Notebook(db, clock),
+        troubles=troubles,
         metrics=metrics,
         clock=clock,
     )

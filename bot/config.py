@@ -41,6 +41,7 @@ from bot.config_tables import (
     TurnsConfig,
 )
 from bot.config_vault import VaultConfig
+from bot.config_wiring import WiringConfig, mistakes
 from bot.errors import ConfigError
 
 PREFIX: Final = "ROOST_"
@@ -70,6 +71,9 @@ class Config(ConfigModel):
     service: ServiceConfig = ServiceConfig()
     terminal: TerminalConfig = TerminalConfig()
     agents: Annotated[dict[AgentName, AgentConfig], Field(min_length=1)] = _AGENTS
+    wirings: list[WiringConfig] = Field(
+        default_factory=list, description="Who serves which place, and how; the most exact one decides."
+    )
     image: ImageConfig = ImageConfig()
     backend: BackendConfig = BackendConfig()
     pool: PoolConfig = PoolConfig()
@@ -108,6 +112,12 @@ class Config(ConfigModel):
                     "--allow-unsandboxed"
                 )
         return None
+
+    @model_validator(mode="after")
+    def _is_wired(self) -> Self:
+        if wrong := mistakes(self.wirings, self.agents):
+            raise ValueError("; ".join(wrong))
+        return self
 
     @model_validator(mode="after")
     def _has_one_vault(self) -> Self:

@@ -83,6 +83,9 @@ def _said(error: ErrorDetails) -> str:
 
 
 def _place(loc: Loc) -> str:
+    if len(loc) > 1 and isinstance(loc[1], int):
+        # A member of a list of tables has no table of one name.
+        return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)[1:]
     size = 2 if loc[:1] == ("agents",) else 1
     if size == 2 and len(loc) > 3 and isinstance(loc[3], str):
         size = 3

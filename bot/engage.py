@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
-from adapters.base import Event
+from adapters.base import Event, Manners
 
-Mode = Literal["mention", "all"]
+Mode = Literal["mention", "mention-sticky", "all"]
+"""What of a place that several people share is for its agent: what names the bot; that, and everything in a thread in
+which the agent has a session; everything."""
+Strangers = Literal["ignore", "refuse", "answer"]
+"""What people without a role meet with: silence, one sentence, or what a member has."""
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """Which agent serves a place, and what it takes to be answered there."""
+    """Which agent serves a place, what it takes to be answered there, and how the agent behaves. `bots` are heard up
+    to `bot_messages` in a row in one session."""
 
     agent: str
-    mode: Mode = "mention"
+    mode: Mode = "mention-sticky"
+    strangers: Strangers = "ignore"
+    bots: bool = False
+    bot_messages: int = 5
+    manners: Manners = field(default_factory=Manners)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What bot.db knows of the place: whether the agent has a session in this very thread."""
+
+    has_session: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,13 +46,23 @@ class Ignore:
     reason: str
 
 
-def decide(event: Event, wiring: Wiring) -> Answer | Ignore:
-    """In a direct conversation everything is for the agent, elsewhere what the wiring says."""
+def asks_for_session(event: Event, wiring: Wiring) -> bool:
+    """Whether it matters to `decide` if the agent has a session here, which costs a look into bot.db."""
+    named = event.direct or event.mentions_bot or event.mentions_others
+    return wiring.mode == "mention-sticky" and event.route.thread_id is not None and not named
+
+
+def decide(event: Event, wiring: Wiring, facts: Facts) -> Answer | Ignore:
+    """In a direct conversation everything is for the agent, elsewhere what the wiring says. Who names somebody else
+    in a thread talks to them, and goes on talking to the agent in the next message."""
     if event.direct or event.mentions_bot:
         return Answer()
     match wiring.mode:
         case "all":
             return Answer()
+        case "mention-sticky":
+            stuck = asks_for_session(event, wiring) and facts.has_session
+            return Answer() if stuck else Ignore("not_addressed")
         case "mention":
             return Ignore("not_addressed")
         case unknown:

@@ -82,13 +82,16 @@ class _Said:
 class Overload:
     """What is said of refusals in a place: once in a while, and then how many there were meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, repeat_ms: int = REPEAT_MS, *, more: str = MORE) -> None:
+        """It is said again after `repeat_ms`, with the number of the others in `more`."""
+        self._repeat_ms = repeat_ms
+        self._more = more
         self._said: dict[Hashable, _Said] = {}
 
     def say(self, place: Hashable, text: str, *, now: int) -> str | None:
         """The text to show; None when the place has just been told. `now` is in milliseconds."""
         said = self._said.get(place)
-        if said is not None and now - said.at < REPEAT_MS:
+        if said is not None and now - said.at < self._repeat_ms:
             said.unsaid += 1
             return None
         # In the order in which they were told, so that the oldest ones stand first.
@@ -96,4 +99,4 @@ class Overload:
         self._said[place] = _Said(now)
         while len(self._said) > PLACES_REMEMBERED:
             del self._said[next(iter(self._said))]
-        return text + MORE.format(count=said.unsaid) if said is not None and said.unsaid else text
+        return text + self._more.format(count=said.unsaid) if said is not None and said.unsaid else text

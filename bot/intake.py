@@ -14,18 +14,17 @@ from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox import MailboxError
 from agent.protocol.messages import Answer, Attachment, ChatIn, MessageIn, Quote, Route
-from bot import access, engage, log
-from bot.access import Drop, Facts
+from bot import access, hearing, log
+from bot.access import Drop
 from bot.actions import tell
 from bot.commands.context import Context
 from bot.commands.registry import Invocation, Registry
 from bot.config_tables import LimitsConfig
-from bot.db import backlog, inbox, people, questions
+from bot.db import backlog, inbox, questions
 from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.db.sessions import SessionRecord
 from bot.delivery import Delivery
-from bot.engage import Ignore, Wiring
 from bot.errors import DatabaseError, RoostError
 from bot.files import Refused, discard, discard_leftovers, take_in
 from bot.gate import Crowded, Gate, Overload
@@ -34,12 +33,16 @@ from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.posting import Posting
 from bot.sessions import Sessions
+from bot.troubles import Troubles
+from bot.wirings import Wirings
 from container.base import BackendError
 
 MAX_NAME_CHARS: Final = 200
 MAX_QUOTE_CHARS: Final = 4000
 FILES_AT_ONCE: Final = 2
 """Files come in on threads that the rest of the service needs as well."""
+TURNED_AWAY_MS: Final = 600_000
+"""A stranger who is told that they are one is told again after this time."""
 TOO_MUCH_HERE: Final = (
     "I still have {count} messages of this conversation to answer; please wait a moment and send it again."
 )
@@ -83,22 +86,24 @@ class Intake:
         delivery: Delivery,
         operations: Operations,
         registry: Registry[Context],
-        wiring: Wiring,
+        wirings: Wirings,
         limits: LimitsConfig,
         *,
         incoming: Path,
         notes: Notebook,
+        troubles: Troubles,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self.notes = notes
+        self._troubles = troubles
         self._db = db
         self._sessions = sessions
         self._posting = posting
         self._delivery = delivery
         self._operations = operations
         self._registry = registry
-        self._wiring = wiring
+        self._wirings = wirings
         self._limits = limits
         self._incoming = incoming
         self._metrics = metrics
@@ -107,6 +112,7 @@ class Intake:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._gates: dict[tuple[str, bool], Gate] = {}
         self._overload = Overload()
+        self._turned_away = Overload(TURNED_AWAY_MS, more="")
         self._taking_files = asyncio.Semaphore(FILES_AT_ONCE)
 
     async def clean_up(self) -> None:
@@ -129,7 +135,17 @@ class Intake:
                 _log.error("an event was not saved: %s", exc, event_id=event.id)
             receipt = Receipt("refused", NOT_SAVED)
         self._metrics.events.labels(event.route.channel, event.kind, receipt.state).inc()
-        return receipt
+        return replace(receipt, text=self._for_sender(event, receipt.text))
+
+    def _for_sender(self, event: Event, text: str | None) -> str | None:
+        """What they are told: a bot nothing, which it could answer; a stranger that they are one once in a while,
+        or whoever goes on talking would have the bot fill the place with it."""
+        if event.sender.is_bot:
+            return None
+        if event.kind == "message" and text == access.NOT_LET_IN:
+            who = (event.route.channel, event.sender.id)
+            return self._turned_away.say(who, text, now=self._clock())
+        return text
 
     def present(self, channel: str, platform_id: str) -> None:
         """Somebody is there again: what was kept for this place can go out."""
@@ -142,12 +158,11 @@ class Intake:
 
     def manners(self, route: Route) -> Manners:
         """How the agent behaves in a place."""
-        return Manners()
+        return self._wirings.of(route).manners
 
     def trouble(self, channel: str, text: str | None) -> None:
         """What keeps an adapter from working, in one sentence for the operator; None when it works (again)."""
-        if text is not None:
-            _log.error("%s does not work: %s", channel, text)
+        self._troubles.note(channel, text)
 
     async def _present(self, channel: str, platform_id: str) -> None:
         try:
@@ -247,19 +262,22 @@ class Intake:
         # Answers are always taken: somebody was asked.
         if backlog.total(db) >= self._limits.backlog_total:
             return _TooMuch(TOO_MUCH_EVERYWHERE)
-        record = rows.resolve(db, self._wiring.agent, event.route, self._clock())
+        wiring = self._wirings.of(event.route)
+        record = rows.resolve(db, wiring.agent, event.route, self._clock())
+        if event.sender.is_bot and inbox.only_bots_spoke(db, record.id, wiring.bot_messages):
+            return Receipt("dropped")
         if (count := backlog.of(db, record.id)) >= self._limits.backlog:
             return _TooMuch(TOO_MUCH_HERE.format(count=count))
         return self._accept_message(db, record, event, message_id, attachments)
 
     def _refusal(self, db: sqlite3.Connection, event: Event) -> Receipt | None:
-        role = people.role_of(db, event.route.channel, event.sender.id)
-        decided = access.decide(event, Facts(role))
+        facts = hearing.facts(db, event, self._wirings.of(event.route))
+        decided = access.decide(event, facts)
         if isinstance(decided, Drop):
             return _dropped(decided)
         if inbox.known(db, event.id):
             return Receipt("duplicate")
-        if event.kind == "message" and isinstance(engage.decide(event, self._wiring), Ignore):
+        if not facts.addressed:
             return Receipt("dropped")
         if len(event.text) > self._limits.message_chars:
             return Receipt(
@@ -282,6 +300,7 @@ class Intake:
             text=event.text,
             attachments=attachments,
             reply_to=event.reply_to and Quote(sender=event.reply_to[0], text=event.reply_to[1]),
+            bot=event.sender.is_bot,
         )
         message = inbox.accept(
             db,
@@ -315,8 +334,9 @@ class Intake:
     async def _command(self, event: Event) -> Receipt:
         found = self._registry.find(event.command, event.arguments.get("text", ""))
         level = None if found is None else found[0].level
-        role = await self._db.read(lambda db: people.role_of(db, event.route.channel, event.sender.id))
-        decided = access.decide(event, Facts(role, level))
+        wiring = self._wirings.of(event.route)
+        facts = await self._db.read(lambda db: hearing.facts(db, event, wiring, level))
+        decided, role = access.decide(event, facts), facts.standing
         if isinstance(decided, Drop):
             usage = (
                 self._registry.usage(event.command, role, event.route.channel)
@@ -326,7 +346,7 @@ class Intake:
             return Receipt("refused", usage) if usage else _dropped(decided)
         if found is None:
             return Receipt("dropped")
-        invocation = Invocation(event.sender, role, event.route.channel, event.route)
+        invocation = Invocation(event.sender, role, event.route.channel, event.route, guest=facts.guest)
         try:
             reply = await self._registry.run(*found, event.arguments, invocation)
         except DatabaseError:

@@ -36,6 +36,13 @@ class Metrics:
             namespace=NAMESPACE,
             registry=self._registry,
         )
+        self.channel_trouble = Gauge(
+            "channel_trouble",
+            "1 while a channel adapter does not work, by its own word.",
+            ["channel"],
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
         self.gateway_requests = self._counter(
             "gateway_requests_total", "Requests of containers to the outside.", "agent", "outcome"
         )

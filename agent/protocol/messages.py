@@ -81,13 +81,15 @@ class Quote(Frozen):
 
 
 class ChatIn(Frozen):
-    """A person's message. `native` marks a provider's slash command that the host parsed and let through."""
+    """A person's message, or another `bot`'s. `native` marks a provider's slash command that the host parsed and let
+    through."""
 
     sender: Label
     text: Text
     attachments: Annotated[list[Attachment], Field(max_length=MAX_ATTACHMENTS)] = []
     reply_to: Quote | None = None
     native: bool = False
+    bot: bool = False
 
 
 class TaskIn(Frozen):

@@ -26,6 +26,7 @@ from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.schedules import Schedules
 from bot.sessions import Sessions
+from bot.troubles import Troubles
 
 NO_PLACE: Final = "This command works in a conversation."
 
@@ -94,6 +95,8 @@ class Context(Records):
     """The names of the adapters."""
     guesses: Guesses
     figures: Figures
+    troubles: Troubles
+    """Of the adapters."""
 
     def now(self) -> int:
         return self.clock()

@@ -35,7 +35,7 @@ async def stop(context: Context, invocation: Invocation, _: NoParameters) -> Rep
 async def whoami(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
     """Says who you are to the bot."""
     actor = invocation.actor
-    role = invocation.role or "stranger"
+    role = "stranger" if invocation.guest else invocation.role or "stranger"
     return Reply(
         f"You are {actor.name} ({invocation.channel}:{actor.id}), {role}.", {"id": actor.id, "role": role}
     )

@@ -46,12 +46,14 @@ class NoParameters(Parameters):
 
 @dataclass(frozen=True)
 class Invocation:
-    """Who wants it, and where. `route` is None on a surface without a place, such as the command line."""
+    """Who wants it, and where. `route` is None on a surface without a place, such as the command line. A `guest` has
+    no role but that of the place."""
 
     actor: Sender
     role: Role | None
     channel: str
     route: Route | None = None
+    guest: bool = False
 
     def spelled(self, command: str) -> str:
         """A command as one gives it on this surface, for a text that names one."""

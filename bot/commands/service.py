@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from adapters.terminal.text import plain
 from agent.protocol.clock import steady_ms
@@ -34,14 +34,16 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
         f"Messages: {messages['done']} answered, {unfinished} under way, {messages['failed']} failed. "
         f"Replies: {replies['sent']} sent, {replies['waiting']} waiting, {replies['failed']} failed."
     )
-    troubles: list[dict[str, Any]] = []
     if dead:
         text += f" Dead letters: {dead} ({invocation.spelled('deadletter list')})."
     # What it says of the configuration is for those who can change it.
-    reported = await context.db.read(problems.listed) if may(invocation.role, "admin") else []
+    admin = may(invocation.role, "admin")
+    reported = await context.db.read(problems.listed) if admin else []
     for each in reported:
         text += f"\nThe agent {each.agent} has a problem since {_time(each.since)}: {_line(each)}"
-        troubles.append({**asdict(each), "since": _iso(each.since), "reported_at": _iso(each.reported_at)})
+    troubles = context.troubles.listed() if admin else []
+    for trouble in troubles:
+        text += f"\nThe channel {trouble.channel} does not work since {_time(trouble.since)}: {trouble.text}"
     data = {
         "version": version.VERSION,
         "uptime_seconds": uptime_seconds,
@@ -54,7 +56,11 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
         "replies": replies,
         "accounts": asdict(counted.books),
         "dead_letters": dead,
-        "problems": troubles,
+        "problems": [
+            {**asdict(each), "since": _iso(each.since), "reported_at": _iso(each.reported_at)}
+            for each in reported
+        ],
+        "troubles": [{**asdict(each), "since": _iso(each.since)} for each in troubles],
         "metrics": context.metrics.snapshot(),
     }
     return Reply(text, data)

@@ -183,6 +183,16 @@ def place(db: sqlite3.Connection, session_id: str, seq: int) -> int:
     return int(row[0]) + 1
 
 
+def only_bots_spoke(db: sqlite3.Connection, session_id: str, count: int) -> bool:
+    """Whether the newest `count` messages of a session are all from bots."""
+    row = db.execute(
+        "SELECT count(*) FROM (SELECT content FROM inbox WHERE session = ? AND kind = 'chat' ORDER BY seq DESC LIMIT ?)"
+        " WHERE json_extract(content, '$.bot')",
+        (session_id, count),
+    ).fetchone()
+    return bool(row[0] >= count)
+
+
 def model(db: sqlite3.Connection, session_id: str) -> str | None:
     """The model that was chosen for a session last; None: the configured one."""
     row = db.execute(

@@ -45,7 +45,7 @@ EXIT_BY_SIGKILL: Final[Mapping[Kind, int]] = {"process": -signal.SIGKILL, "docke
 class House:
     """A data folder, and the service that lives in it from time to time.
 
-    Settings of a test go into `agent`, `backend`, `turns`, `delivery` and `limits` before `open`.
+    Settings of a test go into `agent`, `wirings`, `backend`, `turns`, `delivery` and `limits` before `open`.
     """
 
     def __init__(self, root: Path, kind: Kind = "process") -> None:
@@ -71,6 +71,7 @@ class House:
         self.delivery: dict[str, Any] = {"retry_base_seconds": 0.02}
         self.limits: dict[str, Any] = {}
         self.agents: dict[str, dict[str, Any]] | None = None
+        self.wirings: list[dict[str, Any]] = []
         self.interrupt_grace_seconds = 5.0
         self.clock_ahead_ms = 0
         """How far the service's clock is ahead of the right one; the runners have clocks of their own."""
@@ -94,6 +95,7 @@ class House:
             {
                 "service": {"data_dir": self.data},
                 "agents": agents,
+                "wirings": self.wirings,
                 "image": self._image(agents),
                 "backend": self.backend,
                 "pool": self.pool,
@@ -213,6 +215,11 @@ class House:
         session = self.session_id(place)
         sql = "SELECT 1 FROM inbox WHERE session = ? AND trigger = 1 AND state IN ('accepted', 'posted')"
         await self.until(lambda: not self.query(sql, session))
+
+    async def until_quiet_everywhere(self) -> None:
+        """The same for every place."""
+        sql = "SELECT 1 FROM inbox WHERE trigger = 1 AND state IN ('accepted', 'posted')"
+        await self.until(lambda: not self.query(sql))
 
     # ---------------------------------------------------------------- the end
 

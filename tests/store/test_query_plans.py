@@ -112,7 +112,9 @@ def run(db: sqlite3.Connection) -> None:
 
 HOT: dict[str, Query] = {
     "an event is decided upon": lambda db: (people.role_of(db, "slack", "u1"), inbox.known(db, "e1")),
+    "a thread is looked up": lambda db: sessions.find(db, "assistant", HERE),
     "an event is accepted": accept,
+    "bots are counted": lambda db: inbox.only_bots_spoke(db, "s1", 5),
     "a session is loaded": lambda db: (
         sessions.get(db, "s1"),
         inbox.unfinished(db, "s1"),

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from agent.protocol.messages import MAX_QUESTION_CHARS, AskQuestion, ChatIn, MessageIn, Route
+from agent.protocol.messages import MAX_QUESTION_CHARS, AskQuestion, ChatIn, MessageIn, Note, Route
+from bot.actions import tell
 from bot.db import deliveries, inbox, people, questions, sessions
 from bot.db.engine import Database, open_database
 from bot.db.sessions import SessionRecord
@@ -24,14 +25,16 @@ def record(db: sqlite3.Connection) -> SessionRecord:
     return sessions.resolve(db, "assistant", HERE, 1000)
 
 
-def accept(db: sqlite3.Connection, record: SessionRecord, name: str, *, trigger: bool = True) -> MessageIn:
+def accept(
+    db: sqlite3.Connection, record: SessionRecord, name: str, *, trigger: bool = True, bot: bool = False
+) -> MessageIn:
     return inbox.accept(
         db,
         record,
         message_id=f"id-{name}",
         event_id=f"event-{name}",
         kind="chat",
-        content=ChatIn(sender="Ada", text=name),
+        content=ChatIn(sender="Ada", text=name, bot=bot),
         route=record.route,
         created_at=1,
         now=2000,
@@ -181,6 +184,22 @@ def record_part(db: sqlite3.Connection, record: SessionRecord, part: int, state:
     deliveries.record(
         db, record.id, "out", part=part, seq=3, state=state, last=last, now=5, attempts=1, next_at=70
     )
+
+
+def test_bots_are_counted_from_the_last_person_on(db: sqlite3.Connection, record: SessionRecord) -> None:
+    assert not inbox.only_bots_spoke(db, record.id, 1), "nobody has spoken yet"
+    for name in ("1", "2"):
+        accept(db, record, name, bot=True)
+    assert inbox.only_bots_spoke(db, record.id, 2) and not inbox.only_bots_spoke(db, record.id, 3)
+    tell(db, record.id, Note(text="no message"), event_id="note", route=HERE, trigger=False, now=1)
+    assert inbox.only_bots_spoke(db, record.id, 2), "what the host says itself is nobody's message"
+    elsewhere = sessions.resolve(db, "assistant", THREAD, 1000)
+    assert not inbox.only_bots_spoke(db, elsewhere.id, 1)
+    accept(db, record, "3")
+    assert not inbox.only_bots_spoke(db, record.id, 1)
+    # Rows of an earlier Roost say nothing about it, and were all from people.
+    db.execute("UPDATE inbox SET content = json_remove(content, '$.bot')")
+    assert not inbox.only_bots_spoke(db, record.id, 1)
 
 
 def test_a_message_goes_on_where_it_stopped(db: sqlite3.Connection, record: SessionRecord) -> None:

@@ -8,26 +8,34 @@ import pytest
 
 from adapters.base import Event, EventKind, IncomingFile, Sender
 from agent.protocol.messages import Route
-from bot.access import Allow, Drop, Facts, Level, decide, may
+from bot.access import NOT_LET_IN, Allow, Drop, Facts, Level, decide, may
 from bot.db.people import Role
+from bot.engage import Strangers
 
 ROLES: tuple[Role | None, ...] = (None, *get_args(Role))
 LEVELS: tuple[Level, ...] = get_args(Level)
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
+POLICIES: tuple[Strangers, ...] = get_args(Strangers)
+YES_AND_NO = (False, True)
 LADDER: dict[Role | None, set[Level]] = {
     None: {"anyone"},
     "member": {"anyone", "member"},
     "admin": {"anyone", "member", "admin"},
     "owner": {"anyone", "member", "admin", "owner"},
 }
+TALK: tuple[EventKind, ...] = ("message", "answer", "edit", "delete", "reaction")
+COMMANDS: tuple[EventKind, ...] = ("command", "complete")
+OF_BOTS: tuple[EventKind, ...] = ("message", "edit", "delete")
+TOLD: tuple[EventKind, ...] = ("message", "answer", "command")
+"""The kinds by which a stranger turns to the agent."""
 
 
-def event(kind: EventKind, *, is_bot: bool = False, name: str = "Ada") -> Event:
+def event(kind: EventKind, *, by: Sender = Sender("7", "Ada")) -> Event:  # noqa: B008 - it is frozen
     return Event(
         id="e",
         kind=kind,
         route=Route(channel="slack", platform_id="C1"),
-        sender=Sender("7", name, is_bot),
+        sender=by,
         created_at=1,
         direct=True,
         mentions_bot=True,
@@ -35,10 +43,26 @@ def event(kind: EventKind, *, is_bot: bool = False, name: str = "Ada") -> Event:
     )
 
 
+def everything() -> list[Facts]:
+    """Each combination of what may be known."""
+    return [
+        Facts(role, level, strangers=strangers, bots=bots, addressed=addressed)
+        for role, level, strangers, bots, addressed in product(
+            ROLES, (None, *LEVELS), POLICIES, YES_AND_NO, YES_AND_NO
+        )
+    ]
+
+
+def turned_away(kind: EventKind, facts: Facts) -> Drop:
+    told = facts.strangers == "refuse" and facts.addressed and kind in TOLD
+    return Drop("stranger", NOT_LET_IN if told else None)
+
+
 def test_the_tables_below_know_every_role_level_and_kind() -> None:
     assert set(LADDER) == set(ROLES)
     assert LADDER["owner"] == set(LEVELS)
-    assert set(KINDS) == {"message", "answer", "command"}
+    assert {*TALK, *COMMANDS} == set(KINDS)
+    assert set(POLICIES) == {"ignore", "refuse", "answer"}
 
 
 @pytest.mark.parametrize(("role", "level"), list(product(ROLES, LEVELS)))
@@ -46,31 +70,53 @@ def test_a_role_may_what_its_level_allows(role: Role | None, level: Level) -> No
     assert may(role, level) == (level in LADDER[role])
 
 
-@pytest.mark.parametrize(("kind", "role"), list(product(("message", "answer"), ROLES)))
-def test_talking_and_answering_need_a_role(kind: EventKind, role: Role | None) -> None:
-    assert decide(event(kind), Facts(role)) == (Drop("stranger") if role is None else Allow())
+@pytest.mark.parametrize("kind", TALK)
+def test_talking_needs_a_role_or_a_place_where_strangers_are_answered(kind: EventKind) -> None:
+    for facts in everything():
+        welcome = facts.role is not None or facts.strangers == "answer"
+        assert decide(event(kind), facts) == (Allow() if welcome else turned_away(kind, facts)), facts
 
 
-@pytest.mark.parametrize(("role", "level"), list(product(ROLES, (None, *LEVELS))))
-def test_commands_need_their_level(role: Role | None, level: Level | None) -> None:
-    decided = decide(event("command"), Facts(role, level))
-    if level in LADDER[role]:
-        assert decided == Allow()
-    elif role is None:
-        assert decided == Drop("stranger"), "a stranger is told nothing, not even which commands there are"
-    elif level is None:
-        assert decided == Drop("unknown_command", "There is no such command; /roost help lists them.")
-    else:
-        assert decided == Drop("not_allowed", f"This command is for people with the role {level}.")
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_commands_need_their_level(kind: EventKind) -> None:
+    for facts in everything():
+        role: Role | None = facts.role or ("member" if facts.strangers == "answer" else None)
+        decided = decide(event(kind), facts)
+        if facts.command_level in LADDER[role]:
+            assert decided == Allow(), facts
+        elif role is None:
+            assert decided == turned_away(kind, facts), "a stranger is not told which commands there are"
+        elif facts.command_level is None:
+            assert decided == Drop("unknown_command", "There is no such command; /roost help lists them.")
+        else:
+            text = f"This command is for people with the role {facts.command_level}."
+            assert decided == Drop("not_allowed", text)
 
 
-@pytest.mark.parametrize(("kind", "role", "level"), list(product(KINDS, ROLES, (None, *LEVELS))))
-def test_a_bot_is_dropped_whoever_it_is(kind: EventKind, role: Role | None, level: Level | None) -> None:
-    assert decide(event(kind, is_bot=True), Facts(role, level)) == Drop("bot")
+def test_a_guest_has_no_command_of_admins() -> None:
+    for level in ("admin", "owner"):
+        assert isinstance(decide(event("command"), Facts(None, level, strangers="answer")), Drop)
+    assert Facts(None, strangers="answer").guest
+    assert not Facts("member", strangers="answer").guest and not Facts(None, strangers="refuse").guest
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bot_is_heard_where_the_wiring_says_so_whoever_it_is(kind: EventKind) -> None:
+    for facts in everything():
+        heard = facts.bots and kind in OF_BOTS
+        decided = decide(event(kind, by=Sender("7", "Ada", is_bot=True)), facts)
+        assert decided == (Allow() if heard else Drop("bot")), facts
+
+
+@pytest.mark.parametrize(("kind", "is_bot"), list(product(KINDS, YES_AND_NO)))
+def test_the_bot_itself_is_never_heard(kind: EventKind, is_bot: bool) -> None:
+    for facts in everything():
+        assert decide(event(kind, by=Sender("7", "Ada", is_bot, is_self=True)), facts) == Drop("itself")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_name_decides_nothing(kind: EventKind) -> None:
-    for role, level in product(ROLES, LEVELS):
-        facts = Facts(role, level)
-        assert decide(event(kind, name="owner"), facts) == decide(event(kind, name="x"), facts)
+    for facts in everything():
+        assert decide(event(kind, by=Sender("7", "owner")), facts) == decide(
+            event(kind, by=Sender("7", "x")), facts
+        )

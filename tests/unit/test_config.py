@@ -10,14 +10,20 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from bot.agent_check import channels_of, check_agents
 from bot.config import FIRST, OPTIONS, Config, load
 from bot.config_gateway import PriceConfig
 from bot.config_mounts import MountConfig
 from bot.config_tables import DestinationConfig
 from bot.config_vault import PLACES
+from bot.config_wiring import WiringConfig
 from bot.errors import ConfigError
 
-LISTS: list[tuple[str, type[BaseModel]]] = [("destinations", DestinationConfig), ("mounts", MountConfig)]
+LISTS: list[tuple[str, type[BaseModel]]] = [
+    ("agents.assistant.destinations", DestinationConfig),
+    ("agents.assistant.mounts", MountConfig),
+    ("wirings", WiringConfig),
+]
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
 
@@ -253,6 +259,63 @@ def test_provider_that_is_not_harmless_needs_consent(tmp_path: Path) -> None:
     assert load(consent, {}).agents["bob"].provider == "my.own:Provider"
 
 
+# ---------------------------------------------------------------- wirings
+
+
+def test_a_wiring_names_its_mistake(tmp_path: Path) -> None:
+    text = (
+        '[[wirings]]\nchannel = "terminal"\nengage = "loud"\nstrangers = "eat"\nbot_messages = 0\n'
+        '[[wirings]]\nplase = "x"\n[[wirings]]\nchannel = ""\nagent = "Bob B"\n'
+    )
+    assert mistakes(write(tmp_path, text)) == [
+        "config.toml: wirings[0].engage should be 'mention', 'mention-sticky' or 'all'",
+        "config.toml: wirings[0].strangers should be 'ignore', 'refuse' or 'answer'",
+        "config.toml: wirings[0].bot_messages should be greater than or equal to 1",
+        "config.toml: wirings[1].channel: is missing",
+        'config.toml: wirings[1] unknown key "plase"; did you mean "place"?',
+        "config.toml: wirings[2].channel should have at least 1 character",
+        'config.toml: wirings[2].agent: an agent is named with small letters, digits, "-" and "_"',
+    ]
+    assert mistakes(write(tmp_path, "wirings = 3\n")) == ["config.toml: [wirings] should be a valid list"]
+
+
+def test_a_wiring_names_an_agent_that_there_is_and_a_place_once(tmp_path: Path) -> None:
+    agents = "[agents.ann]\n[agents.bob]\n"
+    text = agents + (
+        '[[wirings]]\nchannel = "terminal"\nagent = "hunter2"\n[[wirings]]\nchannel = "terminal"\nplace = "p"\n'
+        '[[wirings]]\nchannel = "terminal"\n'
+    )
+    assert mistakes(write(tmp_path, text)) == [
+        'config.toml: wirings[0].agent: there is no such agent; known are "ann", "bob"; '
+        "wirings[2]: is for the same place as wirings[0]; leave one of them out"
+    ]
+    fine = load(write(tmp_path, agents + '[[wirings]]\nchannel = "discord"\nagent = "bob"\n'), {})
+    assert fine.wirings[0].agent == "bob"
+
+
+def test_wirings_come_from_a_variable_as_well(tmp_path: Path) -> None:
+    file = write(tmp_path, '[[wirings]]\nchannel = "terminal"\n')
+    env = {"ROOST_WIRINGS": '[{"channel": "discord", "threads": false}]'}
+    (wiring,) = load(file, env).wirings
+    assert (wiring.channel, wiring.threads) == ("discord", False)
+    assert mistakes(file, {"ROOST_WIRINGS": "[{}]"}) == ["ROOST_WIRINGS: wirings[0].channel: is missing"]
+
+
+def test_every_place_is_served_by_a_channel_that_there_is(tmp_path: Path) -> None:
+    text = (
+        '[[agents.bob.destinations]]\nname = "team"\nchannel = "hunter2"\nplatform_id = "p"\n'
+        '[[wirings]]\nchannel = "terminal"\n[[wirings]]\nchannel = "hunter2"\n'
+    )
+    config = load(write(tmp_path, text), {})
+    assert channels_of(config) == ("terminal",)
+    with pytest.raises(ConfigError) as caught:
+        check_agents(config)
+    assert str(caught.value).splitlines() == [
+        '[agents.bob] destinations[0].channel: nothing serves this channel; known is "terminal"',
+        'wirings[1].channel: nothing serves this channel; known is "terminal"',
+    ]
+
+
 # ---------------------------------------------------------------- options of the command line
 
 
@@ -326,7 +389,7 @@ def tables() -> dict[str, BaseModel]:
     for name in Config.model_fields:
         if name == "agents":
             found |= {f"agents.{agent}": table for agent, table in config.agents.items()}
-        else:
+        elif isinstance(getattr(config, name), BaseModel):
             found[name] = getattr(config, name)
     below = {
         f"{name}.{key}": value
@@ -359,7 +422,7 @@ def example() -> dict[str, dict[str, tuple[str, Any]]]:
 
 
 def list_lines(name: str) -> list[str]:
-    block = EXAMPLE.read_text().split(f"# [[agents.assistant.{name}]]\n")[1].split("\n\n")[0]
+    block = EXAMPLE.read_text().split(f"# [[{name}]]\n")[1].split("\n\n")[0]
     return [line.removeprefix("# ") for line in block.splitlines()]
 
 
@@ -391,6 +454,7 @@ def test_example_loads_as_it_is_and_with_every_setting_taken_up(
     full = load(write(tmp_path, re.sub(r"^# (?=\w+ = |\[\[)", "", text, flags=re.MULTILINE)), {})
     assert full.service.metrics_port is not None
     assert full.agents["assistant"].destinations[0].destination.route.thread_id is not None
+    assert full.wirings[0].place is not None
 
 
 @pytest.mark.parametrize(("name", "model"), LISTS)

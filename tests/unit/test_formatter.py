@@ -72,6 +72,11 @@ def parsed(*contents: ContentIn) -> list[ET.Element]:
     return list(tree(prompt(*(row(content) for content in contents))))
 
 
+def test_a_bot_is_told_from_a_person() -> None:
+    said = prompt(row(ChatIn(sender="Deploys", text="done", bot=True))).text
+    assert f'<message id="4" time="{AT}" from="Deploys" bot="true">done</message>' in said
+
+
 def test_a_message() -> None:
     assert prompt(row(ChatIn(sender="Ada", text="Is it <b>up</b>?"))).text == (
         f'<messages>\n<message id="4" time="{AT}" from="Ada">Is it &lt;b&gt;up&lt;/b&gt;?</message>\n</messages>'

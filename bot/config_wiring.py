@@ -1,0 +1,82 @@
+"""The list [[wirings]]: which agent serves a place, who may talk there, and how the agent behaves."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from adapters.base import Manners
+from bot.config_fields import AgentName
+from bot.config_model import ConfigModel
+from bot.engage import Mode, Strangers, Wiring
+
+PlatformName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class WiringConfig(ConfigModel):
+    """[[wirings]]"""
+
+    channel: PlatformName = Field(description="The channel adapter that leads there.")
+    place: PlatformName | None = Field(
+        None, description="The platform's own id of a channel; without it every place of that adapter."
+    )
+    agent: AgentName | None = Field(None, description="Who serves it; without it the first of the agents.")
+    engage: Mode = Field(
+        "mention-sticky",
+        description='What is for the agent: "mention", what names the bot; "mention-sticky", all of a thread '
+        'that it talks in as well; "all", everything.',
+    )
+    strangers: Strangers = Field(
+        "ignore",
+        description='What people without a role meet with: "ignore", silence; "refuse", one sentence; '
+        '"answer", what a member has.',
+    )
+    bots: bool = Field(False, description="Whether what other bots and webhooks say is heard.")
+    bot_messages: Annotated[int, Field(ge=1, le=1000)] = Field(
+        5, description="So many messages of bots in a row are answered; then a person has to speak."
+    )
+    threads: bool = Field(True, description="Whether what is asked is answered in a thread of its own.")
+    streaming: bool = Field(True, description="Whether an answer is shown while it is written.")
+    mentions: bool = Field(
+        False, description="Whether the agent may notify people by name; nobody may notify everybody."
+    )
+    previews: bool = Field(False, description="Whether the platform may show what is behind a link.")
+
+    def wiring(self, first_agent: str) -> Wiring:
+        """The same for the service; `first_agent` serves where none is named."""
+        return Wiring(
+            self.agent or first_agent,
+            self.engage,
+            self.strangers,
+            self.bots,
+            self.bot_messages,
+            Manners(self.threads, self.streaming, self.mentions, self.previews),
+        )
+
+
+def mistakes(wirings: Sequence[WiringConfig], agents: Iterable[str]) -> list[str]:
+    """A line for each wiring that names no agent of these, or a place that an earlier one has."""
+    known = list(agents)
+    names = f"known {'are' if len(known) > 1 else 'is'} " + ", ".join(f'"{each}"' for each in known)
+    wrong: list[str] = []
+    seen: dict[tuple[str, str | None], int] = {}
+    for number, each in enumerate(wirings):
+        if each.agent is not None and each.agent not in known:
+            wrong.append(f"wirings[{number}].agent: there is no such agent; {names}")
+        earlier = seen.setdefault((each.channel, each.place), number)
+        if earlier != number:
+            wrong.append(
+                f"wirings[{number}]: is for the same place as wirings[{earlier}]; leave one of them out"
+            )
+    return wrong
+
+
+def unserved(wirings: Sequence[WiringConfig], channels: Container[str], *, known: str) -> list[str]:
+    """A line for each wiring of a channel that is none of `channels`, which `known` names for people."""
+    return [
+        f"wirings[{number}].channel: nothing serves this channel; known is {known}"
+        for number, each in enumerate(wirings)
+        if each.channel not in channels
+    ]
