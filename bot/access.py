@@ -1,6 +1,10 @@
 """Who may talk, command and answer: one pure decision for every kind of inbound event.
 
 Ids only: what a person is called decides nothing, and the adapter sets who they are, never a payload.
+
+A deletion is the one event that may have no sender: Discord's "Message Delete" names nobody, and it may have been a
+moderator (https://discord.com/developers/docs/events/gateway-events#message-delete). It is the platform's own word
+that a message is gone, so it counts where that message was accepted, and all that it can do is to withdraw it.
 """
 
 from __future__ import annotations
@@ -20,10 +24,12 @@ _NEEDED: Final[dict[Level, int]] = {"anyone": 0, "member": 1, "admin": 2, "owner
 
 @dataclass(frozen=True)
 class Facts:
-    """What bot.db knows of the sender, and what the command that they want asks for."""
+    """What bot.db knows of the sender, what the command that they want asks for, and whether what was deleted is a
+    message that was accepted."""
 
     role: Role | None
     command_level: Level | None = None
+    accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,20 @@ def decide(event: Event, facts: Facts) -> Allow | Drop:
     if event.sender.is_bot:
         return Drop("bot")
     match event.kind:
-        case "message" | "answer" | "edit" | "delete" | "reaction":
+        case "message" | "answer" | "edit" | "reaction":
             return Allow() if may(facts.role, "member") else Drop("stranger")
+        case "delete":
+            return _delete(event, facts)
         case "command" | "complete":
             return _command(facts)
         case unknown:
             assert_never(unknown)
+
+
+def _delete(event: Event, facts: Facts) -> Allow | Drop:
+    if not event.sender.id:
+        return Allow() if facts.accepted else Drop("unknown_message")
+    return Allow() if may(facts.role, "member") else Drop("stranger")
 
 
 def _command(facts: Facts) -> Allow | Drop:

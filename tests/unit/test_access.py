@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import get_args
@@ -14,6 +15,8 @@ from bot.db.people import Role
 ROLES: tuple[Role | None, ...] = (None, *get_args(Role))
 LEVELS: tuple[Level, ...] = get_args(Level)
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
+TALK: tuple[EventKind, ...] = ("message", "answer", "edit", "reaction")
+COMMANDS: tuple[EventKind, ...] = ("command", "complete")
 LADDER: dict[Role | None, set[Level]] = {
     None: {"anyone"},
     "member": {"anyone", "member"},
@@ -38,7 +41,7 @@ def event(kind: EventKind, *, is_bot: bool = False, name: str = "Ada") -> Event:
 def test_the_tables_below_know_every_role_level_and_kind() -> None:
     assert set(LADDER) == set(ROLES)
     assert LADDER["owner"] == set(LEVELS)
-    assert set(KINDS) == {"message", "answer", "command"}
+    assert set(KINDS) == {*TALK, *COMMANDS, "delete"}
 
 
 @pytest.mark.parametrize(("role", "level"), list(product(ROLES, LEVELS)))
@@ -46,14 +49,22 @@ def test_a_role_may_what_its_level_allows(role: Role | None, level: Level) -> No
     assert may(role, level) == (level in LADDER[role])
 
 
-@pytest.mark.parametrize(("kind", "role"), list(product(("message", "answer"), ROLES)))
-def test_talking_and_answering_need_a_role(kind: EventKind, role: Role | None) -> None:
-    assert decide(event(kind), Facts(role)) == (Drop("stranger") if role is None else Allow())
+@pytest.mark.parametrize(("kind", "role", "accepted"), list(product((*TALK, "delete"), ROLES, (False, True))))
+def test_what_people_say_and_do_needs_a_role(kind: EventKind, role: Role | None, accepted: bool) -> None:
+    decided = decide(event(kind), Facts(role, accepted=accepted))
+    assert decided == (Drop("stranger") if role is None else Allow())
 
 
-@pytest.mark.parametrize(("role", "level"), list(product(ROLES, (None, *LEVELS))))
-def test_commands_need_their_level(role: Role | None, level: Level | None) -> None:
-    decided = decide(event("command"), Facts(role, level))
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_a_deletion_needs_nobody_who_did_it_and_only_of_what_was_accepted(kind: EventKind) -> None:
+    nobody = replace(event(kind), sender=Sender("", ""))
+    assert (decide(nobody, Facts(None, accepted=True)) == Allow()) == (kind == "delete")
+    assert isinstance(decide(nobody, Facts(None)), Drop)
+
+
+@pytest.mark.parametrize(("kind", "role", "level"), list(product(COMMANDS, ROLES, (None, *LEVELS))))
+def test_commands_need_their_level(kind: EventKind, role: Role | None, level: Level | None) -> None:
+    decided = decide(event(kind), Facts(role, level))
     if level in LADDER[role]:
         assert decided == Allow()
     elif role is None:
