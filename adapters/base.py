@@ -87,9 +87,9 @@ class Event:
     | --- | --- | --- |
     | message | said something | text, files or remote, reply_to, direct, mentions_bot, mentions_others |
     | command | gave a command | command, arguments |
-    | answer | answered a question | question_id, text, or the number of the option in `choice` |
+    | answer | answered a question | question_id, text, or the number of the option, from 0, in `choice` |
     | edit | changed what they had said | about: the id of that event; text is how it reads now |
-    | delete | took it back | about, as above |
+    | delete | took it back | about, as above; a sender whose id is "" where the platform names none |
     | reaction | put an emoji on a message of ours, or took it away | about: our platform's id of it; text; taken_back |
     | complete | is typing a command | command, arguments so far, `completing`: which of them is being typed |
     """

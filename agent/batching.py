@@ -11,13 +11,16 @@ from agent.protocol.messages import (
     ActionResult,
     ChatIn,
     Clear,
+    Edited,
     Interrupt,
     MessageIn,
     Note,
+    Reacted,
     Route,
     SetModel,
     SystemIn,
     TaskIn,
+    Withdrawn,
 )
 
 MAX_PROMPT_CHARS: Final = MAX_TEXT_CHARS
@@ -134,7 +137,8 @@ def _context(messages: Sequence[MessageIn], route: Route) -> list[MessageIn]:
 
 
 def _is_context(message: MessageIn, route: Route) -> bool:
-    return _is(message, ActionResult, Note) or (message.kind != "system" and message.route == route)
+    told = _is(message, ActionResult, Note, Edited, Withdrawn, Reacted)
+    return told or (message.kind != "system" and message.route == route)
 
 
 def _is(message: MessageIn, *kinds: type) -> bool:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from agent import formatter, knowledge, scripts
@@ -28,9 +28,11 @@ from agent.protocol.messages import (
     MessageIn,
     Report,
     SystemIn,
+    revised_by,
 )
 from agent.protocol.settings import AgentSettings
 from agent.providers import base
+from agent.revisions import Revised
 from agent.turns import Turn, Turns
 
 RETRY_SECONDS: Final = (1.0, 5.0, 30.0)
@@ -72,6 +74,8 @@ class Surroundings(Protocol):
     briefed_key: str
 
     def look(self) -> Inbox | None: ...
+
+    def revised(self, inbox: Inbox, *, taken: Collection[str], begun: Collection[int]) -> Revised: ...
 
     def ring(self, frame: bell.AgentFrame) -> None: ...
 
@@ -319,30 +323,46 @@ class Conversation:
                 self._a.ring(bell.Changed())
 
     def _take_follow_ups(self, inbox: Inbox, query: base.AgentQuery) -> None:
-        taken = self._turns.taken()
+        taken, begun = self._turns.taken(), self._turns.begun()
+        revised = self._a.revised(inbox, taken=taken, begun=begun)
+        messages = revised.inbox.messages
         # What comes after a command gets a query of its own, with all that a command has no room for.
         full = self._a.leaving or self._is_command or self._a.end.crowded()
         room = len(self._turns) < MAX_OPEN_TURNS and not full
-        fresh = follow_ups(inbox.messages, self._route, taken) if room else ()
-        if fresh:
-            self._push(fresh, query)
+        fresh = follow_ups(messages, self._route, taken) if room else ()
+        if room and revised.late:
+            self._push_revision(revised.late, begun, query)
+        elif fresh:
+            asked = Turn(list(fresh), self._now(), revised.spent_on(fresh))
+            self._push(self._prompt(fresh), asked, query)
         elif not self._turns:
-            waits = waits_for_its_own_turn(inbox.messages, self._route, taken) or interrupts(inbox.system)
+            waits = waits_for_its_own_turn(messages, self._route, taken) or interrupts(inbox.system)
             over = waits or self._is_command or self._a.leaving
             idle = self._now() - self._last_event >= self._a.settings.idle_ms / 1000
             if over or (idle and not self._a.desk.busy):
                 self._ending = True
                 query.end()
 
-    def _push(self, messages: Sequence[MessageIn], query: base.AgentQuery) -> None:
+    def _push_revision(
+        self, late: Sequence[MessageIn], begun: Mapping[int, str], query: base.AgentQuery
+    ) -> None:
+        """Tells of the newest change of one message; the older ones are done with thereby."""
+        seq = revised_by(late[0])
+        *older, newest = [row for row in late if revised_by(row) == seq]
+        told = Turn([newest], self._now(), [row.id for row in older], answers=begun[seq or 0])
+        self._push(formatter.revision(newest), told, query)
+        # There may be others, and nobody rings for them.
+        self._a.changed.set()
+
+    def _push(self, prompt: base.Prompt, asked: Turn, query: base.AgentQuery) -> None:
         try:
-            query.push(self._prompt(messages))
+            query.push(prompt)
         except base.ProviderError:
             # It has ended by itself just now; the messages stay pending, for the next one.
             self._ending = True
             query.end()
         else:
-            self._turns.append(Turn(list(messages), self._now()))
+            self._turns.append(asked)
 
     async def _worth_another_try(self, failure: Failed, pause: float) -> bool:
         """Prepares a second query for the same messages, where that can help."""
@@ -383,9 +403,13 @@ class Conversation:
         owed = end.state(self._a.briefed_key) is None
         known = await knowledge.gather(settings.folder, settings.work, notes=owed)
         messages = [message for turn in self._turns for message in turn.messages]
-        prompt = formatter.prompt(
-            messages, files=settings.workspace.received, notes=known.notes, found=self._found
-        )
+        if any(message.trigger for message in messages):
+            prompt = formatter.prompt(
+                messages, files=settings.workspace.received, notes=known.notes, found=self._found
+            )
+        else:
+            # What was asked is answered, and it was the word of its change that the provider has failed at.
+            prompt, owed = formatter.revision(messages[-1]), False
         self._briefs = owed and not prompt.native
         return base.QueryInput(
             prompt=prompt,

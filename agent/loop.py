@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from agent import knowledge
@@ -18,6 +18,7 @@ from agent.protocol.mailbox.inbound_reader import Inbox
 from agent.protocol.messages import AckStatus, ChatOut, MessageIn, SetModel, SystemIn
 from agent.protocol.settings import AgentSettings
 from agent.providers.base import AgentProvider, Prepares, Prompt, QueryInput
+from agent.revisions import Revised, revise
 from agent.turns import STOPPED
 
 NOT_NOW_SECONDS: Final = 0.02
@@ -66,12 +67,13 @@ class Loop:
             while not (self.stopping.is_set() or self.leaving):
                 self.changed.clear()
                 inbox = self.look()
-                step = None if inbox is None else self._tend(inbox)
+                revised = None if inbox is None else self.revised(inbox)
+                step = None if revised is None else self._tend(revised)
                 if isinstance(step, Batch) and self.end.crowded():
                     # Its answer would be one more that nobody can be given; it stays pending.
                     step = None
-                if inbox is not None and isinstance(step, Batch):
-                    await self._converse(step, inbox)
+                if revised is not None and isinstance(step, Batch):
+                    await self._converse(step, revised)
                 elif step is None:
                     await self._wait()
         finally:
@@ -133,10 +135,19 @@ class Loop:
             poll_ms = min(poll_ms, max(1, self._due_at - self.desk.clock()))
         return poll_ms / 1000
 
-    def _tend(self, inbox: Inbox) -> Batch | MessageIn | None:
+    def revised(self, inbox: Inbox, *, taken: Collection[str] = (), begun: Collection[int] = ()) -> Revised:
+        """The inbox as it reads now; what was withdrawn and not begun with is done with. Raises MailboxError."""
+        revised = revise(inbox, taken=taken, begun=begun)
+        if revised.withdrawn:
+            self.end.finish(dict.fromkeys(revised.withdrawn, _COMPLETED), turn_id=revised.withdrawn[0])
+            self.ring(bell.Changed())
+        return revised
+
+    def _tend(self, revised: Revised) -> Batch | MessageIn | None:
         """Deals with what needs no provider, and returns what does."""
+        inbox = revised.inbox
         if asked_to_stop := interrupts(inbox.system):
-            self._stop_unbegun(asked_to_stop[0], inbox)
+            self._stop_unbegun(asked_to_stop[0], revised)
             return asked_to_stop[0]
         step = next_batch(inbox.messages)
         if isinstance(step, MessageIn):
@@ -166,21 +177,23 @@ class Loop:
         self.end.finish({asked.id: _COMPLETED}, [draft], turn_id=asked.id)
         self.ring(bell.Changed())
 
-    def _stop_unbegun(self, interrupt: MessageIn, inbox: Inbox) -> None:
-        stopped = stopped_unbegun(interrupt, inbox.messages)
+    def _stop_unbegun(self, interrupt: MessageIn, revised: Revised) -> None:
+        stopped = stopped_unbegun(interrupt, revised.inbox.messages)
         places = {message.route: message.id for message in stopped}
         drafts = [
             Draft(ChatOut(text=STOPPED), "chat", to, in_reply_to=asked, turn_id=interrupt.id)
             for to, asked in places.items()
         ]
         acks = {row.id: _COMPLETED for row in (*stopped, interrupt)}
+        acks |= dict.fromkeys(revised.spent_on(stopped), _COMPLETED)
         self.end.finish(acks, drafts, turn_id=interrupt.id)
         self.ring(bell.Changed())
 
-    async def _converse(self, batch: Batch, inbox: Inbox) -> None:
+    async def _converse(self, batch: Batch, revised: Revised) -> None:
         self._in_turn = True
+        outdated = [*revised.inbox.outdated, *revised.spent_on(batch.messages)]
         try:
-            await Conversation(self, batch, outdated=inbox.outdated).run()
+            await Conversation(self, batch, outdated=outdated).run()
         finally:
             self._in_turn = False
 

@@ -15,7 +15,7 @@ from agent import routing
 from agent.desk import Desk
 from agent.protocol import bell
 from agent.protocol.mailbox import AgentEnd, Draft
-from agent.protocol.messages import MAX_TEXT_CHARS, AckStatus, ChatOut, MessageIn, Route
+from agent.protocol.messages import MAX_TEXT_CHARS, AckStatus, ChatOut, MessageIn, Route, revised_by
 
 STOPPED: Final = "(Stopped.)"
 EMPTY: Final = "(The agent had nothing to say.)"
@@ -35,23 +35,38 @@ LEFT_OUT: Final = "(The answer was too long: {count} more messages of it were le
 class Turn:
     """The messages of one prompt, asked at `begun` on the event loop's clock, in seconds.
 
-    `extra` are rows that will be done with when it is answered; `held` says that its claim is on disk.
+    `extra` are rows that will be done with when it is answered; `held` says that its claim is on disk. One that only
+    tells of a change has its own row as its message, and `answers` the message that was changed.
     """
 
     messages: list[MessageIn]
     begun: float
     extra: list[str] = field(default_factory=list)
     held: bool = False
+    answers: str | None = None
 
     @property
     def id(self) -> str:
         """The id of the oldest message that asked for it; a retry has the same."""
-        return next(message.id for message in self.messages if message.trigger)
+        return next((message.id for message in self.messages if message.trigger), self.messages[0].id)
+
+    @property
+    def asks(self) -> bool:
+        """Whether anybody waits for its answer: a change alone may leave nothing to say."""
+        return any(message.trigger for message in self.messages)
 
     @property
     def asked_by(self) -> str:
         """The id of the newest message that asked: that is the one people see answered."""
-        return [message.id for message in self.messages if message.trigger][-1]
+        asked = [message.id for message in self.messages if message.trigger]
+        return asked[-1] if asked else self.answers or self.id
+
+    @property
+    def about(self) -> dict[int, str]:
+        """The ids of the messages that it is about, by their numbers."""
+        told = {} if self.answers is None else {revised_by(each): self.answers for each in self.messages}
+        said = {message.seq: message.id for message in self.messages}
+        return {**said, **{seq: message_id for seq, message_id in told.items() if seq is not None}}
 
     def acks(self) -> dict[str, AckStatus]:
         """What is to be acknowledged together with the answer."""
@@ -97,6 +112,10 @@ class Turns:
         """The ids of all rows that are done with when everything is answered."""
         return {message_id for turn in self._open for message_id in turn.acks()}
 
+    def begun(self) -> dict[int, str]:
+        """The ids of the messages that anything open is about, by their numbers."""
+        return {seq: message_id for turn in self._open for seq, message_id in turn.about.items()}
+
     def append(self, turn: Turn) -> None:
         """One more was asked."""
         self._open.append(turn)
@@ -107,7 +126,8 @@ class Turns:
         """All that is open becomes one turn, to be asked again from the beginning."""
         turns, self._open = self._open, deque()
         messages = [message for turn in turns for message in turn.messages]
-        self.append(Turn(messages, turns[0].begun, [row for turn in turns for row in turn.extra]))
+        extra = [row for turn in turns for row in turn.extra]
+        self.append(Turn(messages, turns[0].begun, extra, answers=turns[0].answers))
 
     def hold(self, begun_before: float) -> None:
         """Claims on disk what has lasted. Raises MailboxError."""
@@ -143,7 +163,8 @@ class Turns:
         if count == 0 and self._open and self._end.crowded():
             self.foreword += f"{text.rstrip()}\n\n"
             return
-        if count != 0 and not (self.foreword + text).strip() and not self._desk.has_sent:
+        quiet = self._desk.has_sent or not self.current.asks
+        if count != 0 and not (self.foreword + text).strip() and not quiet:
             # Silence that is meant is written as <internal>; this looks like a lost message to whoever asked.
             text = EMPTY
         replies = routing.address(self.foreword + text, self._origin, self._destinations)

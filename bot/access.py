@@ -10,6 +10,9 @@ Ids only: what a person is called decides nothing, and the adapter sets who they
 | a stranger | the commands for anyone; where the wiring says `answer`, in that place, all that a member may |
 
 A stranger who counts as a member has the commands of the conversation, and never one for admins or owners.
+A deletion is the one event that may have no sender: Discord's "Message Delete" names nobody, and it may have been a
+moderator (https://discord.com/developers/docs/events/gateway-events#message-delete). It is the platform's own word
+that a message is gone, so it counts where that message was accepted, and all that it can do is to withdraw it.
 """
 
 from __future__ import annotations
@@ -34,13 +37,15 @@ _NEEDED: Final[dict[Level, int]] = {"anyone": 0, "member": 1, "admin": 2, "owner
 @dataclass(frozen=True)
 class Facts:
     """What bot.db knows of the sender, what the command that they want asks for, what the wiring of the place has for
-    `strangers` and `bots`, and whether the message is addressed to the agent."""
+    `strangers` and `bots`, whether the message is addressed to the agent, and whether what was deleted is a message
+    that was accepted."""
 
     role: Role | None
     command_level: Level | None = None
     strangers: Strangers = "ignore"
     bots: bool = False
     addressed: bool = True
+    accepted: bool = False
 
     @property
     def guest(self) -> bool:
@@ -78,6 +83,8 @@ def decide(event: Event, facts: Facts) -> Allow | Drop:
     if event.sender.is_bot:
         return _bot(event, facts)
     match event.kind:
+        case "delete" if not event.sender.id:
+            return Allow() if facts.accepted else Drop("unknown_message")
         case "message" | "answer" | "edit" | "delete" | "reaction":
             return Allow() if may(facts.standing, "member") else _stranger(event, facts)
         case "command" | "complete":

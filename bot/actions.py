@@ -18,22 +18,21 @@ from agent.protocol.messages import (
     ActionOut,
     ActionResult,
     AddReaction,
-    Answer,
+    AnySystem,
     AskQuestion,
     ChangeTask,
-    Clear,
+    Edited,
     EditMessage,
-    Interrupt,
     MessageIn,
     MessageOut,
-    Note,
+    Reacted,
     Receipt,
     Report,
     Route,
     ScheduleTask,
-    SetModel,
     SystemIn,
     UpdateTask,
+    Withdrawn,
 )
 from bot import destinations, log, outgoing, tasks
 from bot.config_tables import SchedulesConfig
@@ -282,7 +281,7 @@ def tell_outcome(
 def tell(
     db: sqlite3.Connection,
     session_id: str,
-    system: Interrupt | Clear | SetModel | Answer | ActionResult | Note,
+    system: AnySystem,
     *,
     event_id: str,
     route: Route | None = None,
@@ -305,6 +304,7 @@ def tell(
         created_at=now,
         now=now,
         trigger=trigger,
+        about=system.seq if isinstance(system, Edited | Withdrawn | Reacted) else None,
     )
 
 

@@ -13,8 +13,8 @@ from adapters.base import CommandInfo, Event, Manners, Receipt, clean
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox import MailboxError
-from agent.protocol.messages import Answer, Attachment, ChatIn, MessageIn, Quote, Route
-from bot import access, hearing, log
+from agent.protocol.messages import Answer, Attachment, ChatIn, Quote, Route
+from bot import access, hearing, log, reactions, revisions
 from bot.access import Drop
 from bot.actions import tell
 from bot.commands.context import Context
@@ -23,6 +23,7 @@ from bot.config_tables import LimitsConfig
 from bot.db import backlog, inbox, questions
 from bot.db import sessions as rows
 from bot.db.engine import Database
+from bot.db.inbox import Accepted
 from bot.db.sessions import SessionRecord
 from bot.delivery import Delivery
 from bot.errors import DatabaseError, RoostError
@@ -58,14 +59,6 @@ IN_THE_WAY: Final = "Roost could not do this: {reason}."
 
 T = TypeVar("T")
 _log = log.get("roost.intake")
-
-
-@dataclass(frozen=True)
-class _Accepted:
-    """An event has become a row."""
-
-    record: SessionRecord
-    message: MessageIn
 
 
 @dataclass(frozen=True)
@@ -217,16 +210,16 @@ class Intake:
         return Receipt("refused", self._overload.say(route, text, now=self._clock()))
 
     async def _row(self, event: Event) -> Receipt:
-        """A message or an answer becomes a row of the inbox."""
+        """What is for a session becomes a row of the inbox."""
         message_id = inbox.new_id()
         folder = self._incoming / message_id
-        outcome: _Accepted | _TooMuch | Receipt | None = None
+        outcome: Accepted | _TooMuch | Receipt | None = None
         try:
             outcome = await self._admit(event, message_id, folder)
         except Refused as exc:
             outcome = Receipt("refused", str(exc))
         finally:
-            if event.files and not isinstance(outcome, _Accepted):
+            if event.files and not isinstance(outcome, Accepted):
                 await asyncio.to_thread(discard, event.files, folder)
         failpoint.hit("inbox-committed")
         if isinstance(outcome, Receipt):
@@ -237,7 +230,7 @@ class Intake:
         self._posting.kick(outcome.record.id)
         return Receipt("accepted")
 
-    async def _admit(self, event: Event, message_id: str, folder: Path) -> _Accepted | _TooMuch | Receipt:
+    async def _admit(self, event: Event, message_id: str, folder: Path) -> Accepted | _TooMuch | Receipt:
         """Raises Refused, DatabaseError, OSError."""
         attachments: list[Attachment] = []
         if event.files and event.kind == "message":
@@ -252,8 +245,13 @@ class Intake:
 
     def _accept(
         self, db: sqlite3.Connection, event: Event, message_id: str, attachments: list[Attachment]
-    ) -> _Accepted | _TooMuch | Receipt:
+    ) -> Accepted | _TooMuch | Receipt:
         """Facts, decisions and the row in one transaction: nothing can change between them."""
+        wiring, now = self._wirings.of(event.route), self._clock()
+        if event.kind in ("edit", "delete"):
+            return revisions.accept(db, event, wiring, max_chars=self._limits.message_chars, now=now)
+        if event.kind == "reaction":
+            return reactions.accept(db, event, wiring, now=now)
         refusal = self._refusal(db, event)
         if refusal is not None:
             return refusal
@@ -262,8 +260,7 @@ class Intake:
         # Answers are always taken: somebody was asked.
         if backlog.total(db) >= self._limits.backlog_total:
             return _TooMuch(TOO_MUCH_EVERYWHERE)
-        wiring = self._wirings.of(event.route)
-        record = rows.resolve(db, wiring.agent, event.route, self._clock())
+        record = rows.resolve(db, wiring.agent, event.route, now)
         if event.sender.is_bot and inbox.only_bots_spoke(db, record.id, wiring.bot_messages):
             return Receipt("dropped")
         if (count := backlog.of(db, record.id)) >= self._limits.backlog:
@@ -294,7 +291,7 @@ class Intake:
         event: Event,
         message_id: str,
         attachments: list[Attachment],
-    ) -> _Accepted:
+    ) -> Accepted:
         content = ChatIn(
             sender=event.sender.name,
             text=event.text,
@@ -312,24 +309,28 @@ class Intake:
             route=event.route,
             created_at=event.created_at,
             now=self._clock(),
+            sender_id=event.sender.id,
         )
         failpoint.hit("inbox-mid-commit")
-        return _Accepted(record, message)
+        return Accepted(record, message)
 
-    def _accept_answer(self, db: sqlite3.Connection, event: Event) -> _Accepted | Receipt:
+    def _accept_answer(self, db: sqlite3.Connection, event: Event) -> Accepted | Receipt:
         asked, now = questions.get(db, event.question_id), self._clock()
         if asked is None or asked.route != event.route:
             return Receipt("refused", NOT_OPEN)
         if asked.state == "open" and asked.expires_at <= now:
             return Receipt("refused", EXPIRED)
-        if not questions.answer(db, asked.id, event.text, by=event.sender.id):
+        text = event.text if event.choice is None else asked.option(event.choice)
+        if text is None:
+            return Receipt("refused", NOT_OPEN)
+        if not questions.answer(db, asked.id, text, by=event.sender.id):
             return Receipt("refused", ANSWERED)
         answer = Answer(
-            question_id=asked.id, question=asked.question, answer=event.text, answered_by=event.sender.name
+            question_id=asked.id, question=asked.question, answer=text, answered_by=event.sender.name
         )
         record = rows.get(db, asked.session)
         row = tell(db, asked.session, answer, event_id=event.id, route=asked.route, trigger=True, now=now)
-        return Receipt("dropped") if record is None or row is None else _Accepted(record, row)
+        return Receipt("dropped") if record is None or row is None else Accepted(record, row)
 
     async def _command(self, event: Event) -> Receipt:
         found = self._registry.find(event.command, event.arguments.get("text", ""))
@@ -362,12 +363,15 @@ class Intake:
         """Suggestions for who may run the command, and for nobody else a word: they have only typed so far."""
         found = self._registry.find(event.command)
         level = None if found is None else found[0].level
-        role = await self._db.read(lambda db: people.role_of(db, event.route.channel, event.sender.id))
-        if found is None or isinstance(access.decide(event, Facts(role, level)), Drop):
+        wiring = self._wirings.of(event.route)
+        facts = await self._db.read(lambda db: hearing.facts(db, event, wiring, level))
+        if found is None or isinstance(access.decide(event, facts), Drop):
             return Receipt("dropped", data=[])
         given = dict(event.arguments)
         typed = given.pop(event.completing, "")
-        invocation = Invocation(event.sender, role, event.route.channel, event.route)
+        invocation = Invocation(
+            event.sender, facts.standing, event.route.channel, event.route, guest=facts.guest
+        )
         return Receipt(
             "accepted",
             data=await self._registry.complete(found[0], event.completing, typed, given, invocation),

@@ -31,7 +31,7 @@ TOO_LARGE: Final = 40005
 HAS_THREAD: Final = 160004
 """Discord's documentation, Opcodes and Status Codes, JSON."""
 
-TOKEN_REFUSED: Final = (
+UNAUTHORIZED: Final = (
     "Discord does not take the bot's token: make a new one in the developer portal (Bot, Reset Token), put it where"
     " [discord] says, and start Roost again."
 )
@@ -74,7 +74,7 @@ def refusal(exc: discord.HTTPException) -> SendFailed:
         SENTENCES.get(exc.code) or f"Discord refused it: {exc.text or exc.status} ({exc.status}, {exc.code})"
     )
     if exc.status == 401:
-        return SendFailed(TOKEN_REFUSED, retry_after=UNAUTHORIZED_SECONDS, everywhere=True)
+        return SendFailed(UNAUTHORIZED, retry_after=UNAUTHORIZED_SECONDS, everywhere=True)
     if exc.status == 429:
         banned = not exc.response.headers.get("Via")
         return SendFailed(

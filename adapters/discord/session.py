@@ -11,7 +11,7 @@ import aiohttp
 import discord
 
 from adapters.base import NotSaved
-from adapters.discord.errors import TOKEN_REFUSED
+from adapters.discord.errors import UNAUTHORIZED
 
 FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 60.0
@@ -48,11 +48,11 @@ async def _outcome(connect: Callable[[], Awaitable[None]]) -> tuple[str | None, 
     try:
         await connect()
     except discord.LoginFailure:
-        return TOKEN_REFUSED, True
+        return UNAUTHORIZED, True
     except discord.PrivilegedIntentsRequired:
         return NO_INTENT, True
     except discord.ConnectionClosed as exc:
-        return (TOKEN_REFUSED if exc.code == BAD_TOKEN else CLOSED.format(code=exc.code)), True
+        return (UNAUTHORIZED if exc.code == BAD_TOKEN else CLOSED.format(code=exc.code)), True
     except (discord.DiscordException, aiohttp.ClientError, OSError, NotSaved) as exc:
         _log.warning("the connection to Discord has ended", exc_info=True)
         return UNREACHABLE.format(reason=str(exc) or type(exc).__name__), False

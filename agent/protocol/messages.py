@@ -154,7 +154,35 @@ class Note(Frozen):
     text: Text
 
 
-System = Annotated[Interrupt | Clear | SetModel | Answer | ActionResult | Note, Field(discriminator="type")]
+class Edited(Frozen):
+    """Somebody has changed what they had said in the message of this number; `text` is how it reads now."""
+
+    type: Literal["edited"] = "edited"
+    seq: Seq
+    text: Text
+    by: Label
+
+
+class Withdrawn(Frozen):
+    """The message of this number was deleted where it was said; by None where its platform does not say by whom."""
+
+    type: Literal["withdrawn"] = "withdrawn"
+    seq: Seq
+    by: Label | None = None
+
+
+class Reacted(Frozen):
+    """Somebody has put an emoji on the agent's own message of this number, or taken it away again."""
+
+    type: Literal["reacted"] = "reacted"
+    seq: Seq
+    emoji: Label
+    by: Label
+    taken_back: bool = False
+
+
+AnySystem = Interrupt | Clear | SetModel | Answer | ActionResult | Note | Edited | Withdrawn | Reacted
+System = Annotated[AnySystem, Field(discriminator="type")]
 
 
 class SystemIn(Frozen):
@@ -317,6 +345,12 @@ class MessageIn(Frozen):
             **self.route.model_dump(),
             "content": self.content.model_dump_json(),
         }
+
+
+def revised_by(message: MessageIn) -> int | None:
+    """The number of the message that this row changes or withdraws; None for one that does neither."""
+    system = message.content.system if isinstance(message.content, SystemIn) else None
+    return system.seq if isinstance(system, Edited | Withdrawn) else None
 
 
 class MessageOut(Frozen):

@@ -1,7 +1,10 @@
 """The only DDL of inbound.db and outbound.db.
 
 `PRAGMA user_version` is VERSION in both. The host migrates inbound, the agent migrates outbound, and
-the snapshot reader accepts an outbound only when its schema is, to the letter, one of OUTBOUND.
+the snapshot reader accepts an outbound only when its schema is, to the letter, that of a version in OUTBOUND.
+
+Each version holds what is new in it. It rises as well when there are new kinds of rows, which older runners could
+not read: 2 has edited, withdrawn and reacted.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 INBOUND: Final[Mapping[int, tuple[str, ...]]] = {
     1: (
@@ -61,6 +64,7 @@ INBOUND: Final[Mapping[int, tuple[str, ...]]] = {
 )""",
         "CREATE INDEX messages_in_pending ON messages_in (seq) WHERE status = 'pending'",
     ),
+    2: (),
 }
 
 OUTBOUND: Final[Mapping[int, tuple[str, ...]]] = {
@@ -90,4 +94,10 @@ OUTBOUND: Final[Mapping[int, tuple[str, ...]]] = {
     updated_at INTEGER NOT NULL
 )""",
     ),
+    2: (),
 }
+
+
+def complete(versions: Mapping[int, tuple[str, ...]], version: int) -> tuple[str, ...]:
+    """All the statements that make a file of this version."""
+    return tuple(statement for each in range(1, version + 1) for statement in versions[each])

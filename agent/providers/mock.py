@@ -282,7 +282,8 @@ def _sentences(element: ET.Element) -> list[str]:
         "task": "The task is due:",
         "webhook": f"{element.get('source')} sent:",
         "system": "I take note:",
-    }[element.tag]
+        "edited": "It reads now:",
+    }.get(element.tag, "I saw:")
     files = [
         f"I received {each.get('name')} ({each.get('size')} bytes)." for each in element.iter("attachment")
     ]

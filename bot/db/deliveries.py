@@ -86,6 +86,21 @@ def receipt_of(row: sqlite3.Row) -> Receipt:
     )
 
 
+def shown_as(db: sqlite3.Connection, platform_id: str, route: Route) -> list[tuple[str, int]]:
+    """The sessions that have sent the part of this platform's id to a place, each with the number by which its agent
+    knows the message; the newest first. What the service itself has said has no number."""
+    rows = db.execute(
+        "SELECT session, coalesce(edits, seq) AS number, route FROM deliveries WHERE platform_id = ?"
+        " AND state = 'sent' AND route IS NOT NULL AND kind NOT IN ('reaction', 'action') ORDER BY at DESC",
+        (platform_id,),
+    )
+    return [
+        (row["session"], row["number"])
+        for row in rows
+        if row["number"] > 0 and Route.model_validate_json(row["route"]) == route
+    ]
+
+
 def progress(db: sqlite3.Connection, session_id: str, out_id: str) -> Progress:
     """Where to go on with a message."""
     rows = db.execute(

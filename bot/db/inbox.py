@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.protocol.messages import ContentIn, InKind, MessageIn, Route
+from agent.protocol.messages import ContentIn, Edited, InKind, MessageIn, Route, SystemIn, Withdrawn
 from bot.db import series, sessions, tallies
 from bot.db.sessions import SessionRecord
 
@@ -16,7 +16,8 @@ _UNFINISHED = "state IN ('accepted', 'posted')"
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of inbox: the message as it crosses the wall, and what the host knows besides."""
+    """A row of inbox: the message as it crosses the wall, and what the host knows besides. `sender_id` is the
+    platform's own; None for what nobody has said, or from before it was kept."""
 
     message: MessageIn
     session: str
@@ -25,6 +26,7 @@ class Entry:
     settled_at: int | None
     turn_id: str | None
     error: str | None
+    sender_id: str | None = None
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> Entry:
@@ -38,7 +40,16 @@ class Entry:
             settled_at=row["settled_at"],
             turn_id=row["turn_id"],
             error=row["error"],
+            sender_id=row["sender_id"],
         )
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An event has become a row of this session."""
+
+    record: SessionRecord
+    message: MessageIn
 
 
 def new_id() -> str:
@@ -64,8 +75,11 @@ def accept(
     created_at: int,
     now: int,
     trigger: bool = True,
+    sender_id: str | None = None,
+    about: int | None = None,
 ) -> MessageIn:
-    """Writes the complete row; once this is committed the platform may be told that we have it."""
+    """Writes the complete row; once this is committed the platform may be told that we have it. `sender_id` is the
+    platform's own, `about` the number of the message that this one tells of."""
     message = MessageIn(
         id=message_id,
         seq=sessions.next_seq(db, record, now),
@@ -80,10 +94,10 @@ def accept(
     del row["status"]
     db.execute(
         "INSERT INTO inbox (id, event_id, session, seq, kind, trigger, state, created_at, accepted_at, tries,"
-        " process_after, channel, platform_id, thread_id, content) VALUES (:id, :event_id, :session, :seq, :kind,"
-        " :trigger, 'accepted', :created_at, :now, :tries, :process_after, :channel, :platform_id, :thread_id,"
-        " :content)",
-        {**row, "session": record.id, "now": now},
+        " process_after, channel, platform_id, thread_id, content, sender_id, about) VALUES (:id, :event_id, :session,"
+        " :seq, :kind, :trigger, 'accepted', :created_at, :now, :tries, :process_after, :channel, :platform_id,"
+        " :thread_id, :content, :sender_id, :about)",
+        {**row, "session": record.id, "now": now, "sender_id": sender_id, "about": about},
     )
     return message
 
@@ -217,6 +231,23 @@ def of_event(db: sqlite3.Connection, session_id: str, event_id: str) -> Entry | 
         "SELECT * FROM inbox WHERE event_id = ? AND session = ?", (event_id, session_id)
     ).fetchone()
     return None if row is None else Entry.from_row(row)
+
+
+def said_in(db: sqlite3.Connection, channel: str, event_id: str) -> Entry | None:
+    """The message that an event of this channel became, in whichever session."""
+    row = db.execute(
+        "SELECT * FROM inbox WHERE event_id = ? AND channel = ? AND kind = 'chat'", (event_id, channel)
+    ).fetchone()
+    return None if row is None else Entry.from_row(row)
+
+
+def revised(db: sqlite3.Connection, session_id: str, seq: int) -> Edited | Withdrawn | None:
+    """What was told last of how the message of this number reads now; None when it was never changed."""
+    rows = db.execute(
+        "SELECT content FROM inbox WHERE session = ? AND about = ? ORDER BY seq DESC", (session_id, seq)
+    )
+    found = (SystemIn.model_validate_json(row["content"]).system for row in rows)
+    return next((each for each in found if isinstance(each, Edited | Withdrawn)), None)
 
 
 def counts(db: sqlite3.Connection, session_id: str | None = None) -> dict[str, int]:

@@ -26,6 +26,10 @@ class QuestionRecord:
     state: Literal["open", "answered"]
     expires_at: int
 
+    def option(self, number: int) -> str | None:
+        """The text of an option, counted from 0; None where there is none of this number."""
+        return self.options[number] if 0 <= number < len(self.options) else None
+
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> QuestionRecord:
         return cls(

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from agent.protocol.schema import OUTBOUND, VERSION
+from agent.protocol.schema import OUTBOUND, VERSION, complete
 
 PATIENCE_SECONDS: Final = 20.0
 PAGE_BYTES: Final = 65536
@@ -74,7 +74,7 @@ def write_outbound(
         db.execute(f"PRAGMA page_size = {page_bytes}")
         db.execute("PRAGMA synchronous = OFF")
         db.execute("BEGIN")
-        for statement in OUTBOUND[VERSION]:
+        for statement in complete(OUTBOUND, VERSION):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {version}")
         insert(db, rows)

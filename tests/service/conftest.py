@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 import pytest
 
 from agent.protocol.clock import now_ms
+from agent.protocol.schema import VERSION
 from agent.protocol.workspace import Workspace
 from bot.app import App, running_app
 from bot.config import Config
@@ -202,7 +203,9 @@ class House:
             self.image_name = engine.image_with_tests(engine.common_image())
             return
         for record in (self.data / "run").rglob("*.json"):
-            record.write_text(record.read_text().replace('"roost.protocol":"1"', '"roost.protocol":"0"'))
+            record.write_text(
+                record.read_text().replace(f'"roost.protocol":"{VERSION}"', '"roost.protocol":"0"')
+            )
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Looks again and again: for what no event of the platform tells of. Raises TimeoutError."""

@@ -77,6 +77,13 @@ def test_talking_needs_a_role_or_a_place_where_strangers_are_answered(kind: Even
         assert decide(event(kind), facts) == (Allow() if welcome else turned_away(kind, facts)), facts
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_a_deletion_needs_nobody_who_did_it_and_only_of_what_was_accepted(kind: EventKind) -> None:
+    nobody = event(kind, by=Sender("", ""))
+    assert (decide(nobody, Facts(None, accepted=True)) == Allow()) == (kind == "delete")
+    assert isinstance(decide(nobody, Facts(None)), Drop)
+
+
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_commands_need_their_level(kind: EventKind) -> None:
     for facts in everything():

@@ -21,7 +21,7 @@ from agent.protocol.mailbox.common import (
     translating,
 )
 from agent.protocol.messages import Destination, InStatus, MessageIn, Receipt, Route, Schedule
-from agent.protocol.schema import INBOUND, VERSION
+from agent.protocol.schema import INBOUND, VERSION, complete
 from agent.protocol.stored import STORED, as_stored
 
 BUSY_TIMEOUT_MS: Final = 250
@@ -174,7 +174,7 @@ class HostEnd:
             rows = self._db.execute("SELECT * FROM messages_in WHERE status = 'pending'").fetchall()
         if found != "ok":
             raise MailboxBroken(str(found))
-        if stored != as_stored(INBOUND[VERSION]):
+        if stored != as_stored(complete(INBOUND, VERSION)):
             raise MailboxBroken("its tables are not those of an inbound.db")
         for row in rows:
             message = known.get(row["id"])

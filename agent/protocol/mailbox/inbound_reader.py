@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -12,18 +13,32 @@ from pydantic import ValidationError
 
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox.common import MailboxBusy, MailboxGone, connect, inode, translating
-from agent.protocol.messages import Destination, MessageIn, Route, Schedule
+from agent.protocol.messages import Destination, MessageIn, Route, Schedule, revised_by
 
 MAX_PENDING: Final = 100
 """How many messages of each sort one look returns; the rest is seen when these are done."""
+MAX_REVISIONS: Final = 2_000
+"""Of messages that were not begun with: all of them have to be seen with what they change. The host writes no more than
+a thousand, and those that it wrote meanwhile."""
 MAX_OUTDATED: Final = 5_000
 """Each of them costs an ack in outbound.db, of which the host reads 10,000."""
 _READ_TIMEOUT_MS: Final = 100
 
-# Three windows of their own: neither context nor system rows can crowd out a due message.
+# Windows of their own: neither context nor system rows can crowd out a due message, nor what people do afterwards
+# a word that a tool or a person waits for.
 _PENDING: Final = "FROM messages_in WHERE status = 'pending'"
 _WORK: Final = f"SELECT * {_PENDING} AND trigger = 1 AND kind != 'system' ORDER BY seq"
-_SYSTEM: Final = f"SELECT * {_PENDING} AND kind = 'system' ORDER BY seq"
+_TYPE: Final = "CASE WHEN json_valid(content) THEN json_extract(content, '$.system.type') ELSE '' END"
+_SYSTEM: Final = (
+    f"SELECT * {_PENDING} AND kind = 'system'"
+    f" AND coalesce({_TYPE}, '') NOT IN ('edited', 'withdrawn', 'reacted') ORDER BY seq"
+)
+_AFTERWARDS: Final = (
+    f"SELECT * {_PENDING} AND kind = 'system' AND {_TYPE} IN ('edited', 'withdrawn', 'reacted') ORDER BY seq"
+)
+_REVISIONS: Final = (
+    f"SELECT * {_PENDING} AND kind = 'system' AND {_TYPE} IN ('edited', 'withdrawn') ORDER BY seq"
+)
 _CONTEXT: Final = f"SELECT * {_PENDING} AND trigger = 0 AND kind != 'system' ORDER BY seq DESC"
 _OUTDATED: Final = (
     f"SELECT id {_PENDING} AND trigger = 0 AND kind != 'system' AND seq < ? ORDER BY seq DESC LIMIT ?"
@@ -38,13 +53,17 @@ class Inbox:
 
     `messages` (system rows among them) ends before the first one whose retry is not due yet, at `due_at`;
     `system` holds the system rows in any case. `outdated` are context rows that there is no room for: to be
-    done with together with the newer ones.
+    done with together with the newer ones. `revisions` are the rows that change or withdraw a message, which
+    `system` and `messages` may have as well, and `awaited` the numbers of those of these messages that are still to be
+    dealt with, whether or not they are among `messages`.
     """
 
     messages: tuple[MessageIn, ...] = ()
     system: tuple[MessageIn, ...] = ()
     undecodable: tuple[str, ...] = ()
     outdated: tuple[str, ...] = ()
+    revisions: tuple[MessageIn, ...] = ()
+    awaited: frozenset[int] = frozenset()
     due_at: int | None = None
     newest_seq: int = 0
 
@@ -62,15 +81,17 @@ class InboundReader:
         """What there is to do; None means "not now", try again soon. Raises MailboxBroken."""
 
         def read(db: sqlite3.Connection) -> Inbox:
-            work, system, context = (
-                _first(db.execute(sql), dealt_with) for sql in (_WORK, _SYSTEM, _CONTEXT)
+            work, system, afterwards, context = (
+                _first(db.execute(sql), dealt_with) for sql in (_WORK, _SYSTEM, _AFTERWARDS, _CONTEXT)
             )
+            revisions = _revisions(db, dealt_with) if afterwards else ()
             outdated: list[str] = []
             if len(context) == MAX_PENDING:
                 older = db.execute(_OUTDATED, (context[-1]["seq"], MAX_OUTDATED))
                 outdated = [row["id"] for row in older if row["id"] not in dealt_with]
-            rows = sorted((*work, *system, *context), key=lambda row: int(row["seq"]))
-            return _inbox(rows, outdated, self._clock())
+            rows = sorted((*work, *system, *afterwards, *context), key=lambda row: int(row["seq"]))
+            inbox = _inbox(rows, outdated, self._clock())
+            return replace(inbox, revisions=revisions, awaited=_awaited(db, revisions, dealt_with))
 
         return self._read(read)
 
@@ -171,12 +192,34 @@ def _inbox(rows: Iterable[sqlite3.Row], outdated: Iterable[str], now: int) -> In
     )
 
 
-def _first(rows: Iterable[sqlite3.Row], dealt_with: Collection[str]) -> list[sqlite3.Row]:
+def _revisions(db: sqlite3.Connection, dealt_with: Collection[str]) -> tuple[MessageIn, ...]:
+    """Those that cannot be decoded are met among the system rows."""
+    found: list[MessageIn] = []
+    for row in _first(db.execute(_REVISIONS), dealt_with, MAX_REVISIONS):
+        with suppress(ValidationError, ValueError):
+            found.append(MessageIn.from_row(dict(row)))
+    return tuple(found)
+
+
+def _awaited(
+    db: sqlite3.Connection, revisions: Sequence[MessageIn], dealt_with: Collection[str]
+) -> frozenset[int]:
+    awaited: set[int] = set()
+    for seq in {revised_by(row) for row in revisions}:
+        found = db.execute(f"SELECT id {_PENDING} AND seq = ?", (seq,)).fetchone()
+        if found is not None and found["id"] not in dealt_with:
+            awaited.add(int(seq or 0))
+    return frozenset(awaited)
+
+
+def _first(
+    rows: Iterable[sqlite3.Row], dealt_with: Collection[str], most: int = MAX_PENDING
+) -> list[sqlite3.Row]:
     found: list[sqlite3.Row] = []
     for row in rows:
         if row["id"] not in dealt_with:
             found.append(row)
-            if len(found) == MAX_PENDING:
+            if len(found) == most:
                 break
     return found
 

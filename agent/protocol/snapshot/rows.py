@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from agent.protocol.messages import Ack, Frozen, MessageOut, Millis
-from agent.protocol.schema import OUTBOUND
+from agent.protocol.schema import OUTBOUND, complete
 from agent.protocol.snapshot.bounds import Bounds, Deadline
 from agent.protocol.snapshot.errors import SnapshotError, Violation, printable
 from agent.protocol.stored import STORED, as_stored
@@ -167,7 +167,7 @@ def _check_schema(db: sqlite3.Connection) -> None:
 
 @cache
 def _schema(version: int) -> _Schema:
-    return as_stored(OUTBOUND[version])
+    return as_stored(complete(OUTBOUND, version))
 
 
 class _Reader:
