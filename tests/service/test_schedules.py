@@ -210,7 +210,8 @@ async def test_failing_again_and_again_pauses_it_and_says_so(house: House) -> No
             await house.until(
                 lambda n=failures: house.query("SELECT failures FROM series")[0]["failures"] == n  # type: ignore[misc]
             )
-        paused = f"The schedule {kept} is paused: its last 3 runs failed. `/roost schedule resume {kept}` lets it go on."
+        resume = f"`/roost schedule resume {kept}` lets it go on."
+        paused = f"The schedule {kept} is paused: its last 3 runs failed. {resume}"
         await p.until(lambda: any(text.startswith(paused) for text in p.texts()))
         assert (await ordered(p, f"show {kept}"))["status"] == "paused"
         assert [run["state"] for run in await ordered(p, f"history {kept}")] == ["failed"] * 3
