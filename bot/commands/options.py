@@ -15,7 +15,6 @@ Kind = Literal["text", "number", "flag"]
 
 _KINDS: Final[dict[object, Kind]] = {"integer": "number", "boolean": "flag"}
 _WRONG: Final = {
-    "missing": "is missing",
     "string_too_short": "is empty",
     "string_too_long": "is longer than {max_length:,} characters",
     "greater_than_equal": "is less than {ge}",
