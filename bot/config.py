@@ -24,6 +24,7 @@ from pydantic import (
 from agent.protocol import failpoint
 from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
 from bot.config_backend import BackendConfig, PoolConfig
+from bot.config_discord import DiscordConfig
 from bot.config_errors import explain, unknown_variable
 from bot.config_fields import AgentName
 from bot.config_gateway import GatewayConfig
@@ -70,6 +71,7 @@ class Config(ConfigModel):
 
     service: ServiceConfig = ServiceConfig()
     terminal: TerminalConfig = TerminalConfig()
+    discord: DiscordConfig = DiscordConfig()
     agents: Annotated[dict[AgentName, AgentConfig], Field(min_length=1)] = _AGENTS
     wirings: list[WiringConfig] = Field(
         default_factory=list, description="Who serves which place, and how; the most exact one decides."

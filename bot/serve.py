@@ -16,6 +16,7 @@ from bot.agent_check import check_agents
 from bot.app import App, running_app
 from bot.config import Config
 from bot.errors import ServiceCrashed, UnusableDataFolder
+from bot.platforms import open_platforms
 from bot.talk import converse
 from container.base import BackendError
 
@@ -56,7 +57,8 @@ def serve(settings: Config, *, headless: bool) -> int:
 async def _serve(settings: Config, *, own_terminal: bool) -> int:
     tty = own_terminal and sys.stdin.isatty()
     stopped = _stop_signal(signal.SIGTERM, signal.SIGHUP, *(() if tty else (signal.SIGINT,)))
-    async with running_app(settings, say=_say if own_terminal else _log.info) as service:
+    adapters = open_platforms(settings, os.environ)
+    async with running_app(settings, adapters=adapters, say=_say if own_terminal else _log.info) as service:
         if not own_terminal:
             await stopped
             return 0

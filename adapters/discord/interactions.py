@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import discord
 
-from adapters.base import Event, Host, OutgoingFile, Question, Receipt, SendFailed
+from adapters.base import Event, Host, Question, Receipt, SendFailed
 from adapters.discord import commands, ids, normalize
+from adapters.discord.answers import answered
 from adapters.discord.client import Client, Timing
 from adapters.discord.draft import MESSAGE_UNITS, SUPPRESS_EMBEDS, Draft, mentions
 from adapters.discord.normalize import Place
@@ -36,7 +37,6 @@ ASK_PREFIX: Final = "ra:"
 ASK_FORM_TITLE: Final = "Ask Roost about this"
 ASK_UNITS: Final = 4_000
 ANSWER_UNITS: Final = 300
-MAX_PAGES: Final = 5
 
 NOT_FOR_YOU: Final = "You may not do this here; an admin can give you a role."
 NOT_READ: Final = "This could not be read; please reload Discord and try again."
@@ -253,15 +253,16 @@ class Interactions:
 
     async def _answer(self, given: discord.Interaction, receipt: Receipt, *, later: bool) -> None:
         text = receipt.text or (DONE if receipt.state == "accepted" else NOT_FOR_YOU)
-        pages, file = commands.pages(text), None
-        if len(pages) > MAX_PAGES:
-            pages, file = pages[:1], OutgoingFile("answer.txt", "text/plain", text.encode())
-        first, *rest = pages
+        answer = answered(text)
+        first, *rest = answer.pages
+        if answer.file is not None:
+            if not later:
+                await self._rest.respond(given.id, given.token, LATER, {"flags": EPHEMERAL})
+            await self._rest.follow_up(given.application_id, given.token, _ephemeral(first), answer.file)
+            return
         await self._tell(given, first, later=later)
         for page in rest:
             await self._tell(given, page, later=True)
-        if file is not None:
-            await self._rest.follow_up(given.application_id, given.token, _ephemeral(""), file)
 
     async def _say(self, given: discord.Interaction, text: str) -> None:
         """Best effort, after something went wrong."""
