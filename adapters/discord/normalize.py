@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import discord
 
@@ -30,7 +30,11 @@ _MARKUP: Final = re.compile(r"[*_~`|>#\\]+|\]\([^)]*\)|\[")
 
 Fetch = Callable[[str, Path, int], Awaitable[None]]
 """Fetches an address into a file, at most so many bytes."""
-Where = discord.abc.MessageableChannel | discord.abc.GuildChannel | discord.Thread | None
+if TYPE_CHECKING:
+    from discord.abc import MessageableChannel, PrivateChannel
+
+    # The library has some of its names for type checkers alone.
+    Where = MessageableChannel | PrivateChannel | discord.abc.GuildChannel | None
 
 
 @dataclass(frozen=True)

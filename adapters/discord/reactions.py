@@ -5,13 +5,13 @@ from __future__ import annotations
 import discord
 
 from adapters.base import Event, Sender
-from adapters.discord import ids
-from adapters.discord.normalize import Where, place_of
+from adapters.discord import ids, normalize
+from adapters.discord.normalize import place_of
 from adapters.text import shown_name
 
 
 def reaction_event(
-    reaction: discord.RawReactionActionEvent, channel: Where, me: discord.ClientUser, now: int
+    reaction: discord.RawReactionActionEvent, channel: normalize.Where, me: discord.ClientUser, now: int
 ) -> Event | None:
     """A reaction on a message of the bot's; None for one on somebody else's. Of one that is taken away Discord does
     not say whose message it was on."""

@@ -20,6 +20,7 @@ from typing import Any, Final, Literal
 
 import pytest
 
+from adapters.base import Adapter
 from agent.protocol.clock import now_ms
 from agent.protocol.schema import VERSION
 from agent.protocol.workspace import Workspace
@@ -116,10 +117,10 @@ class House:
         return {} if name is None else {"name": name}
 
     @asynccontextmanager
-    async def open(self, *more: FakePlatform, backend: Backend | None = None) -> AsyncIterator[FakePlatform]:
+    async def open(self, *more: Adapter, backend: Backend | None = None) -> AsyncIterator[FakePlatform]:
         """The service for the length of the block; the person may talk to it."""
         grace = self.interrupt_grace_seconds
-        adapters = [self.platform, *more]
+        adapters: list[Adapter] = [self.platform, *more]
         async with running_app(
             self.config(),
             adapters=adapters,
