@@ -11,7 +11,9 @@ from urllib.parse import unquote
 
 from aiohttp import BodyPartReader, web
 
+from tests.fakes.discord_commands import Commands
 from tests.fakes.discord_forms import Upload
+from tests.fakes.discord_interactions import Interactions
 from tests.fakes.discord_limits import READ, Bucket
 from tests.fakes.discord_things import Guild, Message, Place, User
 from tests.fakes.discord_values import (
@@ -50,6 +52,8 @@ class Call:
     """A request that has a route: the parts of its path, its query, its form and files, and the world."""
 
     world: World
+    commands: Commands
+    interactions: Interactions
     gateway_bot: Callable[[], Mapping[str, Any]]
     params: Mapping[str, str]
     query: Mapping[str, str]

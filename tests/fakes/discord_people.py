@@ -5,10 +5,14 @@ What Discord's client would not let them do raises CannotDo.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tests.fakes import discord_asking as asking
+from tests.fakes.discord_asking import CannotDo
+from tests.fakes.discord_commands import Commands
+from tests.fakes.discord_interactions import Asked, Interaction, Interactions
 from tests.fakes.discord_things import Attachment, Message, Place, Role, User
 from tests.fakes.discord_values import Flag, Kind, MessageKind, Permission
 from tests.fakes.discord_world import pings
@@ -20,15 +24,15 @@ File = tuple[str, bytes, str | None]
 """A file's name, its bytes and its media type."""
 
 
-class CannotDo(Exception):
-    """Discord's client does not offer this to this person here."""
-
-
 @dataclass(eq=False, repr=False)
 class Person(User):
     """Somebody who uses Discord."""
 
     world: World = field(kw_only=True)
+    commands: Commands = field(kw_only=True)
+    interactions: Interactions = field(kw_only=True)
+    place: Place | None = field(default=None, init=False)
+    """Where they were last: commands are given there."""
 
     def say(
         self,
@@ -124,6 +128,62 @@ class Person(User):
             for each in place.history
             if not each.is_deleted and (not each.is_ephemeral or each.seen_only_by is self)
         ]
+
+    # ---------------------------------------------------------------- commands, buttons, forms
+
+    def command(self, name: str, place: Place | None = None, /, **options: Any) -> Interaction:
+        """Gives a slash command, by its full name or as much of its end as names only one: "roost session show", or
+        "session show". It is given where they were last, unless a place is named. An option is a text, a number, a
+        truth, a user, a role or a channel."""
+        place = self._here(place)
+        data = asking.given(asking.find(self.commands, name, self, place), place, options)
+        return self.interactions.begin(Asked.COMMAND, self, place, data)
+
+    def complete(self, name: str, place: Place | None = None, /, **options: Any) -> Interaction:
+        """Types a slash command as far as these options, and waits for suggestions for the last of them."""
+        place = self._here(place)
+        data = asking.completed(asking.find(self.commands, name, self, place), options)
+        return self.interactions.begin(Asked.COMPLETE, self, place, data)
+
+    def menu(self, name: str, target: Message | User, place: Place | None = None) -> Interaction:
+        """Chooses an entry in the menu of a message, or of a user."""
+        place = target.place if isinstance(target, Message) else self._here(place)
+        data = asking.menu(self.commands, name, self, target, place)
+        return self.interactions.begin(Asked.COMMAND, self, place, data)
+
+    def click(self, message: Message, label_or_custom_id: str) -> Interaction:
+        """Clicks a button."""
+        self._reads(message)
+        data = asking.clicked(message, label_or_custom_id)
+        return self.interactions.begin(Asked.COMPONENT, self, message.place, data, message=message)
+
+    def choose(self, message: Message, *values: str, custom_id: str | None = None) -> Interaction:
+        """Chooses in a select, by values or labels."""
+        self._reads(message)
+        data = asking.chosen(message, values, custom_id)
+        return self.interactions.begin(Asked.COMPONENT, self, message.place, data, message=message)
+
+    def submit(self, interaction: Interaction, values: Mapping[str, str]) -> Interaction:
+        """Fills in the form that an interaction was answered with: texts by custom id or label."""
+        data = asking.submitted(interaction, values)
+        return self.interactions.begin(
+            Asked.MODAL, self, interaction.place, data, message=interaction.message
+        )
+
+    def _here(self, place: Place | None) -> Place:
+        place = place or self.place
+        if place is None:
+            there = (each for each in self.world.places.values() if each.seen_by(self))
+            place = next((each for each in there if each.kind is Kind.TEXT), None)
+        if place is None:
+            raise CannotDo(f"{self.name} is nowhere yet")
+        return place
+
+    def _reads(self, message: Message) -> None:
+        if message not in self.sees(message.place):
+            raise CannotDo(f"{self.name} does not see that message")
+
+    # ---------------------------------------------------------------- parts
 
     def _upload(self, place: Place, file: File, promised: int | None) -> Attachment:
         stored = self.world.store(place, *file)

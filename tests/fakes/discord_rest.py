@@ -14,10 +14,17 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from tests.fakes import discord_routes_channels, discord_routes_guilds, discord_routes_messages
+from tests.fakes import (
+    discord_routes_channels,
+    discord_routes_commands,
+    discord_routes_guilds,
+    discord_routes_interactions,
+    discord_routes_messages,
+)
 from tests.fakes.discord_calls import Body, Call, Route, read_body
 from tests.fakes.discord_faults import Fault, Faults, cut, stall
 from tests.fakes.discord_limits import CHANNEL_RENAME, VIA, Denial, Limits
+from tests.fakes.discord_spec import Spec
 from tests.fakes.discord_values import NOT_FOUND, UNAUTHORIZED, Refused
 from tests.fakes.discord_world import World
 
@@ -26,6 +33,8 @@ ROUTES: Final = (
     *discord_routes_messages.ROUTES,
     *discord_routes_channels.ROUTES,
     *discord_routes_guilds.ROUTES,
+    *discord_routes_commands.ROUTES,
+    *discord_routes_interactions.ROUTES,
 )
 JSON: Final = {"Content-Type": "application/json"}
 
@@ -46,27 +55,14 @@ class Request:
     token: str | None = None
 
 
-class Check:
-    """Compares what goes over the wire with Discord's own description. This one lets everything pass."""
-
-    def request(
-        self, method: str, path: str, content_type: str, body: Any, query: Mapping[str, str]
-    ) -> list[str]:
-        """What is wrong with a request."""
-        return []
-
-    def response(self, method: str, path: str, status: int, body: Any) -> list[str]:
-        """What is wrong with a response."""
-        return []
-
-
 @dataclass
 class _Answered:
-    """An answer on its way: what it is told as, and what a spec says of the request."""
+    """An answer on its way. What a test has ordered, and what Cloudflare says, is not `is_discords`."""
 
     status: int
     body: Any
     headers: dict[str, str]
+    is_discords: bool = True
 
 
 class Rest:
@@ -79,7 +75,7 @@ class Rest:
         faults: Faults,
         *,
         call: Callable[[Mapping[str, str], Mapping[str, str], Body], Call],
-        check: Check,
+        spec: Spec | None,
         remember: Callable[[Request], None],
         violated: Callable[[str], None],
     ) -> None:
@@ -87,7 +83,7 @@ class Rest:
         self._limits = limits
         self._faults = faults
         self._call = call
-        self._check = check
+        self._spec = spec
         self._remember = remember
         self._violated = violated
 
@@ -100,16 +96,16 @@ class Rest:
         if fault is not None and fault.how == "slow":
             await asyncio.sleep(fault.seconds)
         if fault is not None and fault.how == "reset_before":
-            self._note(request, path, body, 0, at)
+            self._note(request, path, body, _Answered(0, None, {}), at, is_cut=True)
             return cut(request)
         if fault is not None and fault.how == "status":
             answered = self._faulty(fault)
         else:
             answered = broken or self._answer(request, path, body)
         if fault is not None and fault.how == "reset_after":
-            self._note(request, path, body, 0, at, answered.body)
+            self._note(request, path, body, answered, at, is_cut=True)
             return cut(request)
-        self._note(request, path, body, answered.status, at, answered.body)
+        self._note(request, path, body, answered, at)
         return await self._send(request, answered, fault)
 
     async def _read(self, request: web.Request) -> tuple[Body, _Answered | None]:
@@ -164,7 +160,7 @@ class Rest:
         if fault.retry_after is not None:
             headers["Retry-After"] = str(math.ceil(fault.retry_after))
         body = {"message": "made to fail", "code": 0} if fault.body is None else fault.body
-        return _Answered(fault.status, body, headers)
+        return _Answered(fault.status, body, headers, is_discords=False)
 
     async def _send(
         self, request: web.Request, answered: _Answered, fault: Fault | None
@@ -179,20 +175,38 @@ class Rest:
         return web.Response(body=text.encode(), status=answered.status, headers=answered.headers)
 
     def _check_request(self, request: web.Request, path: str, body: Body) -> None:
-        content_type = request.content_type if request.can_read_body else ""
-        for each in self._check.request(request.method, path, content_type, body.form, request.query):
+        if self._spec is None:
+            return
+        content_type = request.content_type if request.can_read_body else None
+        for each in self._spec.request(request.method, path, content_type, body.form, request.query):
             self._violated(each)
 
     def _note(
-        self, request: web.Request, path: str, body: Body, status: int, at: int, answer: Any = None
+        self,
+        request: web.Request,
+        path: str,
+        body: Body,
+        answered: _Answered,
+        at: int,
+        *,
+        is_cut: bool = False,
     ) -> None:
-        if status and not (status == 429 and isinstance(answer, str)):
-            for each in self._check.response(request.method, path, status, answer):
+        if self._spec is not None and answered.is_discords and not is_cut:
+            for each in self._spec.response(request.method, path, answered.status, answered.body):
                 self._violated(each)
-        names = tuple(each.name for each in body.files)
-        token = request.headers.get("Authorization")
-        query = dict(request.query)
-        self._remember(Request(request.method, path, body.form, status, at, names, query, answer, token))
+        self._remember(
+            Request(
+                request.method,
+                path,
+                body.form,
+                0 if is_cut else answered.status,
+                at,
+                files=tuple(each.name for each in body.files),
+                query=dict(request.query),
+                answer=answered.body,
+                token=request.headers.get("Authorization"),
+            )
+        )
 
 
 def _routed(method: str, path: str) -> tuple[Route, dict[str, str]]:
@@ -204,4 +218,5 @@ def _routed(method: str, path: str) -> tuple[Route, dict[str, str]]:
 
 
 def _denied(denial: Denial, via: Mapping[str, str]) -> _Answered:
-    return _Answered(429, denial.body, {**JSON, **via, **denial.headers})
+    headers = {**JSON, **via, **denial.headers}
+    return _Answered(429, denial.body, headers, is_discords=denial.scope != "cloudflare")

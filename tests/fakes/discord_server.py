@@ -15,7 +15,6 @@ has it, unless the test has taken it (`take_violations`).
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -26,17 +25,19 @@ from aiohttp import web
 from agent.protocol.clock import Clock, now_ms
 from tests.fakes.discord_calls import Body, Call
 from tests.fakes.discord_cdn import Cdn
+from tests.fakes.discord_commands import Commands
 from tests.fakes.discord_faults import Fault, Faults, How
 from tests.fakes.discord_gateway import GatewayHub, GatewaySettings
+from tests.fakes.discord_interactions import Interactions
 from tests.fakes.discord_limits import Limits, Strictness
+from tests.fakes.discord_news import News
 from tests.fakes.discord_people import Person
-from tests.fakes.discord_rest import API, Check, Request, Rest
+from tests.fakes.discord_rest import API, Request, Rest
+from tests.fakes.discord_spec import Spec
 from tests.fakes.discord_things import Guild, Place, User
 from tests.fakes.discord_values import EVERYONE
 from tests.fakes.discord_world import World
 
-TICK_SECONDS: Final = 0.05
-"""How often a condition is looked at though nothing has changed: time alone ends the typing."""
 LARGEST_BODY_BYTES: Final = 1 << 30
 
 
@@ -50,23 +51,25 @@ class DiscordServer:
         clock: Clock = now_ms,
         limits: Strictness = "discord",
         gateway: GatewaySettings | None = None,
-        check: Check | None = None,
+        spec: Spec | None = None,
     ) -> None:
         self.requests: list[Request] = []
         self.violations: list[str] = []
         self.limits = Limits(clock, limits)
-        self.world = World(clock, changed=self._changed)
-        self.hub = GatewayHub(self.world, settings=gateway, changed=self._changed)
+        self._news = News()
+        self.world = World(clock, self._news)
+        self.commands = Commands(self.world)
+        self.interactions = Interactions(self.world)
+        self.hub = GatewayHub(self.world, settings=gateway, changed=self._news.tell)
         self.rest_url = self.gateway_url = self.cdn_url = ""
         self._settings = gateway or GatewaySettings()
         self._faults = Faults()
-        self._news = asyncio.Event()
         self._rest = Rest(
             self.world,
             self.limits,
             self._faults,
             call=self._call,
-            check=check or Check(),
+            spec=spec if spec is not None else Spec.load(),
             remember=self._remember,
             violated=self.violations.append,
         )
@@ -141,7 +144,15 @@ class DiscordServer:
 
     def person(self, name: str, *, bot: bool = False, takes_dms: bool = True) -> Person:
         """Makes somebody who uses Discord; another bot as well."""
-        person = Person(self.world.ids.new(), name, bot, takes_dms, world=self.world)
+        person = Person(
+            self.world.ids.new(),
+            name,
+            bot,
+            takes_dms,
+            world=self.world,
+            commands=self.commands,
+            interactions=self.interactions,
+        )
         self.world.add_user(person)
         return person
 
@@ -157,14 +168,7 @@ class DiscordServer:
 
     async def until(self, holds: Callable[[], object], seconds: float = 10.0) -> None:
         """Returns when `holds` does; it is asked at every change. Raises TimeoutError."""
-        async with asyncio.timeout(seconds):
-            while not holds():
-                news = self._news
-                try:
-                    async with asyncio.timeout(TICK_SECONDS):
-                        await news.wait()
-                except TimeoutError:
-                    continue
+        await self._news.until(holds, seconds)
 
     def take_violations(self) -> list[str]:
         """What went over the wire and is not as Discord has it; the test answers for it from here on."""
@@ -215,13 +219,9 @@ class DiscordServer:
         now = self.world.switched_on
         self.world.switched_on = now | intent if on else now & ~intent
 
-    def _changed(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
-
     def _remember(self, request: Request) -> None:
         self.requests.append(request)
-        self._changed()
+        self._news.tell()
 
     def _gateway_bot(self) -> Mapping[str, Any]:
         return {
@@ -231,4 +231,13 @@ class DiscordServer:
         }
 
     def _call(self, params: Mapping[str, str], query: Mapping[str, str], body: Body) -> Call:
-        return Call(self.world, self._gateway_bot, params, query, body.form, body.files)
+        return Call(
+            self.world,
+            self.commands,
+            self.interactions,
+            self._gateway_bot,
+            params,
+            query,
+            body.form,
+            body.files,
+        )

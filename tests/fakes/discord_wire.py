@@ -101,7 +101,7 @@ def role(what: Role) -> dict[str, Any]:
     data: dict[str, Any] = {
         "id": what.id,
         "name": what.name,
-        "permissions": str(what.permissions),
+        "permissions": str(int(what.permissions)),
         "position": what.position,
         "color": 0,
         "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
@@ -187,8 +187,8 @@ def place(what: Place, *, me: User | None = None) -> dict[str, Any]:
             {
                 "id": each.id,
                 "type": 1 if each.is_member else 0,
-                "allow": str(each.allow),
-                "deny": str(each.deny),
+                "allow": str(int(each.allow)),
+                "deny": str(int(each.deny)),
             }
             for each in what.overwrites.values()
         ],
@@ -305,7 +305,7 @@ def message(what: Message, me: User, *, quoting: bool = True) -> dict[str, Any]:
         "attachments": [attachment(file) for file in what.attachments],
         "embeds": [] if what.flags & Flag.SUPPRESS_EMBEDS else [dict(each) for each in what.embeds],
         "components": [dict(each) for each in what.components],
-        "flags": what.flags,
+        "flags": int(what.flags),
     }
     if what.reactions:
         data["reactions"] = [_reaction(each, who, me) for each, who in what.reactions.items()]

@@ -6,12 +6,13 @@ calls it: the routes for the bot (discord_rest.py), Discord's client for people 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from agent.protocol.clock import Clock
 from tests.fakes import discord_wire as wire
 from tests.fakes.discord_intents import PRIVILEGED, Intent
+from tests.fakes.discord_news import News
 from tests.fakes.discord_things import (
     Attachment,
     Guild,
@@ -50,9 +51,10 @@ class Tell(Protocol):
 class World:
     """Everything there is, by id. It is the `GatewayWorld` that the gateway asks."""
 
-    def __init__(self, clock: Clock, *, changed: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, news: News) -> None:
         self.clock = clock
-        self.changed = changed
+        self.news = news
+        self.changed = news.tell
         self.ids = Snowflakes(clock)
         self.token = MADE_UP_TOKEN
         self.switched_on = int(PRIVILEGED)
