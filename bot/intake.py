@@ -102,6 +102,7 @@ class Intake:
         self._metrics = metrics
         self._clock = clock
         self._seldom = log.Seldom()
+        self._silent = log.Seldom()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._gates: dict[tuple[str, bool], Gate] = {}
         self._overload = Overload()
@@ -262,6 +263,8 @@ class Intake:
             return _TooMuch(TOO_MUCH_EVERYWHERE)
         record = rows.resolve(db, wiring.agent, event.route, now)
         if event.sender.is_bot and inbox.only_bots_spoke(db, record.id, wiring.bot_messages):
+            if self._silent(record.id):
+                _log.info("bots are not heard here until a person speaks", session=record.id)
             return Receipt("dropped")
         if (count := backlog.of(db, record.id)) >= self._limits.backlog:
             return _TooMuch(TOO_MUCH_HERE.format(count=count))
