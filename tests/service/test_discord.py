@@ -110,7 +110,7 @@ async def test_typing_is_shown_while_a_turn_runs_and_not_afterwards(town: Town) 
 
 async def test_a_long_answer_is_cut_and_comes_as_a_file_as_well(town: Town) -> None:
     paragraph = "All work and no play makes Jack a dull boy. " * 20
-    text = "\n\n".join(f"{n}. {paragraph}" for n in range(16))
+    text = "\n\n".join(f"{n}. {paragraph}" for n in range(12))
     town.house.script({"steps": [{"do": "result", "text": text}]})
     async with town.open():
         asked = town.ada.say(town.general, "much", mention=[town.discord.bot])
@@ -169,26 +169,37 @@ async def test_a_question_is_answered_by_a_button_also_after_a_restart(town: Tow
 
 
 async def test_a_turn_is_stopped_by_a_command(town: Town) -> None:
-    town.house.script({"steps": [{"do": "delta", "text": "I begin"}, {"do": "stall", "seconds": 60}]})
+    town.house.script(
+        {
+            "steps": [
+                {"do": "delta", "text": "I begin with the first of it now"},
+                {"do": "stall", "seconds": 60},
+            ]
+        }
+    )
     async with town.open():
         asked = town.ada.say(town.general, "go on for ever", mention=[town.discord.bot])
         thread = await town.thread_of(asked)
-        await town.reads(thread, "I begin")
+        await town.reads(thread, "I begin with the first of it")
         shown = await town.ada.command("roost stop", thread).answer()
         assert shown.ephemeral
         assert shown.text == "Stopping."
-        await town.until(lambda: thread.texts != ["I begin"])
-        assert thread.texts == ["I begin\n\nStopped."]
+        await town.until(lambda: thread.texts != ["I begin with the first of it"])
+        assert thread.texts == ["I begin with the first of it now\n\n(Stopped.)"]
         await town.until(lambda: not thread.typing)
 
 
 async def test_an_edit_and_a_deletion_before_the_turn_count(town: Town) -> None:
-    town.house.script(
-        {"match": "wait", "steps": [{"do": "stall", "seconds": 1}, {"do": "result", "text": "waited"}]}
-    )
     async with town.open():
         place = town.discord.dm(town.ada)
-        town.ada.say(place, "wait")
-        await town.until(lambda: place.typing)
-        town.ada.say(place, "keep me")
-        await town.reads(place, "wait", "keep me", "waited", "You said: keep me")
+        said = town.ada.say(place, "frist")
+        town.ada.edit(said, "first")
+        await town.reads(place, "first", "You said: first")
+        gone = town.ada.say(town.general, "never mind", mention=[town.discord.bot])
+        town.ada.delete(gone)
+        assert await town.answer_to("now") == "You said: now"
+        await town.house.until_quiet_everywhere()
+        assert len(town.general.threads) == 1
+        # An edit that changes nothing for the agent is no event of its own.
+        town.ada.edit(said, "first")
+        assert town.house.query("SELECT count(*) FROM inbox WHERE kind = 'system'")[0][0] == 2

@@ -77,7 +77,7 @@ class Town:
         try:
             await self.until(lambda: place.texts == list(texts))
         except TimeoutError:
-            assert place.texts == list(texts)
+            raise AssertionError(f"there stands {place.texts}, and not {list(texts)}") from None
 
     async def answer_to(self, text: str, *, place: Place | None = None) -> str:
         """What the bot answers Ada, in the thread that it opens."""
