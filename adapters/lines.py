@@ -7,6 +7,7 @@ platforms do not count it.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ Size = Callable[[str], int]
 """How a platform measures a text. The sum over its pieces is the size of the whole; a character counts 1 to 4."""
 GUARD: Final = "\N{ZERO WIDTH SPACE}"
 """Before a line that would otherwise begin something which its author did not write there."""
+BLANK_LINES: Final = 50
+"""More of them than these, one behind the other, are not kept."""
 INFO_CHARS: Final = 40
 """A longer info string is not repeated."""
 
@@ -28,6 +31,7 @@ _ITEM: Final = re.compile(r"(?P<indent>[ \t]*+)(?:[-*+]|(?P<number>\d{1,9})(?P<m
 _HEADING: Final = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
 _BLOCK: Final = re.compile(r"[ \t]*+(?:[>#*+-]|\d{1,9}[.)]|`{3}|~{3})")
 _DELIMITERS: Final = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+")
+_BLANKS: Final = re.compile(r"\n(?:[^\S\n]*+\n)*+")
 _RULE: Final = re.compile(r"[ \t]*+[-─=]{2}[-─=+|┼ \t]*+")
 
 
@@ -65,6 +69,8 @@ class Frame:
 
     def guarded(self, rest: str) -> str:
         """The rest of a line that was cut in its middle, such that it does not pass for the beginning of one."""
+        if self.quoted:
+            return f"> {rest}"
         begins = self.ended_by(rest) if self.fence else _BLOCK.match(rest) is not None
         return GUARD + rest if begins else rest
 
@@ -99,18 +105,23 @@ def lines(text: str, limit: int, size: Size) -> Iterator[Line]:
     """The lines of a text that is to be cut into pieces of `limit` by `size`, as far as they are asked for."""
     reader = _Reader(limit, size)
     held: str | None = None
-    for following in _raw(text):
+    for following in itertools.chain(_raw(text), ("",)):
         if held is not None:
-            yield from reader.read(held, following)
+            if ended := reader.end_of_quotation(held):
+                yield ended
+            yield reader.read(held, following)
         held = following
-    if held is not None:
-        yield from reader.read(held, "")
 
 
 def _raw(text: str) -> Iterator[str]:
-    start = 0
+    start = blanks = 0
     while (end := text.find("\n", start)) >= 0:
-        yield text[start:end].removesuffix("\r")
+        line = text[start:end]
+        blanks = 0 if line and not line.isspace() else blanks + 1
+        if blanks <= BLANK_LINES:
+            yield line.removesuffix("\r")
+        elif more := _BLANKS.match(text, end):
+            end = more.end() - 1
         start = end + 1
     yield text[start:]
 
@@ -134,23 +145,28 @@ class _Reader:
         self._fences = 0
         self._list = _List()
 
-    def read(self, line: str, following: str) -> Iterator[Line]:
-        """The line, and before it the end of a fence that its quotation has left open."""
-        if self._frame.fence and self._frame.quoted and not line.lstrip().startswith(">"):
-            closer = Line(self._frame.closer, Grade.NEVER, self._frame)
-            self._leave()
-            yield closer
+    def end_of_quotation(self, line: str) -> Line | None:
+        """The end of a quoted fence that is missing, where the line before which it belongs is quoted no more."""
+        if not self._frame.quoted or line.lstrip().startswith(">"):
+            return None
+        closer = Line(self._frame.closer, Grade.NEVER, self._frame)
+        self._leave()
+        return closer
+
+    def read(self, line: str, following: str) -> Line:
+        """The next line."""
         read = self._code(line) if self._frame.fence else self._prose(line, following)
         self._last = line
-        yield read
+        return read
 
     def _code(self, line: str) -> Line:
         frame = self._frame
-        if frame.ended_by(line) and len(line.strip()) <= self._mark_chars:
-            self._leave()
-            return Line(line.strip() if self._cuttable(line) else line.rstrip(), Grade.NEVER, frame)
-        if line.lstrip(" \t>").startswith(frame.mark) and self._cuttable(line):
-            line = GUARD + line
+        if frame.mark in line:
+            if frame.ended_by(line) and len(line.strip()) <= self._mark_chars:
+                self._leave()
+                return Line(line.strip() if self._cuttable(line) else line.rstrip(), Grade.NEVER, frame)
+            if self._cuttable(line) and line.lstrip(" \t>").startswith(frame.mark):
+                line = GUARD + line
         self._row += 1
         grade = Grade.SECTION if not self._last.strip() and line[:1].strip() else Grade.LINE
         if self._row <= 1:
@@ -169,22 +185,21 @@ class _Reader:
         self._after_fence = True
 
     def _prose(self, line: str, following: str) -> Line:
-        if fence := opening(line):
+        marked = "```" in line or "~~~" in line
+        if marked and (fence := opening(line)):
             if len(fence["lead"].rstrip() + fence["mark"]) <= self._mark_chars:
                 return self._open(line, fence)
             line = GUARD + line
-        elif self._cuttable(line) and _FENCE.match(line):
+        elif marked and self._cuttable(line) and _FENCE.match(line):
             line = GUARD + line
-        if not line.strip():
-            self._frame, self._row = NOTHING, 0
-            return Line(line, self._before_blank())
-        if self._row and "|" in line:
-            return self._table_row(line)
+        if "|" in line:
+            if self._row:
+                return self._table_row(line)
+            if "-" in following and "|" in following and _DELIMITERS.fullmatch(following):
+                self._row = 1
+                return Line(line, self._judged(Grade.PARAGRAPH))
         self._frame, self._row = NOTHING, 0
-        if "|" in line and "-" in following and _DELIMITERS.fullmatch(following) and "|" in following:
-            self._row = 1
-            return Line(line, self._judged(Grade.PARAGRAPH, line))
-        return self._text(line)
+        return self._text(line) if line.strip() else Line(line, self._before_blank())
 
     def _cuttable(self, line: str) -> bool:
         return len(line) > self._long
@@ -195,23 +210,17 @@ class _Reader:
 
     def _open(self, line: str, fence: re.Match[str]) -> Line:
         lead, mark, info = fence["lead"], fence["mark"], fence["info"].strip()
-        quote = "> " if ">" in lead else ""
         if len(info) > INFO_CHARS or self._size(info) > self._mark_chars:
             info = ""
+        within = Grade.SECTION if self._list.open and lead[:1].isspace() else Grade.PARAGRAPH
+        grade = self._judged(self._list.grade(line) or within)
+        closer = f"> {mark}" if ">" in lead else mark
+        indent = 0 if ">" in lead else len(lead.expandtabs(4))
         self._fences += 1
-        inner = Grade.SECTION if self._list.open and lead.strip(" \t") == "" and lead else Grade.PARAGRAPH
-        grade = self._judged(self._list.grade(line) or inner, line)
-        self._frame = Frame(
-            (f"{quote}{mark}{info}",),
-            f"{quote}{mark}",
-            self._fences,
-            mark,
-            bool(quote),
-            len(lead.expandtabs(4)) if not quote else 0,
-        )
         self._row = 0
+        self._frame = Frame((closer + info,), closer, self._fences, mark, ">" in lead, indent)
         # Cut within its info string, the fence goes on with none.
-        return Line(line, grade, replace(self._frame, opener=(f"{quote}{mark}",)), self._frame)
+        return Line(line, grade, replace(self._frame, opener=(closer,)), self._frame)
 
     def _table_row(self, line: str) -> Line:
         self._row += 1
@@ -231,7 +240,7 @@ class _Reader:
         return Grade.SECTION if self._list.open else Grade.PARAGRAPH
 
     def _text(self, line: str) -> Line:
-        heading = _HEADING.match(line) is not None
+        heading = "#" in line and _HEADING.match(line) is not None
         grade = self._list.grade(line)
         if grade is None:
             if not self._last.strip() or self._after_fence or heading:
@@ -239,11 +248,11 @@ class _Reader:
                 grade = Grade.SECTION if self._list.open else Grade.PARAGRAPH
             else:
                 grade = Grade.INNER if self._list.open else Grade.LINE
-        judged = self._judged(grade, line)
+        judged = self._judged(grade)
         self._after_heading = heading
         return Line(line, judged, numbered=self._list.numbered)
 
-    def _judged(self, grade: Grade, line: str) -> Grade:
+    def _judged(self, grade: Grade) -> Grade:
         """What follows a heading stays with it."""
         judged = Grade.INNER if self._after_heading else grade
         self._after_heading = self._after_fence = False

@@ -20,12 +20,14 @@ from adapters.lines import Frame, opening
 
 WIDTH_COLUMNS: Final = 80
 """Of a table that is laid out as code: a window of a chat is hardly wider."""
-MAX_TABLE_CHARS: Final = 40_000
-"""Of all tables of a text together: what comes behind stays as it was written, and is read in a file."""
+MAX_TABLE_CHARS: Final = 12_000
+"""Of all tables of a text together, for the time that it takes. What does not fit stays as it was written."""
 MAX_TABLES: Final = 100
 MIN_CELL_COLUMNS: Final = 3
 NAME_COLUMNS: Final = 60
 """Of a name that is repeated before each value."""
+LONG_CELL: Final = 2
+"""How many times as long as the table may be wide."""
 NO_VALUE: Final = "–"
 
 _EVENTS: Final = re.compile(
@@ -34,6 +36,7 @@ _EVENTS: Final = re.compile(
     re.MULTILINE,
 )
 """The lines that a table can have as its second, and those that could begin or end a fence."""
+_ROWS: Final = re.compile(r"(?:\n[^\n|]*+\|[^\n]*+)*+")
 _CODE: Final = re.compile(r"(?<!`)(`{1,3})(?!`)[^`]++\1(?!`)")
 _PIPE: Final = re.compile(r"(?<!\\)\|")
 _BREAK: Final = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
@@ -59,7 +62,7 @@ def tables_as_code(text: str, width: int = WIDTH_COLUMNS) -> str:
     parser: MarkdownIt | None = None
     for start, end in itertools.islice(_candidates(text), MAX_TABLES):
         if end - start > left:
-            break
+            continue
         left -= end - start
         parser = parser or _parser()
         if found := _read(text[start:end], parser):
@@ -72,6 +75,10 @@ def tables_as_code(text: str, width: int = WIDTH_COLUMNS) -> str:
 def shown(table: Table, width: int = WIDTH_COLUMNS) -> str:
     """A table as code, or as a list where it would be wider than `width` columns."""
     plain = _plain()
+    cells = itertools.chain(table.header, *table.rows)
+    if any(len(cell) > width * LONG_CELL for cell in cells):
+        # No markup is that long, and to look for its end would take long as well.
+        return _as_list([plain(name) if len(name) <= width else name for name in table.header], table.rows)
     rows = [[plain(cell) for cell in row] for row in (table.header, *table.rows)]
     widths = [max(MIN_CELL_COLUMNS, *map(columns, column)) for column in zip(*rows, strict=True)]
     if sum(widths) + 3 * (len(widths) - 1) > width:
@@ -108,19 +115,9 @@ def _candidates(text: str) -> Iterator[tuple[int, int]]:
         elif fence is None and "|" in event[0] and event.start() > end:
             start = text.rfind("\n", 0, event.start() - 1) + 1
             if "|" in text[start : event.start()]:
-                end = _end(text, event.end())
+                rows = _ROWS.match(text, event.end())
+                end = rows.end() if rows else event.end()
                 yield start, end
-
-
-def _end(text: str, position: int) -> int:
-    """The end of the last line that has a | in it, from the line at whose end the position is."""
-    while position < len(text):
-        following = text.find("\n", position + 1)
-        line_end = following if following >= 0 else len(text)
-        if "|" not in text[position:line_end]:
-            break
-        position = line_end
-    return position
 
 
 def _read(source: str, parser: MarkdownIt) -> tuple[Table, int] | None:

@@ -109,11 +109,13 @@ class _Cutter:
     def pieces(self) -> Iterator[str]:
         self._begin(NOTHING)
         while (line := self._next()) is not None:
-            line = self._fitted(line)
+            if not self._first and (line.numbered or line.inside.indent):
+                line = self._fitted(line)
             if not self._held and line.blank:
                 continue
             cost = self._size(line.text) + 1
-            if self._used + cost + self._closing(line.after) <= self._limit + 1:
+            closing = self._closing(line.after) if line.after.closer else 0
+            if self._used + cost + closing <= self._limit + 1:
                 self._held.append(line)
                 self._fills.append(self._fill)
                 self._fill += cost
@@ -136,9 +138,7 @@ class _Cutter:
         return self._size(frame.closer) + 1 if frame.closer else 0
 
     def _fitted(self, line: Line) -> Line:
-        """As the line reads in this piece, the first of the text being written as it is."""
-        if self._first:
-            return line
+        """As the line reads in a piece that is not the first."""
         if line.numbered:
             return replace(line, text=line.numbered, numbered="")
         if line.inside.indent and line.inside.fence == self._open.fence:
@@ -186,12 +186,13 @@ class _Cutter:
         head, rest = line.text[:end], line.text[end:]
         if not line.inside.fence:
             rest = rest.lstrip()
-        piece = self._piece([*self._held, replace(line, text=head)], line.inside)
-        self._begin(line.inside)
-        if rest:
-            self._again.appendleft(
-                replace(line, text=line.inside.guarded(rest), grade=Grade.NEVER, numbered="")
-            )
+        frame = line.inside if rest.strip() else line.after
+        piece = self._piece([*self._held, replace(line, text=head)], frame)
+        self._begin(frame)
+        if rest.strip():
+            quoted = not frame.fence and line.text.startswith(">")
+            rest = f"> {rest}" if quoted else frame.guarded(rest)
+            self._again.appendleft(replace(line, text=rest, grade=Grade.NEVER, numbered=""))
         return piece
 
     def _piece(self, held: list[Line], frame: Frame) -> str:
