@@ -165,8 +165,9 @@ class _Reader:
             if frame.ended_by(line) and len(line.strip()) <= self._mark_chars:
                 self._leave()
                 return Line(line.strip() if self._cuttable(line) else line.rstrip(), Grade.NEVER, frame)
-            if self._cuttable(line) and line.lstrip(" \t>").startswith(frame.mark):
-                line = GUARD + line
+            inner = line.lstrip(" \t>")
+            if self._cuttable(line) and inner.startswith(frame.mark):
+                line = f"{line[: len(line) - len(inner)]}{GUARD}{inner}"
         self._row += 1
         grade = Grade.SECTION if not self._last.strip() and line[:1].strip() else Grade.LINE
         if self._row <= 1:
