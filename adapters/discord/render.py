@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from adapters.base import Outgoing, OutgoingFile, Part, SendFailed, replacing
+from adapters.base import Edit, Outgoing, OutgoingFile, Part, SendFailed, replacing
 from adapters.discord.card import embed
 from adapters.discord.draft import MESSAGE_UNITS, SUPPRESS_EMBEDS, Draft, mentions
 from adapters.discord.question import components, question_texts
@@ -49,7 +49,7 @@ def arguments(
     if outgoing.reaction is not None:
         return [Draft(reaction=emoji_path(outgoing.reaction.emoji))]
     if outgoing.edit is not None:
-        drafts = _edited(outgoing, max_file_bytes)
+        drafts = _edited(outgoing, outgoing.edit, max_file_bytes)
         reference = None
     else:
         drafts = _new(outgoing, max_file_bytes)
@@ -116,14 +116,11 @@ def _new(outgoing: Outgoing, max_file_bytes: int) -> list[Draft]:
     return drafts or [Draft(EMPTY)]
 
 
-def _edited(outgoing: Outgoing, max_file_bytes: int) -> list[Draft]:
+def _edited(outgoing: Outgoing, edit: Edit, max_file_bytes: int) -> list[Draft]:
     """A new text in the place of an old one. A file of the old one gives its place up as well."""
-    assert outgoing.edit is not None
     answer = _answer(outgoing.text, max_file_bytes) or [Draft(EMPTY)]
     texts = [draft.content for draft in answer if draft.file is None]
-    replaced = [
-        Draft(part.text, replaces=part.replaces) for part in replacing(outgoing, outgoing.edit, texts)
-    ]
+    replaced = [Draft(part.text, replaces=part.replaces) for part in replacing(outgoing, edit, texts)]
     return replaced + [draft for draft in answer if draft.file is not None]
 
 
