@@ -1,0 +1,142 @@
+"""What people do in the fake Discord, by the client that they have: at once, and told to the bot by the gateway.
+
+What Discord's client would not let them do raises CannotDo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tests.fakes.discord_things import Attachment, Message, Place, Role, User
+from tests.fakes.discord_values import Flag, Kind, MessageKind, Permission
+from tests.fakes.discord_world import pings
+
+if TYPE_CHECKING:
+    from tests.fakes.discord_world import World
+
+File = tuple[str, bytes, str | None]
+"""A file's name, its bytes and its media type."""
+
+
+class CannotDo(Exception):
+    """Discord's client does not offer this to this person here."""
+
+
+@dataclass(eq=False, repr=False)
+class Person(User):
+    """Somebody who uses Discord."""
+
+    world: World = field(kw_only=True)
+
+    def say(
+        self,
+        place: Place,
+        text: str = "",
+        *,
+        files: Sequence[File] = (),
+        reply_to: Message | None = None,
+        mention: Sequence[User | Role] = (),
+        sticker: str | None = None,
+        voice: bytes | None = None,
+        promised: int | None = None,
+        quietly: bool = False,
+        embeds: Sequence[dict[str, Any]] = (),
+    ) -> Message:
+        """Says something. Mentions are put before the text; a `voice` message is an audio file alone. Of a file the
+        size that is told can be `promised`. A message that is sent `quietly` notifies nobody."""
+        self._needs(
+            place, Permission.SEND_MESSAGES_IN_THREADS if place.is_thread else Permission.SEND_MESSAGES
+        )
+        if place.is_locked:
+            raise CannotDo(f"{place.name} is locked")
+        named = " ".join(each.mention if isinstance(each, User) else f"<@&{each.id}>" for each in mention)
+        message = self.world.draft(place, self, f"{named} {text}".strip() if named else text)
+        message.attachments = [self._upload(place, each, promised) for each in files]
+        if voice is not None:
+            file = self.world.store(place, "voice-message.ogg", voice, "audio/ogg")
+            message.attachments.append(replace(file, is_voice=True))
+            message.flags |= Flag.IS_VOICE_MESSAGE
+        if sticker is not None:
+            message.stickers = [{"id": self.world.ids.new(), "name": sticker, "format_type": 1}]
+        message.flags |= Flag.SUPPRESS_NOTIFICATIONS if quietly else 0
+        message.embeds = list(embeds)
+        if reply_to is not None:
+            message.reference, message.kind = reply_to, MessageKind.REPLY
+        message.pings = pings(place, self, message.content, None, reply_to)
+        message.names = message.pings.users
+        return self.world.post(message)
+
+    def edit(self, message: Message, text: str) -> None:
+        """Puts another text in place of one of their own messages."""
+        self._owns(message)
+        self.world.rewrite(message, text)
+        message.names = pings(message.place, self, text, None, message.reference).users
+        self.world.edited(message)
+
+    def delete(self, message: Message) -> None:
+        """Takes a message away."""
+        if message.author is not self and not message.is_ephemeral:
+            self._needs(message.place, Permission.MANAGE_MESSAGES)
+        self.world.remove(message)
+
+    def react(self, message: Message, emoji: str) -> None:
+        """Puts a reaction on a message: an emoji, or name:id of a guild's own."""
+        self._needs(message.place, Permission.VIEW_CHANNEL)
+        self.world.react(message, self, emoji, on=True)
+
+    def unreact(self, message: Message, emoji: str) -> None:
+        """Takes their reaction away."""
+        self.world.react(message, self, emoji, on=False)
+
+    def type(self, place: Place) -> None:
+        """Types in a place, and says nothing yet."""
+        self._needs(place, Permission.VIEW_CHANNEL)
+        self.world.type_in(place, self)
+
+    def thread(self, channel: Place, name: str, message: Message | None = None) -> Place:
+        """Opens a thread, from a message or without one."""
+        self._needs(channel, Permission.CREATE_PUBLIC_THREADS)
+        if channel.kind not in (Kind.TEXT, Kind.ANNOUNCEMENT):
+            raise CannotDo("there are no threads in such a channel")
+        if message is not None and message.thread is not None:
+            raise CannotDo("that message has a thread")
+        return self.world.add_thread(channel, name, self, message=message)
+
+    def post(self, forum: Place, title: str, text: str, *, files: Sequence[File] = ()) -> Place:
+        """Opens a post in a forum."""
+        self._needs(forum, Permission.SEND_MESSAGES)
+        if forum.kind is not Kind.FORUM:
+            raise CannotDo("this is no forum")
+        message = self.world.draft(forum, self, text)
+        message.attachments = [self._upload(forum, each, None) for each in files]
+        message.pings = pings(forum, self, text, None, None)
+        message.names = message.pings.users
+        return self.world.add_post(forum, title, message)
+
+    def sees(self, place: Place) -> list[Message]:
+        """What they read in a place, with what only they see."""
+        if not place.seen_by(self):
+            return []
+        return [
+            each
+            for each in place.history
+            if not each.is_deleted and (not each.is_ephemeral or each.seen_only_by is self)
+        ]
+
+    def _upload(self, place: Place, file: File, promised: int | None) -> Attachment:
+        stored = self.world.store(place, *file)
+        if promised is None:
+            return stored
+        lying = replace(stored, promised=promised)
+        self.world.files[stored.path] = lying
+        return lying
+
+    def _owns(self, message: Message) -> None:
+        if message.author is not self:
+            raise CannotDo("only the author can edit a message")
+
+    def _needs(self, place: Place, permission: Permission) -> None:
+        if place.is_deleted or not place.seen_by(self) or not place.allows(self, permission):
+            raise CannotDo(f"{self.name} may not do that in {place.name or 'this conversation'}")
