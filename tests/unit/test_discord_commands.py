@@ -363,8 +363,8 @@ def test_the_menu_of_a_message() -> None:
         {},
         {"name": "other", "type": 1},
         {"name": "roost", "type": 1},
-        {"name": "roost", "type": 2, "options": [{"type": 1, "name": "stop"}], "target_id": "1"}
-        | {"name": "x"},
+        {"name": "other", "options": [{"type": 1, "name": "stop"}]},
+        {"name": "roost", "type": 2, "options": [{"type": 3, "name": "stop"}]},
         {"name": "roost", "options": None},
         {"name": "roost", "options": "stop"},
         {"name": "roost", "options": ["stop"]},
@@ -393,6 +393,7 @@ def test_an_interaction_of_another_shape_is_refused(data: dict[str, Any]) -> Non
         {},
         {"name": ASK},
         {"name": ASK, "target_id": "5", "resolved": None},
+        {"name": ASK, "target_id": ["5"], "resolved": {"messages": {"5": {}}}},
         {"name": ASK, "target_id": "5", "resolved": {"messages": {"6": {}}}},
         {"name": ASK, "target_id": "5", "resolved": {"messages": {"5": "hello"}}},
         {"name": "other", "target_id": "5", "resolved": {"messages": {"5": {}}}},
