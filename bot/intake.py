@@ -110,6 +110,8 @@ class Intake:
         self._turned_away = Overload(TURNED_AWAY_MS, more="")
         self._taking_files = asyncio.Semaphore(FILES_AT_ONCE)
         self._fetching = Fetching(limits)
+        self._under_way: dict[str, asyncio.Event] = {}
+        """By the ids of the events that are being taken in."""
 
     async def clean_up(self) -> None:
         """Removes the files that a killed service took in for messages that it never accepted. To be called
@@ -214,6 +216,18 @@ class Intake:
 
     async def _row(self, event: Event) -> Receipt:
         """What is for a session becomes a row of the inbox."""
+        if event.about in self._under_way:
+            # It may still be fetching its files.
+            await self._under_way[event.about].wait()
+        over = self._under_way[event.id] = asyncio.Event()
+        try:
+            return await self._row_of(event)
+        finally:
+            over.set()
+            if self._under_way.get(event.id) is over:
+                del self._under_way[event.id]
+
+    async def _row_of(self, event: Event) -> Receipt:
         message_id = inbox.new_id()
         folder = self._incoming / message_id
         outcome: Accepted | _TooMuch | Receipt | None = None

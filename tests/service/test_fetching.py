@@ -16,6 +16,7 @@ from adapters.base import NotFetched, Receipt, RemoteFile
 from bot.config_tables import LimitsConfig
 from bot.fetching import FETCHES_AT_ONCE, Fetching
 from bot.files import MIB, Refused, is_taken
+from tests.fakes.platform import NOBODY
 from tests.service.test_intake import STRANGER, chats, event, leftovers, serving
 
 TIMEOUT_SECONDS = 20
@@ -104,6 +105,18 @@ async def test_files_are_fetched_for_who_may_send_them(store: Store, tmp_path: P
         assert (await app.intake.receive(event(remote=sent))).state == "duplicate"
         assert (await app.intake.receive(event("psst", by=STRANGER, remote=sent))).state == "dropped"
         assert store.asked == ["one", "two"], "nobody asks for a stranger's, or for the same ones again"
+
+
+async def test_a_message_can_be_taken_back_while_its_files_come_in(store: Store, tmp_path: Path) -> None:
+    async with serving(tmp_path / "data") as app:
+        said = asyncio.create_task(app.intake.receive(event(id="e1", remote=[store.file("hang")])))
+        await store.until(lambda: store.asked == ["hang"])
+        deletion = event(id="e2", kind="delete", by=NOBODY, about="e1")
+        taken_back = asyncio.create_task(app.intake.receive(deletion))
+        done, _ = await asyncio.wait({said, taken_back}, timeout=0.1)
+        assert not done
+        store.may_go_on.set()
+        assert [await said, await taken_back] == [Receipt("accepted")] * 2
 
 
 REFUSALS: dict[str, tuple[list[dict[str, Any]], str, list[str]]] = {

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+from agent.protocol import snapshot
 from agent.protocol.mailbox import AgentEnd, HostEnd
 from agent.protocol.mailbox.inbound_reader import MAX_PENDING
 from agent.protocol.messages import Clear, Edited, Interrupt, Reacted, SystemIn
+from agent.protocol.schema import INBOUND, OUTBOUND, VERSION
 from agent.protocol.workspace import Workspace
 from tests.fakes.mailroom import DONE, Rows
 
@@ -49,3 +51,19 @@ def test_a_change_that_cannot_be_decoded_is_told_apart(
             db.execute("UPDATE messages_in SET content = ? WHERE seq = ?", (content, seq))
     inbox = agent.look()
     assert inbox is not None and inbox.undecodable == ("m2", "m4", "m6") and not inbox.revisions
+
+
+def test_files_of_the_version_before_are_read_and_brought_up_to_date(workspace: Workspace) -> None:
+    for path, versions in ((workspace.inbound, INBOUND), (workspace.outbound, OUTBOUND)):
+        with closing(sqlite3.connect(path)) as db, db:
+            for statement in versions[1]:
+                db.execute(statement)
+            db.execute("PRAGMA user_version = 1")
+    assert snapshot.read(workspace.outbox).messages == ()
+    with closing(HostEnd(workspace.inbound)) as host, closing(AgentEnd(workspace)) as agent:
+        host.check({})
+        assert agent.look() is not None
+    for path in (workspace.inbound, workspace.outbound):
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    assert snapshot.read(workspace.outbox).messages == ()
