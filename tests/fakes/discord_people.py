@@ -20,6 +20,8 @@ from tests.fakes.discord_world import pings
 if TYPE_CHECKING:
     from tests.fakes.discord_world import World
 
+__all__ = ["CannotDo", "File", "Person"]
+
 File = tuple[str, bytes, str | None]
 """A file's name, its bytes and its media type."""
 

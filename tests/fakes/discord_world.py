@@ -98,11 +98,12 @@ class World:
         return [guild.id for guild in self.guilds.values() if self.bot.id in guild.members]
 
     def guild_create(self, guild_id: str) -> Mapping[str, Any] | None:
-        """All of a guild that the bot sees."""
+        """All of a guild that a bot is told."""
         guild = self.guilds[guild_id]
         if guild.is_unavailable:
             return None
-        seen = [place for place in guild.places.values() if place.seen_by(self.bot)]
+        # A bot is told of every channel, also of those that it cannot look into; of threads only where it can.
+        seen = [place for place in guild.places.values() if not place.is_thread or place.seen_by(self.bot)]
         return wire.guild_create(guild, seen, self.bot)
 
     def guild_members(self, guild_id: str) -> Sequence[Mapping[str, Any]]:
@@ -129,11 +130,9 @@ class World:
         intent: Intent,
         direct: Intent | None = None,
     ) -> None:
-        """Tells of something in a place, where the bot sees it."""
-        if place.guild is None and direct is None:
-            return
-        if place.seen_by(self.bot):
-            bit = intent if place.guild is not None or direct is None else direct
+        """Tells of something in a place, where the bot sees it; in a private one by the intent for `direct` ones."""
+        bit = direct if place.guild is None else intent
+        if bit is not None and place.seen_by(self.bot):
             self.tell(event, data, intent=int(bit), guild=place.guild)
         self.changed()
 
@@ -206,7 +205,7 @@ class World:
         place.position = len(guild.places)
         place.overwrites = {each.id: each for each in overwrites}
         guild.places[place.id] = self.places[place.id] = place
-        self.tell_place("CHANNEL_CREATE", place, wire.place(place), intent=Intent.GUILDS)
+        self.tell("CHANNEL_CREATE", wire.place(place), intent=int(Intent.GUILDS), guild=guild)
         return place
 
     def private(self, recipients: Sequence[User], *, name: str | None = None, group: bool = False) -> Place:
@@ -227,8 +226,11 @@ class World:
             return
         for thread in [each for each in place.guild.places.values() if each.parent is place]:
             self.remove_place(thread)
-        event = "THREAD_DELETE" if place.is_thread else "CHANNEL_DELETE"
-        self.tell_place(event, place, wire.place_reference(place, self.bot), intent=Intent.GUILDS)
+        gone = wire.place_reference(place, self.bot)
+        if place.is_thread:
+            self.tell_place("THREAD_DELETE", place, gone, intent=Intent.GUILDS)
+        else:
+            self.tell("CHANNEL_DELETE", gone, intent=int(Intent.GUILDS), guild=place.guild)
         place.is_deleted = True
         del place.guild.places[place.id]
         del self.places[place.id]
@@ -236,8 +238,11 @@ class World:
 
     def tell_update(self, place: Place) -> None:
         """A channel or a thread is no longer what it was."""
-        event = "THREAD_UPDATE" if place.is_thread else "CHANNEL_UPDATE"
-        self.tell_place(event, place, wire.place(place, me=self.bot), intent=Intent.GUILDS)
+        now = wire.place(place, me=self.bot)
+        if place.is_thread:
+            self.tell_place("THREAD_UPDATE", place, now, intent=Intent.GUILDS)
+        else:
+            self.tell("CHANNEL_UPDATE", now, intent=int(Intent.GUILDS), guild=place.guild)
 
     def add_thread(
         self,
