@@ -417,6 +417,8 @@ async def test_the_client_is_told_of_changes(rig: Rig, monkeypatch: Patch) -> No
         rig.ada.say(rig.general, "this")
         await rig.discord.until(lambda: bot.heard)
         assert [each.content for each in bot.heard] == ["this"]
+        assert [after.name for _, after in bot.told("guild_channel_update")] == ["renamed"] * 2
+        assert bot.told("guild_channel_delete")
         rig.lab.leave(rig.discord.bot)
         await rig.discord.until(lambda: bot.told("guild_remove"))
         assert (await rig.ask("GET", f"/guilds/{rig.lab.id}"))[1]["code"] == 10004
