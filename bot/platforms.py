@@ -11,7 +11,7 @@ from bot.config import Config
 from bot.config_discord import DiscordConfig
 from bot.errors import ConfigError
 from bot.vault.base import VaultError
-from bot.vault.secrets import SecretFile, cleaned, of_variable
+from bot.vault.secrets import SecretFile, of_variable
 
 DISCORD: Final = "discord"
 MISSING: Final = (
@@ -46,9 +46,6 @@ def discord_token(settings: DiscordConfig, environ: Mapping[str, str]) -> Callab
 
 
 def _reader(settings: DiscordConfig, environ: Mapping[str, str]) -> Callable[[], str]:
-    if settings.token is not None:
-        text = settings.token.get_secret_value()
-        return lambda: cleaned(text, "[discord] token")
     if settings.token_file is not None:
         return SecretFile(settings.token_file, "[discord] token_file").read
 

@@ -110,7 +110,7 @@ async def test_typing_is_shown_while_a_turn_runs_and_not_afterwards(town: Town) 
 
 async def test_a_long_answer_is_cut_and_comes_as_a_file_as_well(town: Town) -> None:
     paragraph = "All work and no play makes Jack a dull boy. " * 20
-    text = "\n\n".join(f"{n}. {paragraph}" for n in range(12))
+    text = "\n\n".join(f"{n}. {paragraph}" for n in range(14))
     town.house.script({"steps": [{"do": "result", "text": text}]})
     async with town.open():
         asked = town.ada.say(town.general, "much", mention=[town.discord.bot])

@@ -63,6 +63,9 @@ def rule_for(path: Path) -> Rule:
             return Rule({"agent"}, {"pydantic", "claude_agent_sdk"})
         case ("agent", *_):
             return Rule({"agent"}, {"pydantic"})
+        case ("adapters", "__init__"):
+            # The table that opens one by its name.
+            return Rule({"agent.protocol", "adapters"}, {"pydantic"})
         case ("adapters", platform, _, *_):
             own = {"agent.protocol", *SHARED, f"adapters.{platform}"}
             return Rule(own, {"pydantic"} | PLATFORM_LIBRARIES.get(platform, set()))
