@@ -207,6 +207,16 @@ def only_bots_spoke(db: sqlite3.Connection, session_id: str, count: int) -> bool
     return bool(row[0] >= count)
 
 
+def bots_said(db: sqlite3.Connection, route: Route, *, since: int) -> int:
+    """How many messages of bots were accepted in a place and all its threads since then."""
+    row = db.execute(
+        "SELECT count(*) FROM inbox WHERE channel = ? AND platform_id = ? AND accepted_at >= ?"
+        " AND kind = 'chat' AND json_extract(content, '$.bot') = 1",
+        (route.channel, route.platform_id, since),
+    ).fetchone()
+    return int(row[0])
+
+
 def model(db: sqlite3.Connection, session_id: str) -> str | None:
     """The model that was chosen for a session last; None: the configured one."""
     row = db.execute(

@@ -267,5 +267,7 @@ WHERE state != 'sent' AND turn_id IS NOT NULL""",
         "ALTER TABLE inbox ADD COLUMN sender_id TEXT",
         "ALTER TABLE inbox ADD COLUMN about INTEGER",
         "CREATE INDEX inbox_about ON inbox (session, about) WHERE about IS NOT NULL",
+        """CREATE INDEX inbox_bots ON inbox (channel, platform_id, accepted_at)
+WHERE kind = 'chat' AND json_extract(content, '$.bot') = 1""",
     ),
 )

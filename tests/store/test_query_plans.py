@@ -123,7 +123,10 @@ HOT: dict[str, Query] = {
     "an event is decided upon": lambda db: (people.role_of(db, "slack", "u1"), inbox.known(db, "e1")),
     "a thread is looked up": lambda db: sessions.find(db, "assistant", HERE),
     "an event is accepted": accept,
-    "bots are counted": lambda db: inbox.only_bots_spoke(db, "s1", 5),
+    "bots are counted": lambda db: (
+        inbox.only_bots_spoke(db, "s1", 5),
+        inbox.bots_said(db, HERE, since=0),
+    ),
     "a message is edited, deleted or reacted to": revised,
     "a session is loaded": lambda db: (
         sessions.get(db, "s1"),

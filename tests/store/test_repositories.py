@@ -226,6 +226,15 @@ def test_bots_are_counted_from_the_last_person_on(db: sqlite3.Connection, record
     assert not inbox.only_bots_spoke(db, record.id, 1)
 
 
+def test_bots_are_counted_over_all_threads_of_a_place(db: sqlite3.Connection, record: SessionRecord) -> None:
+    accept(db, record, "1", bot=True)
+    accept(db, record, "2")
+    assert inbox.bots_said(db, HERE, since=0) == 1, "a person is no bot"
+    assert inbox.bots_said(db, HERE.model_copy(update={"thread_id": "t"}), since=0) == 1
+    assert inbox.bots_said(db, HERE.model_copy(update={"platform_id": "other"}), since=0) == 0
+    assert inbox.bots_said(db, HERE, since=10**15) == 0, "that was before"
+
+
 def test_a_message_goes_on_where_it_stopped(db: sqlite3.Connection, record: SessionRecord) -> None:
     assert deliveries.progress(db, record.id, "out") == deliveries.Progress()
     record_part(db, record, 0, "sent", last=False)
