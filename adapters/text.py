@@ -190,8 +190,9 @@ class _Cutter:
         piece = self._piece([*self._held, replace(line, text=head)], frame)
         self._begin(frame)
         if rest.strip():
-            quoted = not frame.fence and line.text.startswith(">")
-            rest = f"> {rest}" if quoted else frame.guarded(rest)
+            rest = frame.guarded(rest)
+            if not frame.fence and line.text.startswith(">"):
+                rest = f"> {rest}"
             self._again.appendleft(replace(line, text=rest, grade=Grade.NEVER, numbered=""))
         return piece
 
