@@ -333,8 +333,8 @@ def test_columns(text: str, width: int) -> None:
     [
         ("Ada", "Ada"),
         ("  Ada\n\t Lovelace ", "Ada Lovelace"),
-        ("A\u202eda\u2066", "A da"),
-        ("A\u200bd\u200da\ufeff", "A d a"),
+        ("A\u202eda\u2066", "Ada"),
+        ("A\u200bd\u200d \u2060 a\ufeff", "Ad a"),
         ("\x1b[31mred\x07", "[31mred"),
         ("\u3164\u115f", ""),
         ("Zoë 日本 🐓", "Zoë 日本 🐓"),
