@@ -59,10 +59,9 @@ def pieces(text: str, limit: int, size: Size = utf16_units) -> Iterator[str]:
     that is cut is closed and opened again, a table gets its header again, and a list is counted on.
 
     It is cut between paragraphs where that leaves no piece too small, else between items of a list, lines, sentences,
-    words, and only at last within one. Nothing is lost but white space at the ends, and blank lines of which there
-    are very many. What a piece holds depends on
-    the text up to the line in which the next one begins, and in tables on the line behind it. Raises ValueError for
-    a limit below MIN_LIMIT.
+    words, and only at last within one. Nothing is lost but white space at the ends, and blank lines where there are
+    more than anybody needs. What a piece holds depends on the text up to the line in which the next one begins, and
+    in tables on the line behind it. Raises ValueError for a limit below MIN_LIMIT.
     """
     if limit < MIN_LIMIT:
         raise ValueError(f"a piece of {limit} is too small to hold a fence")

@@ -338,6 +338,7 @@ def test_who_answered_what_is_shown_and_nothing_can_be_pressed() -> None:
 
 @given(st.text(max_size=4_000), st.text(max_size=500), st.text(max_size=5_000))
 @example("x" * 4_000, "*" * 500, "*" * 5_000)
+@example("x" * 1_980, "*" * 500, "*" * 5_000)
 def test_the_answer_has_room_under_every_question(question: str, name: str, answer: str) -> None:
     asked = ask(question=question)
     draft = answered(asked, answer, by=name)
