@@ -69,10 +69,9 @@ class Frame:
 
     def guarded(self, rest: str) -> str:
         """The rest of a line that was cut in its middle, such that it does not pass for the beginning of one."""
-        if self.quoted:
-            return f"> {rest}"
-        begins = self.ended_by(rest) if self.fence else _BLOCK.match(rest) is not None
-        return GUARD + rest if begins else rest
+        marks = rest.lstrip(" \t>").startswith(self.mark) if self.fence else _BLOCK.match(rest) is not None
+        guarded = GUARD + rest if marks else rest
+        return f"> {guarded}" if self.quoted else guarded
 
 
 NOTHING: Final = Frame()

@@ -59,9 +59,9 @@ def pieces(text: str, limit: int, size: Size = utf16_units) -> Iterator[str]:
     that is cut is closed and opened again, a table gets its header again, and a list is counted on.
 
     It is cut between paragraphs where that leaves no piece too small, else between items of a list, lines, sentences,
-    words, and only at last within one. Nothing is lost but white space at the ends. What a piece holds depends on
-    the text up to the line in which the next one begins, and in tables on the line behind it. Raises ValueError for
-    a limit below MIN_LIMIT.
+    words, and only at last within one. Nothing is lost but white space at the ends, and blank lines where there are
+    more than anybody needs. What a piece holds depends on the text up to the line in which the next one begins, and
+    in tables on the line behind it. Raises ValueError for a limit below MIN_LIMIT.
     """
     if limit < MIN_LIMIT:
         raise ValueError(f"a piece of {limit} is too small to hold a fence")
@@ -76,7 +76,8 @@ def without_mass_mentions(text: str) -> str:
 def shown_name(text: str, limit: int = NAME_CHARS) -> str:
     """A name, or other words of a person within a sentence of ours: one line of at most `limit` UTF-16 units, and
     nothing in it that cannot be seen or that turns what is around it. May be empty."""
-    return shortened(" ".join(_UNSEEN.sub(" ", text).split()), limit)
+    seen = _UNSEEN.sub("", " ".join(text.split()))
+    return shortened(" ".join(seen.split()), limit)
 
 
 def shortened(text: str, limit: int, size: Size = utf16_units) -> str:
@@ -190,8 +191,9 @@ class _Cutter:
         piece = self._piece([*self._held, replace(line, text=head)], frame)
         self._begin(frame)
         if rest.strip():
-            quoted = not frame.fence and line.text.startswith(">")
-            rest = f"> {rest}" if quoted else frame.guarded(rest)
+            rest = frame.guarded(rest)
+            if not frame.fence and line.text.startswith(">"):
+                rest = f"> {rest}"
             self._again.appendleft(replace(line, text=rest, grade=Grade.NEVER, numbered=""))
         return piece
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from adapters.base import Edit, Outgoing, OutgoingFile, Part, SendFailed, replacing
+from adapters.base import Edit, Outgoing, OutgoingFile, Part, SendFailed, clean, replacing
 from adapters.discord.card import embed
 from adapters.discord.draft import MESSAGE_UNITS, SUPPRESS_EMBEDS, Draft, mentions
 from adapters.discord.question import components, question_texts
@@ -25,10 +25,12 @@ MANY_MESSAGES: Final = 12
 """Of a longer answer only the first few messages are shown, and the file."""
 MIN_FILE_BYTES: Final = 1_024
 """Where a place takes no larger file, a long answer does not come as one."""
+MARK_CHARS: Final = 80
+"""More than these are no beginning of a line that is being written in good faith."""
 EMPTY: Final = "(An empty message.)"
 IN_THE_FILE: Final = "(This answer is long: all of it is in the file.)"
 
-_BARE_MARKS: Final = re.compile(r"(?:\A|\n)[\s>#`~*+\-|\d.)]{1,80}\Z")
+_MARKS: Final = frozenset(" \t>#`~*+-|.)0123456789")
 _CUSTOM_EMOJI: Final = re.compile(r"<?a?:?(\w{2,32}:\d{15,21})>?", re.ASCII)
 
 
@@ -77,14 +79,17 @@ def parts(outgoing: Outgoing, drafts: Sequence[Draft]) -> list[Part]:
 
 def live(text: str) -> list[str]:
     """The contents of the messages that show an answer which is still being written, all of them so far: the last is
-    to be edited, and what comes after it to be posted.
+    to be edited, and what comes after it to be posted. They are no more than are shown of any answer.
 
     A message that is followed by another stays as it is while text is appended. This cannot be had of tables, which
     are laid out anew when a later row is wider or shows that there is one, and where the line at which the next
     message begins still turns out to be something else, as a fence with another backtick in its first line does.
     """
-    # What a line begins with says what it is, and is only known with what follows.
-    return split(_ready(_BARE_MARKS.sub("", text)), MESSAGE_UNITS)
+    last = text[text.rfind("\n") + 1 :]
+    if len(last) <= MARK_CHARS and _MARKS.issuperset(last):
+        # What a line begins with says what it is, and is only known with what follows.
+        text = text[: max(0, len(text) - len(last) - 1)]
+    return list(islice(pieces(_ready(text), MESSAGE_UNITS), FEW_MESSAGES))
 
 
 def emoji_path(emoji: str) -> str:
@@ -139,6 +144,7 @@ def _answer(text: str, max_file_bytes: int) -> list[Draft]:
 
 def _as_files(text: str, max_file_bytes: int) -> list[OutgoingFile]:
     """The whole text as it was written; in several files where the place takes only small ones."""
+    text = clean(text)
     if utf8_bytes(text) <= max_file_bytes:
         return [OutgoingFile("answer.md", "text/markdown", text.encode())]
     cut = split(text, max_file_bytes, utf8_bytes)

@@ -328,7 +328,7 @@ def test_custom_ids_are_read_as_they_were_written(question_id: str, count: int) 
 
 
 def test_who_answered_what_is_shown_and_nothing_can_be_pressed() -> None:
-    draft = answered(ask("Red"), "Red *and*\n@everyone", by="Ada\u202e_L_")
+    draft = answered(ask("Red"), "Red *and*\n@everyone", by="Ada\u202e _L_")
     assert draft.content == (
         "**Colour**\nWhich one?\n\n**Ada \\_L\\_** answered: Red \\*and\\* \\@\u200beveryone"
     )
@@ -338,6 +338,7 @@ def test_who_answered_what_is_shown_and_nothing_can_be_pressed() -> None:
 
 @given(st.text(max_size=4_000), st.text(max_size=500), st.text(max_size=5_000))
 @example("x" * 4_000, "*" * 500, "*" * 5_000)
+@example("x" * 1_980, "*" * 500, "*" * 5_000)
 def test_the_answer_has_room_under_every_question(question: str, name: str, answer: str) -> None:
     asked = ask(question=question)
     draft = answered(asked, answer, by=name)
