@@ -103,6 +103,7 @@ async def test_what_people_do_is_told(rig: Rig, monkeypatch: Patch) -> None:
         await rig.discord.until(lambda: bot.told("raw_message_delete"))
         first, voice, beep, hook = bot.heard
         assert [each.name for each in first.stickers] == ["wave"]
+        assert (await first.stickers[0].read()).startswith(b"\x89PNG")
         assert [after.content for _, after in bot.told("message_edit")] == ["two"]
         assert [str(each.emoji) for (each,) in bot.told("raw_reaction_add")] == ["🎉"]
         assert bot.told("raw_reaction_remove")
@@ -437,7 +438,8 @@ async def test_the_client_is_told_of_changes(rig: Rig, monkeypatch: Patch) -> No
         assert bot.told("guild_channel_delete")
         rig.lab.leave(rig.discord.bot)
         await rig.discord.until(lambda: bot.told("guild_remove"))
-        assert (await rig.ask("GET", f"/guilds/{rig.lab.id}"))[1]["code"] == 10004
+        assert (await rig.ask("GET", f"/guilds/{rig.lab.id}"))[1]["code"] == 50001
+        assert (await rig.ask("GET", "/guilds/5"))[1]["code"] == 10004
 
 
 async def test_a_revoked_token_ends_the_client(rig: Rig, monkeypatch: Patch) -> None:
