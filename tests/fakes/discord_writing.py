@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tests.fakes import discord_wire as wire
 from tests.fakes.discord_forms import Upload, check_message
+from tests.fakes.discord_intents import without_content
 from tests.fakes.discord_pings import pings
 from tests.fakes.discord_things import Attachment, Message, Place, User
 from tests.fakes.discord_values import (
@@ -151,10 +152,12 @@ def quote(message: Message, reference: Mapping[str, Any] | None) -> None:
     message.reference, message.kind = quoted, MessageKind.REPLY
 
 
-def told(message: Message, world_me: User, *, reads: bool) -> dict[str, Any]:
+def told(message: Message, me: User, *, reads: bool) -> dict[str, Any]:
     """A message for the bot over REST: empty where it `reads` no content, as over the gateway ("Message Content
     Intent")."""
-    data = wire.message(message, world_me)
-    if reads or message.place.is_private or message.author is world_me or world_me in message.names:
+    data = wire.message(message, me)
+    if reads:
         return data
-    return data | {"content": "", "embeds": [], "attachments": [], "components": []}
+    kept = without_content({**data, **wire.guild_id(message.place)}, me.id)
+    kept.pop("guild_id", None)
+    return kept
