@@ -27,6 +27,7 @@ from bot.db.inbox import Accepted
 from bot.db.sessions import SessionRecord
 from bot.delivery import Delivery
 from bot.errors import DatabaseError, RoostError
+from bot.fetching import Fetching
 from bot.files import Refused, discard, discard_leftovers, take_in
 from bot.gate import Crowded, Gate, Overload
 from bot.metrics import Metrics
@@ -102,11 +103,15 @@ class Intake:
         self._metrics = metrics
         self._clock = clock
         self._seldom = log.Seldom()
+        self._silent = log.Seldom()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._gates: dict[tuple[str, bool], Gate] = {}
         self._overload = Overload()
         self._turned_away = Overload(TURNED_AWAY_MS, more="")
         self._taking_files = asyncio.Semaphore(FILES_AT_ONCE)
+        self._fetching = Fetching(limits)
+        self._under_way: dict[str, asyncio.Event] = {}
+        """By the ids of the events that are being taken in."""
 
     async def clean_up(self) -> None:
         """Removes the files that a killed service took in for messages that it never accepted. To be called
@@ -211,6 +216,18 @@ class Intake:
 
     async def _row(self, event: Event) -> Receipt:
         """What is for a session becomes a row of the inbox."""
+        if event.about in self._under_way:
+            # It may still be fetching its files.
+            await self._under_way[event.about].wait()
+        over = self._under_way[event.id] = asyncio.Event()
+        try:
+            return await self._row_of(event)
+        finally:
+            over.set()
+            if self._under_way.get(event.id) is over:
+                del self._under_way[event.id]
+
+    async def _row_of(self, event: Event) -> Receipt:
         message_id = inbox.new_id()
         folder = self._incoming / message_id
         outcome: Accepted | _TooMuch | Receipt | None = None
@@ -219,7 +236,7 @@ class Intake:
         except Refused as exc:
             outcome = Receipt("refused", str(exc))
         finally:
-            if event.files and not isinstance(outcome, Accepted):
+            if (event.files or event.remote) and not isinstance(outcome, Accepted):
                 await asyncio.to_thread(discard, event.files, folder)
         failpoint.hit("inbox-committed")
         if isinstance(outcome, Receipt):
@@ -233,13 +250,16 @@ class Intake:
     async def _admit(self, event: Event, message_id: str, folder: Path) -> Accepted | _TooMuch | Receipt:
         """Raises Refused, DatabaseError, OSError."""
         attachments: list[Attachment] = []
-        if event.files and event.kind == "message":
+        if (event.files or event.remote) and event.kind == "message":
             # The files of a stranger are not even looked at.
             refusal = await self._db.read(lambda db: self._refusal(db, event))
             if refusal is not None:
                 return refusal
-            async with self._taking_files:
-                attachments = await asyncio.to_thread(take_in, event.files, folder, self._limits)
+            # A folder like that of a message which was never accepted: the next service removes it.
+            async with self._fetching.fetched(event.remote, self._incoming / inbox.new_id()) as fetched:
+                files = [*event.files, *fetched]
+                async with self._taking_files:
+                    attachments = await asyncio.to_thread(take_in, files, folder, self._limits)
             failpoint.hit("files-taken-in")
         return await self._db.write(lambda db: self._accept(db, event, message_id, attachments))
 
@@ -262,6 +282,8 @@ class Intake:
             return _TooMuch(TOO_MUCH_EVERYWHERE)
         record = rows.resolve(db, wiring.agent, event.route, now)
         if event.sender.is_bot and inbox.only_bots_spoke(db, record.id, wiring.bot_messages):
+            if self._silent(record.id):
+                _log.info("bots are not heard here until a person speaks", session=record.id)
             return Receipt("dropped")
         if (count := backlog.of(db, record.id)) >= self._limits.backlog:
             return _TooMuch(TOO_MUCH_HERE.format(count=count))

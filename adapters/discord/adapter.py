@@ -129,9 +129,13 @@ class DiscordAdapter:
             return
         match update:
             case Live() if self._manners(update.route).streaming:
-                self._streams.show(update)
-            case Working(on=True):
+                # Nothing takes the sign away but a message: what is written there shows well enough that it goes on.
+                if self._streams.show(update):
+                    await self._typing.end(update.route)
+            case Working(on=True) if not self._streams.visible(update.route):
                 self._typing.begin(update.route)
+            case Working(on=True):
+                pass
             case Working():
                 await self._typing.end(update.route)
             case Settled(turn_id=str(turn_id)):

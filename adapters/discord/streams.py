@@ -128,20 +128,26 @@ class Streams:
             else:
                 self._streams.setdefault(turn_id, stream)
 
-    def show(self, update: Live) -> None:
-        """More of an answer."""
+    def show(self, update: Live) -> bool:
+        """More of an answer; whether any of it stands there already."""
         if update.turn_id in self._ended or self._notes is None:
-            return
+            return False
         stream = self._streams.get(update.turn_id)
         if stream is None:
             stream = Stream(update.turn_id, update.route, update.answers, self._clock())
             self._streams[update.turn_id] = stream
-        if stream.claimed_by is not None:
-            return
-        stream.text = update.text
-        stream.news.set()
-        if stream.task is None:
-            stream.task = asyncio.create_task(self._pump(stream), name=f"discord stream {stream.turn_id}")
+        if stream.claimed_by is None:
+            stream.text = update.text
+            stream.news.set()
+            if stream.task is None:
+                stream.task = asyncio.create_task(self._pump(stream), name=f"discord stream {stream.turn_id}")
+        return bool(stream.ids)
+
+    def visible(self, route: Route) -> bool:
+        """Whether an answer can be seen there that is still being written."""
+        return any(
+            each.route == route and each.ids and not each.claimed_by for each in self._streams.values()
+        )
 
     async def claim(self, out: Outgoing) -> Stream | None:
         """The stream that this reply is the end of, at rest: nothing is shown any more but what the caller sends.

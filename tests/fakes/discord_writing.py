@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tests.fakes import discord_wire as wire
 from tests.fakes.discord_forms import Upload, check_message
+from tests.fakes.discord_pings import pings
 from tests.fakes.discord_things import Attachment, Message, Place, User
 from tests.fakes.discord_values import (
     CANNOT_DM,
@@ -24,7 +25,6 @@ from tests.fakes.discord_values import (
     invalid,
     wrong,
 )
-from tests.fakes.discord_world import pings
 
 SETTABLE: Final = Flag.SUPPRESS_EMBEDS | Flag.SUPPRESS_NOTIFICATIONS
 NUMBERED: Final = (2, 3)

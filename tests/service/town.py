@@ -26,7 +26,7 @@ QUICK: Final = Timing(
     online=5.0,
 )
 """What a person would wait for without noticing, and a test would."""
-SECONDS: Final = 30.0
+SECONDS: Final = 15.0
 
 
 class Town:
@@ -73,8 +73,11 @@ class Town:
         return message.thread
 
     async def reads(self, place: Place, *texts: str) -> None:
-        """Returns when exactly these stand in a place, whoever wrote them."""
-        await self.until(lambda: place.texts == list(texts))
+        """Returns when exactly these stand in a place, whoever wrote them. Raises AssertionError."""
+        try:
+            await self.until(lambda: place.texts == list(texts))
+        except TimeoutError:
+            raise AssertionError(f"there stands {place.texts}, and not {list(texts)}") from None
 
     async def answer_to(self, text: str, *, place: Place | None = None) -> str:
         """What the bot answers Ada, in the thread that it opens."""

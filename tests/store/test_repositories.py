@@ -84,6 +84,30 @@ def test_the_last_active_is_on_top(db: sqlite3.Connection, record: SessionRecord
     assert [found.id for found in sessions.recent(db, 1)] == [record.id]
 
 
+def test_what_is_typed_finds_sessions(db: sqlite3.Connection, record: SessionRecord) -> None:
+    elsewhere = Route(channel="slack", platform_id="C2")
+    other = sessions.resolve(db, "assistant", elsewhere, 3000)
+    thread = sessions.resolve(db, "assistant", THREAD, 2000)
+
+    def found(typed: str, near: Route | None = None) -> list[str]:
+        return [each.id for each in sessions.like(db, typed, near=near, limit=10)]
+
+    assert found("") == [other.id, thread.id, record.id]
+    assert found("", HERE) == [thread.id, record.id, other.id]
+    assert found("SLACK/c1") == [thread.id, record.id]
+    assert found(other.id[:6], HERE) == [other.id]
+    assert found("%") == found("x" * 500) == []
+    assert len(sessions.like(db, "", near=HERE, limit=2)) == 2
+
+
+def test_not_every_session_is_looked_at_for_a_key(db: sqlite3.Connection, record: SessionRecord) -> None:
+    for number in range(sessions.LOOKED_AT):
+        sessions.resolve(db, "assistant", Route(channel="slack", platform_id=f"D{number}"), 2000)
+    assert sessions.like(db, "slack/c1", near=None, limit=10) == []
+    assert sessions.like(db, "slack/c1", near=HERE, limit=10) == [record]
+    assert sessions.like(db, record.id, near=None, limit=10) == [record]
+
+
 def test_a_seq_is_even_and_above_all_that_were(db: sqlite3.Connection, record: SessionRecord) -> None:
     assert [accept(db, record, name).seq for name in ("a", "b")] == [2, 4]
     sessions.saw_seq(db, record.id, 9)
