@@ -54,8 +54,8 @@ FEW_STARTS: Final = (
     " again, with `roost status` and the log, before Discord resets its token."
 )
 NO_START: Final = (
-    "No session start is left for the next {hours} h, so the gateway was not tried: keep Roost running, or stopped,"
-    " until then."
+    "With {left} session starts left for the next {hours} h the gateway was not tried: leave Roost running, or"
+    " stopped, until then."
 )
 
 # ---------------------------------------------------------------- servers and channels

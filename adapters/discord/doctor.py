@@ -34,13 +34,15 @@ EXAMPLE_URL: Final = "https://discord.com/api/v10"
 State = Literal["ok", "warning", "problem"]
 
 
-async def check(wanted: Wanted, infos: Sequence[CommandInfo], *, clock: Clock) -> Checkup:
+async def check(
+    wanted: Wanted, infos: Sequence[CommandInfo], *, clock: Clock, seconds: float = SECONDS
+) -> Checkup:
     """How the bot is set up; raises nothing that Discord can bring about. `infos` are the commands of this Roost."""
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             facts = await gather(wanted, clock=clock)
     except TimeoutError:
-        return _only("connection", advice.SLOW.format(seconds=round(SECONDS)))
+        return _only("connection", advice.SLOW.format(seconds=round(seconds)))
     except discord.LoginFailure:
         return _only("token", UNAUTHORIZED)
     except SendFailed as exc:
@@ -91,7 +93,7 @@ def _gateway(facts: Facts) -> Iterator[Finding]:
     hours = max(1, round(starts.reset_seconds / 3600))
     match greeting:
         case None:
-            yield Finding("gateway", "problem", advice.NO_START.format(hours=hours))
+            yield Finding("gateway", "problem", advice.NO_START.format(left=starts.left, hours=hours))
             return
         case _ if greeting.reason is not None:
             text = advice.NO_GATEWAY.format(url=facts.gateway_url, reason=greeting.reason)
