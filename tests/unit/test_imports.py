@@ -69,6 +69,9 @@ def rule_for(path: Path) -> Rule:
         case ("adapters", platform, _, *_):
             own = {"agent.protocol", *SHARED, f"adapters.{platform}"}
             return Rule(own, {"pydantic"} | PLATFORM_LIBRARIES.get(platform, set()))
+        case ("adapters", "__init__"):
+            # The table of the platforms.
+            return Rule({"agent.protocol", "adapters"}, set())
         case ("adapters", *_):
             return Rule({"agent.protocol", *SHARED}, {"pydantic", "markdown_it"})
         case ("container", *_):
