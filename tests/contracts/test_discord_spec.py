@@ -209,7 +209,7 @@ def test_each_difference_is_needed(spec: Spec, difference: Difference) -> None:
 
     def lines(judge: Spec) -> list[str]:
         if example.kind == "request":
-            return judge.request(example.method, example.path, JSON, example.body)
+            return judge.request(example.method, example.path, JSON, example.body, example.query)
         return judge.response(example.method, example.path, example.status, example.body)
 
     assert [line for line in lines(strict) if difference.covers(line)] != []
