@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -83,6 +84,12 @@ def _url(value: str) -> str:
     return value
 
 
+def _media_type(value: str) -> str:
+    if re.fullmatch(r"[\w.+*-]+/[\w.+*-]+", value) is None:
+        raise ValueError('should be a media type such as "text/plain", with * for any letters')
+    return value
+
+
 LocalPath = Annotated[Path, BeforeValidator(_named), AfterValidator(_from_folder)]
 MAX_SECONDS: Final = 30 * 24 * 3600
 MAX_MEBIBYTES: Final = 1024 * 1024
@@ -96,4 +103,5 @@ AgentName = Annotated[str, AfterValidator(_agent_name)]
 ProviderName = Annotated[str, AfterValidator(_provider)]
 Instructions = Annotated[str, AfterValidator(_instructions)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
+MediaType = Annotated[str, AfterValidator(_media_type)]
 ServerUrl = Annotated[str, AfterValidator(_url)]

@@ -18,6 +18,7 @@ from bot.config_fields import (
     Instructions,
     LocalPath,
     Mebibytes,
+    MediaType,
     ProviderName,
     Seconds,
     ServerUrl,
@@ -217,6 +218,9 @@ class LimitsConfig(ConfigModel):
     )
     attachments: Annotated[int, Field(ge=0, le=MAX_ATTACHMENTS)] = Field(
         10, description="How many files a message may have."
+    )
+    attachment_types: list[MediaType] = Field(
+        ["*/*"], description="Which files a message may have, by their media types, * for any letters."
     )
     replies_per_minute: Count = Field(
         3_000, description="How many replies a conversation may send in a minute; the others wait."

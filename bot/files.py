@@ -6,10 +6,11 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from adapters.base import IncomingFile, clean
+from adapters.base import IncomingFile, RemoteFile, clean
 from agent.protocol.messages import Attachment
 from bot.config_tables import LimitsConfig
 
@@ -27,16 +28,31 @@ class Refused(Exception):
     """Raised when a file is not taken; the text says why, in one sentence for the sender."""
 
 
+def check(files: Sequence[IncomingFile | RemoteFile], limits: LimitsConfig) -> None:
+    """Raises Refused for what is more, larger or of another type than a message may have. Raises OSError."""
+    if len(files) > limits.attachments:
+        raise Refused(f"A message can have {limits.attachments} files; this one has {len(files)}.")
+    for file in files:
+        size = file.path.stat().st_size if isinstance(file, IncomingFile) else file.size
+        if size > limits.attachment_mb * MIB:
+            raise Refused(f"{shown(file.name)} is too large: a file can have {limits.attachment_mb} MiB.")
+        if not is_taken(file.media_type, limits.attachment_types):
+            kind = shown(file.media_type, without=ANY_TYPE)
+            raise Refused(f"{shown(file.name)} is of the type {kind}, which is not taken here.")
+
+
+def is_taken(media_type: str, patterns: Sequence[str]) -> bool:
+    """Whether a media type is one of the `patterns`, such as image/*; its parameters do not count. Pure."""
+    kind = media_type.partition(";")[0].strip().lower() or ANY_TYPE
+    return any(fnmatchcase(kind, pattern.lower()) for pattern in patterns)
+
+
 def take_in(files: Sequence[IncomingFile], folder: Path, limits: LimitsConfig) -> list[Attachment]:
     """Moves staged files into `folder`, durably, and describes them. Raises Refused, OSError.
 
     On disk a file has a name of ours; the sender's is only ever shown.
     """
-    if len(files) > limits.attachments:
-        raise Refused(f"A message can have {limits.attachments} files; this one has {len(files)}.")
-    for file in files:
-        if file.path.stat().st_size > limits.attachment_mb * MIB:
-            raise Refused(f"{_shown(file.name)} is too large: a file can have {limits.attachment_mb} MiB.")
+    check(files, limits)
     folder.mkdir(parents=True)
     folder.chmod(0o755)  # The container's user is another one, and the umask may forbid it to look.
     taken = [_take(number, file, folder) for number, file in enumerate(files, start=1)]
@@ -62,7 +78,7 @@ def discard_leftovers(incoming: Path, wanted: Collection[str]) -> None:
 
 
 def _take(number: int, file: IncomingFile, folder: Path) -> Attachment:
-    name = _shown(file.name)
+    name = shown(file.name)
     suffix = "".join(c for c in Path(name).suffix if c.isalnum() or c == ".")[:MAX_SUFFIX_CHARS]
     stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(name).stem)
     target = folder / f"{number}-{stem.encode()[:MAX_STEM_BYTES].decode(errors='ignore')}{suffix}"
@@ -71,13 +87,14 @@ def _take(number: int, file: IncomingFile, folder: Path) -> Attachment:
     _sync(target)
     return Attachment(
         name=name,
-        media_type=_shown(file.media_type, without=ANY_TYPE),
+        media_type=shown(file.media_type, without=ANY_TYPE),
         size=target.stat().st_size,
         path=target.name,
     )
 
 
-def _shown(text: str, *, without: str = "file") -> str:
+def shown(text: str, *, without: str = "file") -> str:
+    """A name that somebody has chosen, on one line; `without` where nothing of it can be shown."""
     return _CONTROL.sub(" ", clean(text)).strip()[:MAX_NAME_CHARS] or without
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from agent.protocol import failpoint
 from agent.protocol.mailbox import HostEnd, MailboxGone, StatusChange
-from agent.protocol.messages import ChatIn, Destination, MessageIn, Receipt, Route, Schedule
+from agent.protocol.messages import ChatIn, Destination, MessageIn, Receipt, Route, Schedule, afterwards
 from agent.protocol.workspace import Workspace
 
 FOLDER_MODES: Final = {
@@ -58,6 +59,12 @@ class Outbox:
         if unwritten:
             self.receipts = [each for each in self.receipts if each.message_out_id not in unwritten]
         self.forgotten += [out_id for out_id in out_ids if out_id not in unwritten]
+
+    def split(self) -> tuple[Outbox, Outbox]:
+        """What every runner can read, and the rest."""
+        new = [message for message in self.messages if afterwards(message) is not None]
+        old = [message for message in self.messages if afterwards(message) is None]
+        return replace(self, messages=old), Outbox(messages=new)
 
     def before(self, later: Outbox) -> Outbox:
         """Both, this one first."""
@@ -171,6 +178,12 @@ class Folder:
             schedules=batch.schedules,
         )
         failpoint.hit("inbound-committed")
+
+    def discard(self, message_ids: Iterable[str]) -> None:
+        """Removes the files of messages that nobody will ask for. Absent is success."""
+        for message_id in message_ids:
+            for folder in (self._incoming / message_id, self.workspace.received(message_id)):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def put_aside(self, name: str) -> None:
         """Moves out/ away and makes an empty one. Raises OSError."""

@@ -27,6 +27,7 @@ from bot.db.inbox import Accepted
 from bot.db.sessions import SessionRecord
 from bot.delivery import Delivery
 from bot.errors import DatabaseError, RoostError
+from bot.fetching import Fetching
 from bot.files import Refused, discard, discard_leftovers, take_in
 from bot.gate import Crowded, Gate, Overload
 from bot.metrics import Metrics
@@ -107,6 +108,7 @@ class Intake:
         self._overload = Overload()
         self._turned_away = Overload(TURNED_AWAY_MS, more="")
         self._taking_files = asyncio.Semaphore(FILES_AT_ONCE)
+        self._fetching = Fetching(limits)
 
     async def clean_up(self) -> None:
         """Removes the files that a killed service took in for messages that it never accepted. To be called
@@ -219,7 +221,7 @@ class Intake:
         except Refused as exc:
             outcome = Receipt("refused", str(exc))
         finally:
-            if event.files and not isinstance(outcome, Accepted):
+            if (event.files or event.remote) and not isinstance(outcome, Accepted):
                 await asyncio.to_thread(discard, event.files, folder)
         failpoint.hit("inbox-committed")
         if isinstance(outcome, Receipt):
@@ -233,13 +235,16 @@ class Intake:
     async def _admit(self, event: Event, message_id: str, folder: Path) -> Accepted | _TooMuch | Receipt:
         """Raises Refused, DatabaseError, OSError."""
         attachments: list[Attachment] = []
-        if event.files and event.kind == "message":
+        if (event.files or event.remote) and event.kind == "message":
             # The files of a stranger are not even looked at.
             refusal = await self._db.read(lambda db: self._refusal(db, event))
             if refusal is not None:
                 return refusal
-            async with self._taking_files:
-                attachments = await asyncio.to_thread(take_in, event.files, folder, self._limits)
+            # A folder like that of a message which was never accepted: the next service removes it.
+            async with self._fetching.fetched(event.remote, self._incoming / inbox.new_id()) as fetched:
+                files = [*event.files, *fetched]
+                async with self._taking_files:
+                    attachments = await asyncio.to_thread(take_in, files, folder, self._limits)
             failpoint.hit("files-taken-in")
         return await self._db.write(lambda db: self._accept(db, event, message_id, attachments))
 

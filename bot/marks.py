@@ -227,6 +227,12 @@ class Marks:
             for way in self._of(reply):
                 way.mark("sent", time.monotonic_ns(), what, out=outgoing.id)
 
+    def withdrawn(self, seq: int) -> None:
+        """The message of this number was deleted where it was said."""
+        for way in self._ways.values():
+            if way.seq == seq:
+                way.mark("withdrawn", time.monotonic_ns(), "it was deleted where it was said")
+
     def put_off(self, outgoing: Outgoing, part: int, attempts: int, why: str, *, until: int) -> None:
         """The platform did not take a part; it is tried again at that time."""
         reply = self._reply(outgoing)

@@ -13,7 +13,7 @@ from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox import MailboxBroken, MailboxBusy, MailboxError, MailboxFull, MailboxGone
 from agent.protocol.messages import MessageIn, SetModel
-from bot import log
+from bot import log, withdrawals
 from bot.actions import tell
 from bot.clearing import Clearing
 from bot.containers import Containers
@@ -131,6 +131,9 @@ class Posting:
                 # Delivery wakes the session when that has arrived: nothing may be sent and kept at once.
                 return False
             await self._replace(session, session.damage)
+        if self._containers.of(session.id) is None and not session.recover:
+            # With an outbox that cannot be read yet, an agent may have answered what was withdrawn.
+            await self._settle_withdrawn(session)
         self._let_through(session)
         if self._needs_a_runner(session) and not self._containers.admit(session):
             # Its files are not even opened: a thousand who wait must not keep the disk from those who work.
@@ -158,11 +161,16 @@ class Posting:
             self._db.later(lambda db: inbox.retry(db, oldest.id, tries=oldest.tries, process_after=None))
             self._delivery.kick(session.id)
 
+    async def _settle_withdrawn(self, session: Session) -> None:
+        if await withdrawals.settle(session, self._db, now=self._clock()):
+            self._delivery.kick(session.id)
+
     async def _post(self, session: Session) -> None:
         for _ in range(BUSY_ATTEMPTS):
             try:
                 await self._sessions.ready(session)
-                self._posted(await session.post())
+                runner = self._containers.of(session.id)
+                self._posted(await session.post(outdated=runner is not None and runner.outdated))
                 session.said_full = False
                 return
             except MailboxFull:

@@ -14,7 +14,16 @@ from adapters.base import Outgoing, Settled
 from agent.protocol import snapshot
 from agent.protocol.clock import Clock, now_ms, steady_ms
 from agent.protocol.mailbox import StatusChange
-from agent.protocol.messages import Destination, MessageIn, MessageOut, Receipt, Route, Schedule
+from agent.protocol.messages import (
+    Destination,
+    MessageIn,
+    MessageOut,
+    Receipt,
+    Route,
+    Schedule,
+    Withdrawn,
+    afterwards,
+)
 from agent.protocol.room import ASKED_BYTES, ASKED_ROWS
 from agent.protocol.snapshot import Snapshot
 from bot.allowance import Allowance
@@ -177,6 +186,8 @@ class Session:
             self.unfinished[message.id] = message
             self.waiting.messages.append(message)
             self.marks.begin(message)
+            if isinstance(told := afterwards(message), Withdrawn):
+                self.marks.withdrawn(told.seq)
 
     def oldest(self) -> MessageIn | None:
         """The oldest message that asks for a turn and has not come to its end."""
@@ -189,8 +200,17 @@ class Session:
 
     def was_posted(self, message: MessageIn) -> bool:
         """Whether a container can have seen the message."""
-        # What waits stands in the order of acceptance.
-        return not self.waiting.messages or message.seq < self.waiting.messages[0].seq
+        return all(message.id != each.id for each in self.waiting.messages)
+
+    async def withdraw(self, messages: Sequence[MessageIn]) -> None:
+        """They have come to their end without anybody's having begun with them; their files go, too. Raises OSError."""
+        ids = {message.id for message in messages}
+        self.waiting.messages = [each for each in self.waiting.messages if each.id not in ids]
+        for message in messages:
+            self.end(message, turn_id=None, ok=True)
+            # A killed service may have posted it.
+            self.waiting.changes.append(StatusChange(message.id, "completed", tries=message.tries))
+        await self._run(self._folder.discard, list(ids))
 
     def end(self, message: MessageIn, *, turn_id: str | None, ok: bool) -> None:
         """A message has come to its end, to be announced when everything that answers it is out."""
@@ -307,12 +327,12 @@ class Session:
         self.marks.posted(ids)
         return ids
 
-    async def post(self) -> list[str]:
-        """Writes what waits, and returns the ids of the messages in it. Raises MailboxError, OSError;
-        then all of it still waits."""
-        if not self.waiting:
+    async def post(self, *, outdated: bool = False) -> list[str]:
+        """Writes what waits, and returns the ids of the messages in it. What an `outdated` runner may not know to read
+        waits for the next one. Raises MailboxError, OSError; then all of it still waits."""
+        batch, self.waiting = self.waiting.split() if outdated else (self.waiting, Outbox())
+        if not batch:
             return []
-        batch, self.waiting = self.waiting, Outbox()
         try:
             await self._mail(self._folder.post, batch)
         except BaseException:

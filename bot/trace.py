@@ -33,6 +33,7 @@ _MEANS: Final[dict[Step, str]] = {
     "try lost": "{}",
     "put off": "{}",
     "given up": "{}",
+    "withdrawn": "{}",
 }
 
 
@@ -118,7 +119,7 @@ def _state_of_replies(facts: Facts) -> str:
     seen, out = facts.last("seen"), facts.last("acknowledged")
     if seen is not None and (out is None or out.at_us < seen.at_us):
         return "answered; the reply is on its way"
-    return "done"
+    return "done" if facts.last("withdrawn") is None or seen is not None else "withdrawn, and not answered"
 
 
 def text(facts: Facts) -> str:
@@ -259,6 +260,8 @@ def _why_not(step: Step, facts: Facts) -> str:
         return "none: the message was given up"
     if step == "first delta" and facts.last("answered") is not None:
         return "none, the provider did not stream"
+    if facts.last("withdrawn") is not None and facts.last("answered") is None and entry.state == "done":
+        return "none: the message was withdrawn"
     if step in ("answered", "seen") and entry.state == "done":
         return "none: the agent ended the turn without a reply"
     given_up = facts.last("given up")

@@ -54,6 +54,7 @@ HOST: Final = frozenset(
         "letter-dropped",
         "reply-given-up",
         # What went wrong is put right, or said.
+        "withdrawn-settled",
         "try-counted",
         "turn-given-up",
         "outbox-moved",

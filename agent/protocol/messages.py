@@ -347,10 +347,16 @@ class MessageIn(Frozen):
         }
 
 
+def afterwards(message: MessageIn) -> Edited | Withdrawn | Reacted | None:
+    """What the row tells of another message; None for one that tells of none."""
+    system = message.content.system if isinstance(message.content, SystemIn) else None
+    return system if isinstance(system, Edited | Withdrawn | Reacted) else None
+
+
 def revised_by(message: MessageIn) -> int | None:
     """The number of the message that this row changes or withdraws; None for one that does neither."""
-    system = message.content.system if isinstance(message.content, SystemIn) else None
-    return system.seq if isinstance(system, Edited | Withdrawn) else None
+    told = afterwards(message)
+    return None if told is None or isinstance(told, Reacted) else told.seq
 
 
 class MessageOut(Frozen):

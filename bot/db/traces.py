@@ -31,7 +31,7 @@ Straight = Literal[
     "acknowledged",
 ]
 """Of a message that nothing holds up, in the order in which they happen."""
-Step = Straight | Literal["restarted", "try lost", "put off", "given up"]
+Step = Straight | Literal["restarted", "try lost", "put off", "given up", "withdrawn"]
 
 
 @dataclass(frozen=True)

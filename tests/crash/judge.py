@@ -61,6 +61,7 @@ def missing(platform: Platform, data: Path, said: Books, series: int) -> list[st
             f"{row.token} is done and not answered"
             for row in said.rows
             if row.state == "done" and row.token and not shown.get(row.token)
+            if row.event_id not in _changed(platform, "delete")
             if not said.given_up and row.place not in _stopped(platform)
         ),
         *(f"{out_id} is not delivered" for out_id in sorted(written(data) - said.ended)),
@@ -120,7 +121,8 @@ def _ends(
             notices[sent.answers].add(sent.out_id)
     stopped = _stopped(platform)
     for row in said.rows:
-        if row.token is None:
+        if row.token is None or row.event_id in _changed(platform, "edit", "delete"):
+            # What was changed while it was worked on is answered again, or not at all.
             continue
         times, told = len(shown.get(row.token, ())), len(notices[row.event_id])
         excused = row.place in may_fail and (said.given_up or row.place in stopped)
@@ -130,6 +132,11 @@ def _ends(
             yield f"{row.token} has failed, was answered {times} times and given up {told} times in public"
         if row.state == "failed" and row.place not in may_fail:
             yield f"{row.token} has failed"
+
+
+def _changed(platform: Platform, *how: str) -> set[str]:
+    """The events of what somebody has edited or deleted."""
+    return {event.about for event in platform.events.values() if event.kind in how}
 
 
 def _stopped(platform: Platform) -> set[str]:

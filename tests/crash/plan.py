@@ -88,15 +88,24 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Change:
+    """Somebody edits what was said last in a place, or deletes it."""
+
+    how: Literal["edit", "delete"]
+    place: str = "p1"
+
+
+@dataclass(frozen=True)
 class Relent:
     """From now on the platform takes what it would not take."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Until everything that was said is answered, or until an agent says that it works."""
+    """Until everything that was said is answered, or until an agent says that it works, or until the service has
+    taken what people did."""
 
-    until: Literal["answered", "working"]
+    until: Literal["answered", "working", "acknowledged"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ class Spoil:
     how: Literal["ruined", "removed"]
 
 
-Act = Say | Command | Relent | Wait | Pause | KillRunners | Spoil
+Act = Say | Change | Command | Relent | Wait | Pause | KillRunners | Spoil
 
 
 @dataclass(frozen=True)

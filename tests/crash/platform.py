@@ -29,12 +29,13 @@ class Said:
     """An event. `receipt` is how it was acknowledged."""
 
     id: str
-    kind: Literal["message", "command", "answer"]
+    kind: Literal["message", "command", "answer", "edit", "delete"]
     place: str
     text: str
     files: Sequence[tuple[str, str]] = ()
     command: str = ""
     question_id: str = ""
+    about: str = ""
     receipt: str | None = None
     why: str | None = None
     deliveries: int = 0
@@ -152,7 +153,7 @@ class Platform:
         event.deliveries += 1
         said = {
             name: getattr(event, name)
-            for name in ("id", "kind", "place", "text", "files", "command", "question_id")
+            for name in ("id", "kind", "place", "text", "files", "command", "question_id", "about")
         }
         self._write(self._writer, {"event": said})
 

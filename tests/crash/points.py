@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from agent.protocol import failpoint
-from tests.crash.plan import Act, Command, KillRunners, Life, Relent, Round, Say, Spoil, Wait
+from tests.crash.plan import Act, Change, Command, KillRunners, Life, Relent, Round, Say, Spoil, Wait
 from tests.crash.platform import Moods
 
 MORE_COMMITS: Final = 9
@@ -18,6 +18,15 @@ STORY: Final[Sequence[Act]] = (Say("hello", file=True), ANSWERED, Say("tool"), S
 """What most points lie on the way of. At first one message is alone: nothing that comes after it helps it on."""
 EDIT: Final[Sequence[Act]] = (Say("edit"), Say("hello"))
 """A message goes out, then its edit, then a reaction, then the answer."""
+WITHDRAWN: Final[Sequence[Act]] = (
+    Say("endless"),
+    Wait("working"),
+    Change("delete"),
+    Wait("acknowledged"),
+    KillRunners(),
+)
+"""What is worked on is deleted, and whoever works on it dies."""
+EDITED: Final[Sequence[Act]] = (Say("slow"), Wait("working"), Change("edit"), Say("hello"))
 HELLOS: Final[Sequence[Act]] = (Say("hello"), ANSWERED) * 6
 TWO_TALK: Final = Life((Say("hello"), Say("hello", "p2"), ANSWERED), end="kill")
 AT_WORK: Final = Life((Say("slow"), Wait("working")), end="kill")
@@ -64,6 +73,7 @@ SPECIAL: Final[Mapping[str, Round]] = {
         # Only a turn that still runs can be stopped, and this one does, however long the command takes.
         _host("order-recorded", Say("endless"), Wait("working"), Command("stop"), may_fail=frozenset({"p1"})),
         _host("turn-given-up", Say("crash"), Say("hello"), max_tries=2, may_fail=frozenset({"p1"})),
+        _host("withdrawn-settled", *WITHDRAWN),
         _both("try-counted", "agent-asked"),
         _both("container-ended", "agent-asked"),
         _both("end-collected", "agent-asked"),
@@ -122,6 +132,10 @@ def rounds() -> Iterator[Round]:
         )
     for point in ("before-send:2", "after-send:2", "sent-recorded:2", "after-send:3"):
         yield replace(_host(point, *EDIT), name=f"{point}+edit")
+    for point in ("inbox-committed:2", "inbound-committed:2", "inbound-mid-commit:2", "acks-folded:2"):
+        yield replace(_host(point, *EDITED), name=f"{point}+edited")
+    for point in ("agent-held", "agent-finished", "agent-finish-mid-commit:2"):
+        yield replace(_runner(point, *EDITED), name=f"{point}+edited")
     for point in ("agent-reply-mid-commit:2", "agent-replied:2"):
         yield replace(_runner(point, *EDIT), name=f"{point}+edit")
     forgetful = _host("order-recorded", Say("slow"), Wait("working"), Command("clear"), Say("hello"))

@@ -24,7 +24,20 @@ from bot.recurrence import At
 from tests.crash import judge, processes
 from tests.crash.books import books
 from tests.crash.nursery import Nursery
-from tests.crash.plan import SCRIPT, Act, Command, KillRunners, Life, Pause, Relent, Round, Say, Spoil, Wait
+from tests.crash.plan import (
+    SCRIPT,
+    Act,
+    Change,
+    Command,
+    KillRunners,
+    Life,
+    Pause,
+    Relent,
+    Round,
+    Say,
+    Spoil,
+    Wait,
+)
 from tests.crash.platform import Platform, Said
 from tests.crash.processes import Process
 from tests.crash.service import SETTINGS
@@ -130,6 +143,8 @@ class World:
                 letter = "".join(books(self.data).letters[:1])
                 said = command.format(letter=letter)
                 self.platform.say(Said(event_id, "command", place, "", command=said))
+            case Change():
+                self._change(act)
             case Relent():
                 self.platform.moods.forbidden = None
             case Wait("answered"):
@@ -140,6 +155,12 @@ class World:
                 # The service says so when it has woken an agent, and the agent itself when it has begun.
                 await self.until(
                     lambda: self._over() or self.platform.at_work - self._at_work >= 2, self.patience_seconds
+                )
+            case Wait("acknowledged"):
+                events = self.platform.events.values()
+                await self.until(
+                    lambda: self._over() or all(event.receipt is not None for event in events),
+                    self.patience_seconds,
                 )
             case Pause(seconds):
                 await asyncio.sleep(seconds)
@@ -205,6 +226,14 @@ class World:
         files = ((f"{token}.txt", f"contents of {token}"),) if said.file else ()
         event_id = f"{self.plan.name}:{self._words}"
         self.platform.say(Said(event_id, "message", said.place, f"{said.text} {token}".strip(), files))
+
+    def _change(self, change: Change) -> None:
+        self._words += 1
+        events = self.platform.events.values()
+        last = [event for event in events if event.kind == "message" and event.place == change.place][-1]
+        text = f"{last.text} after all" if change.how == "edit" else ""
+        event_id = f"{self.plan.name}:{self._words}"
+        self.platform.say(Said(event_id, change.how, change.place, text, about=last.id))
 
     async def _spoil(self, act: Spoil) -> None:
         processes.signal_all(self.root, signal.SIGTERM)

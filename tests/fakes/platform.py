@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from adapters.base import (
     Absent,
     Event,
+    EventKind,
     Host,
     IncomingFile,
     Live,
@@ -29,6 +31,8 @@ from agent.protocol.messages import Route
 
 TIMEOUT_SECONDS: Final = 30.0
 PERSON: Final = Sender("u1", "Ada")
+NOBODY: Final = Sender("", "")
+"""Whom a platform that does not say who did it names."""
 PART_CHARS: Final = 200
 
 
@@ -137,6 +141,50 @@ class FakePlatform:
                 text=text,
                 question_id=question_id,
             )
+        )
+
+    async def edit(
+        self, about: str, text: str, *, place: str = "p1", by: Sender = PERSON, event_id: str | None = None
+    ) -> Receipt:
+        """Changes what was said."""
+        return await self._afterwards("edit", about, text, place=place, by=by, event_id=event_id)
+
+    async def delete(
+        self, about: str, *, place: str = "p1", by: Sender = NOBODY, event_id: str | None = None
+    ) -> Receipt:
+        """Takes back what was said; like Discord it does not say who did."""
+        return await self._afterwards("delete", about, "", place=place, by=by, event_id=event_id)
+
+    async def react(
+        self,
+        about: str,
+        emoji: str,
+        *,
+        place: str = "p1",
+        by: Sender = PERSON,
+        taken_back: bool = False,
+        event_id: str | None = None,
+    ) -> Receipt:
+        """Puts an emoji on a part of ours, or takes it away."""
+        event = self._after("reaction", about, emoji, place=place, by=by, event_id=event_id)
+        return await self.hand_in(replace(event, taken_back=taken_back))
+
+    async def _afterwards(
+        self, kind: EventKind, about: str, text: str, *, place: str, by: Sender, event_id: str | None
+    ) -> Receipt:
+        return await self.hand_in(self._after(kind, about, text, place=place, by=by, event_id=event_id))
+
+    def _after(
+        self, kind: EventKind, about: str, text: str, *, place: str, by: Sender, event_id: str | None
+    ) -> Event:
+        return Event(
+            id=event_id or self.new_id(),
+            kind=kind,
+            route=self.route(place),
+            sender=by,
+            created_at=now_ms(),
+            text=text,
+            about=about,
         )
 
     async def hand_in(self, event: Event) -> Receipt:

@@ -161,6 +161,7 @@ class WirePlatform:
             files=files,
             command=said["command"],
             question_id=said["question_id"],
+            about=said["about"],
         )
 
     def _say(self, **message: Any) -> None:
