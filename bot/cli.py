@@ -12,6 +12,7 @@ import typer
 from agent.protocol import failpoint
 from bot.cli_backup import backup_app
 from bot.cli_deadletter import deadletter_app
+from bot.cli_discord import discord_app
 from bot.cli_image import image_app
 from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
 from bot.cli_schedule import schedule_app
@@ -48,6 +49,7 @@ app.add_typer(image_app, name="image")
 app.add_typer(backup_app, name="backup")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(deadletter_app, name="deadletter")
+app.add_typer(discord_app, name="discord")
 
 
 def main() -> None:

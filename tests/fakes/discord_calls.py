@@ -157,6 +157,7 @@ class Body:
 
     form: Any = None
     files: Sequence[Upload] = ()
+    content_type: str | None = None
 
 
 async def read_body(request: web.Request) -> Body:
@@ -164,7 +165,7 @@ async def read_body(request: web.Request) -> Body:
     if not request.can_read_body:
         return Body()
     if not request.content_type.startswith("multipart/"):
-        return Body(_parsed(await request.read()))
+        return Body(_parsed(await request.read()), content_type=request.content_type)
     form: Any = None
     files: list[Upload] = []
     async for part in await request.multipart():
@@ -176,7 +177,7 @@ async def read_body(request: web.Request) -> Body:
         elif numbered is not None:
             media_type = part.headers.get("Content-Type")
             files.append(Upload(int(numbered[1]), part.filename or "file", data, media_type))
-    return Body({} if form is None else form, files)
+    return Body({} if form is None else form, files, request.content_type)
 
 
 def _parsed(data: bytes) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from aiohttp import web
+
+LOOK_SECONDS: Final = 0.02
+"""How often a stalled answer looks whether its client is still there."""
 
 How = Literal["status", "reset_before", "reset_after", "slow", "stall", "larger"]
 """status: the answer is `status`, and nothing is done. reset_before: the connection is cut, and nothing is done.
@@ -18,7 +21,8 @@ answer goes out, never the rest. larger: a file is longer than was promised."""
 @dataclass
 class Fault:
     """A fault for requests of a method whose path, without /api/v10, the pattern is found in: the first `after` go
-    well, the next `times` do not."""
+    well, the next `times` do not. A client of aiohttp's asks by itself once more after a reset, where the method is
+    idempotent and the connection was used before."""
 
     method: str
     path: re.Pattern[str]
@@ -71,5 +75,7 @@ async def stall(request: web.Request, *, headers: dict[str, str], body: bytes) -
     response = web.StreamResponse(headers={**headers, "Content-Length": str(len(body))})
     await response.prepare(request)
     await response.write(body[: len(body) // 2])
-    await asyncio.get_running_loop().create_future()
+    # Nothing tells a handler that its client has gone, unless all handlers are cancelled then.
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_SECONDS)
     return response

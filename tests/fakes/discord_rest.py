@@ -177,8 +177,7 @@ class Rest:
     def _check_request(self, request: web.Request, path: str, body: Body) -> None:
         if self._spec is None:
             return
-        content_type = request.content_type if request.can_read_body else None
-        for each in self._spec.request(request.method, path, content_type, body.form, request.query):
+        for each in self._spec.request(request.method, path, body.content_type, body.form, request.query):
             self._violated(each)
 
     def _note(

@@ -1,0 +1,171 @@
+"""`roost discord demo`: the service with its Discord adapter, a Discord of this machine, and a person as ada and bob.
+
+    python -m tests.fakes.discord_demo [--config FILE]
+
+What is piped in is read line by line: the next one when the bot has nothing left to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from adapters.base import Adapter
+from adapters.terminal.pipe import stdin_lines
+from agent.protocol.clock import now_ms
+from bot import log
+from bot.app import App, running_app
+from bot.config import Config, load
+from bot.db import people
+from bot.db.accounts import accounts
+from bot.errors import CommandFailed, RoostError
+from tests.fakes.discord_people import Person
+from tests.fakes.discord_playground import Playground
+from tests.fakes.discord_server import DiscordServer
+
+ADAPTER: Final = "adapters.discord"
+NO_ADAPTER: Final = "This Roost has no Discord adapter ({missing} is not there), so there is nothing to try."
+BANNER: Final = (
+    "A Discord on this machine: {url}. You are ada and bob, in #general, #random and dm; /help says how.\n"
+    "Everything lies in {folder} and is gone when you leave; the log is roost.log in it."
+)
+CONNECT_SECONDS: Final = 60.0
+QUIET_MS: Final = 1000
+"""For so long nothing has happened, and nothing is under way: a message that was just said may not have arrived."""
+LOOK_SECONDS: Final = 0.1
+
+Say = Callable[[str], None]
+
+
+def settings(file: Path | None, data: Path) -> Config:
+    """The agents of a configuration, or the mock alone, on a data folder of their own. Raises ConfigError."""
+    config = load(file, os.environ) if file is not None else Config()
+    service = config.service.model_copy(update={"data_dir": data, "metrics_port": None})
+    values: dict[str, Any] = {
+        "service": service,
+        "terminal": config.terminal.model_copy(update={"enabled": False}),
+        "backup": config.backup.model_copy(update={"enabled": False}),
+    }
+    if file is None:
+        # Nobody should need an engine to try it; the mock can do no harm.
+        values["backend"] = config.backend.model_copy(update={"kind": "process"})
+    return config.model_copy(update=values)
+
+
+def adapter_of(discord: DiscordServer) -> Adapter:
+    """The Discord adapter, connected to a Discord of ours. Raises CommandFailed."""
+    try:
+        module = importlib.import_module(ADAPTER)
+    except ModuleNotFoundError as exc:
+        raise CommandFailed(NO_ADAPTER.format(missing=exc.name)) from exc
+    chosen = module.Settings(
+        token=lambda: discord.token,
+        rest_url=discord.rest_url,
+        gateway_url=discord.gateway_url,
+        timing=module.Timing(identify_pause=0.0, guilds=0.1),
+    )
+    adapter: Adapter = module.DiscordAdapter(chosen)
+    return adapter
+
+
+@asynccontextmanager
+async def demo(config: Config, say: Say) -> AsyncIterator[tuple[Playground, App]]:
+    """Everything for the length of a block, with the bot online. Raises RoostError, TimeoutError."""
+    async with DiscordServer() as discord:
+        playground = Playground(discord, say)
+        adapter = adapter_of(discord)
+        async with running_app(config, adapters=[adapter]) as app:
+            await app.db.write(lambda db: _grant(db, adapter.name, list(playground.people.values())))
+            await discord.until(lambda: discord.hub.live, CONNECT_SECONDS)
+            watching = asyncio.create_task(playground.watch(), name="watch")
+            try:
+                yield playground, app
+            finally:
+                watching.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watching
+                for line in discord.take_violations():
+                    say(f"! not as Discord has it: {line}")
+
+
+async def quiet(playground: Playground, app: App) -> None:
+    """Returns when nothing is under way and nothing has happened for a while."""
+    began = now_ms()
+    while True:
+        under_way = (await app.db.read(accounts)).open or playground.waits
+        if not under_way and now_ms() - max(began, playground.changed_at) >= QUIET_MS:
+            return
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def typed(playground: Playground) -> None:
+    """Lines of somebody at a terminal, until they leave."""
+    session: PromptSession[str] = PromptSession()
+    with patch_stdout(raw=True):
+        while True:
+            try:
+                line = await session.prompt_async(lambda: playground.prompt)
+            except (EOFError, KeyboardInterrupt):
+                return
+            if not playground.act(line):
+                return
+
+
+async def piped(playground: Playground, app: App, say: Say) -> None:
+    """Lines of a pipe or a file, each shown as it is done, until its end or /quit."""
+    async for line in stdin_lines():
+        say(f"> {line}")
+        if not playground.act(line):
+            break
+        await quiet(playground, app)
+
+
+async def run(file: Path | None, say: Say) -> int:
+    """The demo in a data folder that is gone afterwards. Raises RoostError."""
+    with TemporaryDirectory(prefix="roost-discord-") as folder:
+        config = settings(file, Path(folder) / "data")
+        log.setup(config.service.log_level, "json", file=Path(folder) / "roost.log")
+        try:
+            async with demo(config, say) as (playground, app):
+                if not sys.stdin.isatty():
+                    await piped(playground, app, say)
+                    return 0
+                say(BANNER.format(url=playground.discord.rest_url, folder=folder))
+                await typed(playground)
+                return 0
+        finally:
+            log.close()
+
+
+def _grant(db: Any, channel: str, known: list[Person]) -> None:
+    """The first of the people owns the bot, the others are members."""
+    for number, person in enumerate(known):
+        people.grant(db, channel, person.id, "member" if number else "owner", now=now_ms())
+
+
+def main() -> None:
+    """What was foreseen is one sentence and no traceback."""
+    parser = argparse.ArgumentParser(prog="roost discord demo")
+    parser.add_argument("--config", type=Path)
+    try:
+        sys.exit(asyncio.run(run(parser.parse_args().config, lambda line: print(line, flush=True))))
+    except (RoostError, TimeoutError) as exc:
+        sys.exit(f"roost: {exc or 'The bot did not connect to the Discord of this demo.'}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""What can be seen in the fake Discord at a moment, and what has changed from one moment to the next, as lines."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tests.fakes.discord_things import Message, Place
+from tests.fakes.discord_world import World
+
+NAMED: Final = re.compile(r"<(@!?|@&|#)(\d+)>")
+ROW: Final = 1
+BUTTON: Final = 2
+SELECT: Final = 3
+THINKING: Final = "(thinks)"
+INDENT: Final = " " * 4
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A message as it can be read now. `choices` are buttons and options with the numbers by which they are clicked."""
+
+    number: int
+    place: str
+    author: str
+    text: str
+    files: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    reactions: frozenset[tuple[str, str]] = frozenset()
+    """Emoji and who has put it there."""
+    answers: int | None = None
+    only_for: str | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Everything at one moment."""
+
+    messages: Mapping[int, Seen]
+    typing: frozenset[str] = frozenset()
+    """Places in which the bot types."""
+    threads: Mapping[str, str] = field(default_factory=dict)
+    """What each thread is called, by its handle."""
+
+
+EMPTY: Final = Picture({})
+
+
+class Board:
+    """Gives messages, buttons and threads the short numbers that a person can type, and keeps them."""
+
+    def __init__(self, world: World) -> None:
+        self.messages: dict[int, Message] = {}
+        self.choices: dict[int, tuple[Message, str, str | None]] = {}
+        """By its number: the message, a button's custom id, or a select's and the option's value."""
+        self.threads: dict[str, Place] = {}
+        self._world = world
+        self._numbers: dict[str, int] = {}
+        self._clicks: dict[tuple[str, str, str | None], int] = {}
+        self._count = itertools.count(1)
+        self._clickable = itertools.count(1)
+
+    def look(self) -> Picture:
+        """What can be seen now."""
+        places = list(self._world.places.values())
+        for place in places:
+            if place.is_thread and place not in self.threads.values():
+                self.threads[f"t{len(self.threads) + 1}"] = place
+        said = sorted((each for place in places for each in place.history), key=lambda each: int(each.id))
+        return Picture(
+            {seen.number: seen for seen in (self._seen(each) for each in said if not each.is_deleted)},
+            frozenset(self.label(each) for each in places if each.typing),
+            {
+                handle: f"{each.name} in {self.label(each.parent)}"
+                for handle, each in self.threads.items()
+                if each.parent
+            },
+        )
+
+    def label(self, place: Place) -> str:
+        """What a place is called here."""
+        for handle, thread in self.threads.items():
+            if thread is place:
+                return handle
+        if place.guild is not None:
+            return f"#{place.name}"
+        return " and ".join(each.name for each in place.recipients if each is not self._world.bot) + " dm"
+
+    def number(self, message: Message) -> int:
+        """The number of a message."""
+        if message.id not in self._numbers:
+            self._numbers[message.id] = next(self._count)
+            self.messages[self._numbers[message.id]] = message
+        return self._numbers[message.id]
+
+    def readable(self, text: str) -> str:
+        """A text with names in the place of ids."""
+
+        def name(found: re.Match[str]) -> str:
+            if found[1] == "#":
+                place = self._world.places.get(found[2])
+                return self.label(place) if place is not None else found[0]
+            user = self._world.users.get(found[2])
+            return f"@{user.name}" if user is not None else found[0]
+
+        return NAMED.sub(name, text)
+
+    def _seen(self, message: Message) -> Seen:
+        reference = message.reference
+        texts = [THINKING if message.is_loading else self.readable(message.content)]
+        texts += [self.readable(line) for embed in message.embeds for line in _embed(embed)]
+        return Seen(
+            self.number(message),
+            self.label(message.place),
+            message.author.name,
+            "\n".join(text for text in texts if text),
+            tuple(f"{each.name}, {len(each.data)} bytes" for each in message.attachments),
+            tuple(self._choices(message)),
+            frozenset((emoji, who.name) for emoji, people in message.reactions.items() for who in people),
+            self.number(reference) if reference is not None else None,
+            message.seen_only_by.name if message.seen_only_by is not None else None,
+        )
+
+    def _choices(self, message: Message) -> Iterator[str]:
+        rows = [row for row in message.components if row["type"] == ROW]
+        for part in (part for row in rows for part in row["components"]):
+            if part.get("disabled"):
+                yield f"(-) {part.get('label') or part.get('placeholder') or ''}"
+            elif part["type"] == BUTTON:
+                link = part.get("url")
+                yield (
+                    f"{part.get('label')}: {link}"
+                    if link
+                    else self._choice(message, part, part.get("label"), None)
+                )
+            elif part["type"] == SELECT:
+                for option in part["options"]:
+                    yield self._choice(message, part, option["label"], option["value"])
+
+    def _choice(self, message: Message, part: Mapping[str, Any], label: Any, value: str | None) -> str:
+        key = (message.id, part["custom_id"], value)
+        if key not in self._clicks:
+            self._clicks[key] = next(self._clickable)
+            self.choices[self._clicks[key]] = (message, part["custom_id"], value)
+        emoji = (part.get("emoji") or {}).get("name") or ""
+        return f"({self._clicks[key]}) {emoji} {label or ''}".replace("  ", " ").rstrip()
+
+
+def changes(before: Picture, after: Picture) -> Iterator[str]:
+    """What has happened between two moments, a line each or several for a long text."""
+    for handle, name in after.threads.items():
+        if handle not in before.threads:
+            yield f"{handle} is a thread: {name}"
+        elif before.threads[handle] != name:
+            yield f"{handle} is called: {name}"
+    for number, seen in after.messages.items():
+        old = before.messages.get(number)
+        if old is None:
+            yield from _new(seen)
+        elif old != seen:
+            yield from _changed(old, seen)
+    for number, old in before.messages.items():
+        if number not in after.messages:
+            yield f"{old.place} [{number}] is gone"
+    yield from (f"{place} the bot types" for place in sorted(after.typing - before.typing))
+
+
+def _new(seen: Seen) -> Iterator[str]:
+    about = f" (to {seen.answers})" if seen.answers is not None else ""
+    about += f" (only for {seen.only_for})" if seen.only_for is not None else ""
+    yield from _lines(f"{seen.place} [{seen.number}] {seen.author}{about}:", seen.text)
+    yield from (f"{INDENT}file {file}" for file in seen.files)
+    yield from _beneath(seen.choices)
+    yield from _reactions(seen, frozenset())
+
+
+def _changed(old: Seen, new: Seen) -> Iterator[str]:
+    where = f"{new.place} [{new.number}]"
+    if new.text != old.text and old.text and new.text.startswith(old.text) and old.text != THINKING:
+        yield from _lines(f"{where} +", new.text[len(old.text) :])
+    elif new.text != old.text:
+        yield from _lines(f"{where} =", new.text)
+    yield from (f"{INDENT}file {file}" for file in new.files if file not in old.files)
+    yield from (f"{INDENT}file {file} is gone" for file in old.files if file not in new.files)
+    if new.choices != old.choices:
+        yield from _beneath(new.choices or ("no more buttons",))
+    yield from _reactions(new, old.reactions)
+
+
+def _reactions(seen: Seen, before: frozenset[tuple[str, str]]) -> Iterator[str]:
+    where = f"{seen.place} [{seen.number}]"
+    yield from (f"{where} {emoji} by {who}" for emoji, who in sorted(seen.reactions - before))
+    yield from (f"{where} no {emoji} by {who} any more" for emoji, who in sorted(before - seen.reactions))
+
+
+def _beneath(choices: Sequence[str]) -> Iterator[str]:
+    if choices:
+        yield INDENT + "   ".join(choices)
+
+
+def _lines(head: str, text: str) -> Iterator[str]:
+    first, *more = text.strip("\n").split("\n")
+    yield f"{head} {first}".rstrip()
+    yield from (f"{INDENT}{line}" for line in more)
+
+
+def _embed(embed: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("title", "description"):
+        if embed.get(key):
+            yield str(embed[key])
+    for each in embed.get("fields") or ():
+        yield f"{each['name']}: {each['value']}"
+    if (embed.get("footer") or {}).get("text"):
+        yield str(embed["footer"]["text"])
