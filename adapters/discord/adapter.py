@@ -100,7 +100,7 @@ class DiscordAdapter:
         again with patience: no answer of Discord's ends the service."""
         self._host = host
         async with AsyncExitStack() as stack:
-            self._fetcher = Fetcher()
+            self._fetcher = Fetcher(self._settings.timing)
             stack.push_async_callback(self._fetcher.close)
             stack.push_async_callback(self._close)
             await keep_connected(self._connect, lambda text: host.trouble(self.name, text))

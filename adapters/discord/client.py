@@ -51,6 +51,9 @@ class Timing:
     """A command that takes longer is answered later. Discord waits for three."""
     online: float = 10.0
     """How long a reply waits for the bot to be logged in."""
+    fetch_connect: float = 10.0
+    fetch_silence: float = 15.0
+    """Without a byte for so long a file of a person's counts as not to be had."""
 
 
 class Listener(Protocol):

@@ -29,6 +29,7 @@ MISSING_PERMISSIONS: Final = 50013
 ARCHIVED: Final = 50083
 TOO_LARGE: Final = 40005
 HAS_THREAD: Final = 160004
+LOCKED: Final = 160005
 """Discord's documentation, Opcodes and Status Codes, JSON."""
 
 UNAUTHORIZED: Final = (
@@ -42,6 +43,7 @@ SENTENCES: Final = {
     DM_CLOSED: "this person takes no direct messages from the bot",
     MISSING_PERMISSIONS: "the bot lacks a permission in this channel; `roost discord check` says which",
     ARCHIVED: "the thread is locked; a moderator has to unlock it",
+    LOCKED: "the thread is locked; a moderator has to unlock it",
     TOO_LARGE: "the file is larger than this server takes",
 }
 

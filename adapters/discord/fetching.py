@@ -9,11 +9,9 @@ from typing import Final
 import aiohttp
 
 from adapters.base import NotFetched
+from adapters.discord.client import Timing
 
 CHUNK_BYTES: Final = 256 * 1024
-CONNECT_SECONDS: Final = 10.0
-SILENCE_SECONDS: Final = 15.0
-"""Without a byte for so long the file counts as not to be had."""
 REFUSED: Final = "Discord does not give it out any more ({status})"
 TOO_LARGE: Final = "it is larger than Discord said"
 BROKEN: Final = "Discord did not send it in time"
@@ -22,8 +20,10 @@ BROKEN: Final = "Discord did not send it in time"
 class Fetcher:
     """One session of HTTP for all of them, without cookies and without the bot's token."""
 
-    def __init__(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+    def __init__(self, timing: Timing) -> None:
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=timing.fetch_connect, sock_read=timing.fetch_silence
+        )
         self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
     async def fetch(self, url: str, path: Path, limit: int) -> None:

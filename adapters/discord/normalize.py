@@ -12,12 +12,16 @@ import discord
 
 from adapters.base import Event, RemoteFile, Sender
 from adapters.discord import ids
-from adapters.text import shown_name
+from adapters.text import shortened, shown_name, utf16_units
 from agent.protocol.messages import Route
 
 THREAD_NAME_CHARS: Final = 100
 """Discord's documentation, Start Thread from Message."""
 NO_NAME: Final = "Conversation"
+SOMEBODY: Final = "somebody"
+NO_FILE_NAME: Final = "file"
+FILE_NAME_UNITS: Final = 100
+EXTENSION_UNITS: Final = 20
 VOICE: Final = "voice message"
 SPOKEN: Final = frozenset(
     {discord.MessageType.default, discord.MessageType.reply, discord.MessageType.chat_input_command}
@@ -125,7 +129,12 @@ def deletion(channel: int, message: int, now: int) -> Event:
 
 def sender(user: discord.abc.User, *, webhook: bool = False) -> Sender:
     """Who it was. What a webhook calls itself is up to whoever uses it."""
-    return Sender(str(user.id), shown_name(user.display_name), is_bot=user.bot or webhook)
+    return Sender(str(user.id), person_name(user.display_name), is_bot=user.bot or webhook)
+
+
+def person_name(name: str) -> str:
+    """A name as it is told to an agent; there are some in which nothing can be seen."""
+    return shown_name(name) or SOMEBODY
 
 
 def is_addressed(message: discord.Message, me: discord.ClientUser) -> bool:
@@ -164,7 +173,7 @@ def _named(content: str, message: discord.Message, me: discord.ClientUser) -> st
             if role is not None and role.tags is not None and role.tags.bot_id == me.id:
                 return ""
             return f"@{shown_name(role.name)}" if role else "@role"
-        return "" if number == me.id else f"@{shown_name(users.get(number, 'somebody'))}"
+        return "" if number == me.id else f"@{person_name(users.get(number, ''))}"
 
     return _EMOJI.sub(r"\1", _MENTION.sub(name, content)).strip()
 
@@ -174,7 +183,7 @@ def quote_of(message: discord.Message, me: discord.ClientUser) -> tuple[str, str
     replied = message.reference.resolved if message.reference is not None else None
     if not isinstance(replied, discord.Message):
         return None
-    return shown_name(replied.author.display_name), text_of(replied, me)
+    return person_name(replied.author.display_name), text_of(replied, me)
 
 
 def files_of(message: discord.Message, fetch: Fetch) -> Sequence[RemoteFile]:
@@ -197,12 +206,27 @@ def files_of(message: discord.Message, fetch: Fetch) -> Sequence[RemoteFile]:
     for sticker in message.stickers:
         extension = sticker.format.file_extension
         media_type = "application/json" if extension == "json" else f"image/{extension}"
-        files.append(remote(f"{sticker.name}.{extension}", media_type, 0, sticker.url))
+        files.append(remote(file_name(f"{sticker.name}.{extension}"), media_type, 0, sticker.url))
     return files
 
 
 def _file_name(attached: discord.Attachment) -> str:
-    return f"{VOICE} {attached.filename}" if attached.is_voice_message() else attached.filename
+    name = file_name(attached.filename)
+    return f"{VOICE} {name}" if attached.is_voice_message() else name
+
+
+def file_name(name: str) -> str:
+    """What a file is called, without a folder, and with nothing in it that makes it look like another kind of file: a
+    long one keeps its extension."""
+    last = shown_name(re.split(r"[/\\]", name)[-1], len(name)).strip()
+    if not last.strip("."):
+        return NO_FILE_NAME
+    if utf16_units(last) <= FILE_NAME_UNITS:
+        return last
+    stem, dot, extension = last.rpartition(".")
+    if not dot or utf16_units(extension) > EXTENSION_UNITS:
+        return shortened(last, FILE_NAME_UNITS)
+    return shortened(stem, FILE_NAME_UNITS - utf16_units(dot + extension)) + dot + extension
 
 
 def thread_name(text: str) -> str:

@@ -7,14 +7,15 @@ already is not said again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from adapters.base import Part, SendFailed
 from adapters.discord import ids
 from adapters.discord.draft import Draft
-from adapters.discord.errors import ChannelGone, MessageGone
+from adapters.discord.errors import ARCHIVED, ChannelGone, MessageGone, code_of
+from adapters.discord.instead import instead
 from adapters.discord.rest import Rest
 from adapters.discord.streams import Stream, Streams
 from adapters.discord.threads import Threads
@@ -71,15 +72,27 @@ class Posting:
             return int(route.platform_id)
 
     async def _put(self, part: Part, draft: Draft, place: int) -> str:
+        try:
+            message = await self._put_draft(part, draft, place)
+        except SendFailed as exc:
+            first, *more = instead(draft, part.outgoing, code_of(exc)) or (None,)
+            if first is None:
+                raise
+            _log.warning("words stand in the place of what channel %s does not take: %s", place, exc)
+            message = await self._put_draft(part, first, place)
+            for number, each in enumerate(more, start=1):
+                nonce = ids.nonce(part.outgoing.session, part.outgoing.id, f"{part.index}.{number}")
+                await self._rest.post(place, each, nonce=nonce)
+        self._streams.pause(place)
+        return ids.part_id(place, message)
+
+    async def _put_draft(self, part: Part, draft: Draft, place: int) -> int:
         stream = None if draft.file is not None else await self._streams.claim(part.outgoing)
         if stream is not None and stream.place in (None, place):
             if part.outgoing.notice and stream.shown and part.index == 0:
                 draft = _below(stream, draft)
-            message = await self._into_stream(part, draft, place, stream)
-        else:
-            message = await self._post(part, draft, place)
-        self._streams.pause(place)
-        return ids.part_id(place, message)
+            return await self._into_stream(part, draft, place, stream)
+        return await self._post(part, draft, place)
 
     async def _into_stream(self, part: Part, draft: Draft, place: int, stream: Stream) -> int:
         """A part of the final text takes the place of live text, as far as there is any."""
@@ -91,13 +104,14 @@ class Posting:
             if found is not None:
                 stream.ids.append(found)
         if index < len(stream.ids):
+            shown = stream.ids[index]
             try:
-                await self._rest.edit(place, stream.ids[index], draft)
+                await self._awake(place, lambda: self._rest.edit(place, shown, draft))
             except MessageGone:
                 pass
             else:
-                self._streams.shown(stream, index, stream.ids[index], place)
-                return stream.ids[index]
+                self._streams.shown(stream, index, shown, place)
+                return shown
         message = await self._post(part, draft, place)
         self._streams.shown(stream, index, message, place)
         return message
@@ -156,7 +170,7 @@ class Posting:
             except MessageGone:
                 _log.debug("a message was gone before it was taken away: %s", replaces)
             return None
-        await self._rest.edit(place, message, draft)
+        await self._awake(place, lambda: self._rest.edit(place, message, draft))
         return replaces
 
     async def _react(self, part: Part, emoji: str) -> None:
@@ -166,7 +180,21 @@ class Posting:
             known = ids.part_of(wanted.message) if wanted.message else ids.message_of(wanted.event or "")
         if known is None:
             raise SendFailed(NOT_OURS, retry_after=None)
-        await self._rest.react(*known, emoji)
+        place, message = known
+        await self._awake(place, lambda: self._rest.react(place, message, emoji))
+
+    async def _awake(self, place: int, change: Callable[[], Awaitable[None]]) -> None:
+        """A thread that is archived takes new messages, and is open again; for anything else it has to be opened."""
+        try:
+            await change()
+        except SendFailed as exc:
+            if code_of(exc) != ARCHIVED:
+                raise
+            try:
+                await self._rest.reopen(place)
+            except SendFailed as refused:
+                raise (exc if refused.retry_after is None else refused) from exc.__cause__
+            await change()
 
 
 def _below(stream: Stream, draft: Draft) -> Draft:

@@ -108,6 +108,11 @@ class Rest:
         )
         return int((await self._send(call, {"name": name, "auto_archive_duration": rest_minutes}))["id"])
 
+    async def reopen(self, thread: int) -> None:
+        """Opens a thread again that is archived. Whoever may write in it may do so, unless it is locked: Discord's
+        documentation, Modify Channel, Thread."""
+        await self._send(Call("PATCH", "/channels/{channel_id}", channel_id=thread), {"archived": False})
+
     async def message(self, channel: int, message: int) -> Mapping[str, Any]:
         """One message."""
         call = Call(
