@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Any
 
 from adapters.base import Receipt, Sender
+from bot.db import inbox, traces
 from bot.db.accounts import Accounts, accounts
 from bot.revisions import TOLD_MS
 from tests.fakes.platform import FakePlatform
@@ -30,18 +31,18 @@ ASK = {
     ],
 }
 REVISED = {"match": "has edited|was deleted", "steps": [{"do": "result", "text": "revised: {text}"}]}
-SILENT = {"match": "was deleted", "steps": [{"do": "result", "text": "<internal>well then</internal>"}]}
+SILENT = {"match": "was deleted", "steps": [{"do": "result", "text": ""}]}
 ACCEPTED, DROPPED, DUPLICATE = Receipt("accepted"), Receipt("dropped"), Receipt("duplicate")
 
 
-def inbound(house: House) -> int:
+def rows_in(house: House) -> int:
     """How many rows the agent's inbox has."""
     with closing(sqlite3.connect(f"file:{house.workspace().inbound}?mode=ro", uri=True)) as db:
         return int(db.execute("SELECT count(*) FROM messages_in").fetchone()[0])
 
 
 async def posted(house: House, count: int) -> None:
-    await house.until(lambda: inbound(house) == count)
+    await house.until(lambda: rows_in(house) == count)
 
 
 def claims(house: House) -> dict[str, str]:
@@ -138,6 +139,9 @@ async def test_the_only_message_that_is_withdrawn_costs_no_turn(house: House) ->
         await platform.until(lambda: any(each.event_id == "e1" for each in platform.settled()))
         await all_over(house)
         await platform.until(lambda: not platform.working())
+        gone = await house.app.db.read(lambda db: inbox.found(db, "e1", 1))
+        marks = await house.app.db.read(lambda db: traces.of(db, gone[0].message.id))
+        assert "withdrawn" in [mark.step for mark in marks]
         assert platform.texts() == ["You said: hello"]
         assert house.runners(), "and its runner is as well as before"
 
@@ -353,7 +357,7 @@ async def test_an_outdated_runner_is_told_nothing_that_it_cannot_read(house: Hou
     async with house.open() as platform:
         await platform.edit("e1", "uno")
         await house.app.posting.settle(house.session_id())
-        assert inbound(house) == 1
+        assert rows_in(house) == 1
         await platform.answer(question.id, "red")
         await platform.replies(1)
         await posted(house, 3)
