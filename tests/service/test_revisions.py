@@ -192,6 +192,21 @@ async def test_an_edit_during_its_turn_is_told_to_the_turn(house: House) -> None
         assert "edited" not in await reply(platform, "e3"), "it is not told again"
 
 
+async def test_a_provider_that_forgets_is_told_of_the_change_again(house: House) -> None:
+    lost = {"do": "error", "message": "lost", "classification": "invalid_session"}
+    house.script({"match": "has edited", "steps": [lost]}, ASK)
+    async with house.open() as platform:
+        await platform.say("ask", event_id="e1")
+        await platform.until(lambda: any(part.outgoing.question for part in platform.sent))
+        question = next(part.outgoing.question for part in platform.sent if part.outgoing.question)
+        await platform.edit("e1", "tell", event_id="e2")
+        await begun(house, "e2")
+        await platform.answer(question.id, "red")
+        assert (await platform.replies(3))[1:] == ["answer: ask", "lost"]
+        assert platform.sent[-1].outgoing.answers == "e1"
+        await all_over(house)
+
+
 async def test_a_deletion_during_its_turn_is_told_to_the_turn(house: House) -> None:
     house.script(SILENT, ASK)
     async with house.open() as platform:
