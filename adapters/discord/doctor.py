@@ -19,6 +19,7 @@ from adapters.discord.examine import Wanted, gather
 from adapters.discord.facts import DIRECT, FORUMS, THREADS, WRITTEN, Channel, Facts, Place, Server
 from adapters.discord.permissions import CREATE_THREADS, SEND, Permission
 from adapters.discord.session import BAD_TOKEN, NO_INTENT
+from adapters.text import shown_name
 from agent.protocol.clock import Clock
 
 SECONDS: Final = 30.0
@@ -29,6 +30,7 @@ FEW_STARTS: Final = 50
 
 MOST_NAMES: Final = 10
 MOST_CHANNELS: Final = 20
+REASON_CHARS: Final = 300
 EXAMPLE_URL: Final = "https://discord.com/api/v10"
 
 State = Literal["ok", "warning", "problem"]
@@ -235,7 +237,7 @@ def _unanswered(wanted: Wanted, exc: SendFailed) -> tuple[str, str]:
     if isinstance(cause, discord.NotFound):
         return "connection", advice.NOT_DISCORD.format(url=wanted.rest_url, example=EXAMPLE_URL)
     if isinstance(cause, discord.DiscordException):
-        return "connection", advice.REFUSED.format(reason=exc)
+        return "connection", advice.REFUSED.format(reason=shown_name(str(exc), REASON_CHARS))
     return "connection", advice.UNREACHABLE.format(url=wanted.rest_url, reason=type(cause).__name__)
 
 

@@ -284,6 +284,24 @@ async def test_a_discord_that_says_nothing_is_not_waited_for(setup: Setup) -> No
     assert [each.text for each in found.findings] == [advice.SLOW.format(seconds=2)]
 
 
+async def test_a_trouble_of_discord_s_is_one_sentence(setup: Setup) -> None:
+    setup.discord.fail("GET", "^/users/@me$", status=503)
+    told = advice.REFUSED.format(reason="Discord is in trouble (503)")
+    assert await setup.only_finding() == ("problem", "connection", told)
+
+
+async def test_a_gateway_that_is_busy_is_asked_again(tmp_path: Path) -> None:
+    """Discord lets a bot begin one session in five seconds."""
+    async with DiscordServer(gateway=GatewaySettings(identify_seconds=3.0)) as discord:
+        wanted = Wanted(discord.token, discord.rest_url, discord.gateway_url, (), ())
+        told = [await doctor.check(wanted, (), clock=now_ms) for _ in range(2)]
+        assert [[each.state for each in found.findings if each.about == "gateway"] for found in told] == [
+            ["ok"],
+            ["ok"],
+        ]
+        assert len(discord.hub.sessions) == 2 and discord.hub.connections == 3
+
+
 async def test_the_last_sessions_of_a_day_are_left_alone(tmp_path: Path) -> None:
     async with DiscordServer(gateway=GatewaySettings(session_starts=4)) as discord:
         discord.guild("Lab").channel("general")

@@ -44,7 +44,7 @@ from adapters.discord.permissions import (
     missing,
 )
 from agent.protocol.messages import Route
-from bot import discord_check, platforms
+from bot import discord_check, platforms, starting
 from bot.config import Config
 from bot.config_discord import DiscordConfig
 
@@ -387,3 +387,8 @@ def test_the_document_has_every_setting() -> None:
     text = DOCUMENT.read_text()
     for name, field in DiscordConfig.model_fields.items():
         assert re.search(rf"^\| `{name}` \| .* \| {re.escape(str(field.description))} \|$", text, re.M), name
+
+
+def test_the_readme_has_the_line_that_a_start_prints() -> None:
+    line = starting.UNOWNED.format(channel="discord", claim="/roost claim CODE")
+    assert f"roost: {line}\n" in (ROOT / "README.md").read_text()
