@@ -6,6 +6,7 @@ only when `receive` has returned. Out, it renders a reply into `Part`s and sends
     SendFailed                  the platform did not take a part
       x Absent                  nobody is there to take it; it keeps until somebody is
     NotFetched                  a file of a person's could not be had
+    NoSecret                    what a platform is reached with cannot be had
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ class Absent(SendFailed):
 
 class NotFetched(Exception):
     """Raised when a file of a person's could not be had; the text is one sentence for them."""
+
+
+class NoSecret(Exception):
+    """Raised when what a platform is reached with cannot be had; the text is one sentence for the operator."""
 
 
 @dataclass(frozen=True)

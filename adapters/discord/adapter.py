@@ -57,7 +57,7 @@ _log = logging.getLogger("roost.discord")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the operator says of it. `token` is asked for at each new connection."""
+    """What the operator says of it. `token` is asked for at each new connection, and raises NoSecret."""
 
     token: Callable[[], str]
     rest_url: str = REST_URL

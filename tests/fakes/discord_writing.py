@@ -98,7 +98,7 @@ def dress(message: Message, form: Mapping[str, Any], files: Sequence[Upload]) ->
     """Puts files, embeds and components of a form on a message. Raises Refused."""
     message.attachments = [*message.attachments, *store(message.place, form, files)]
     if "embeds" in form:
-        message.embeds = [{"type": "rich", **each} for each in form["embeds"] or ()]
+        message.embeds = [_embed(each) for each in form["embeds"] or ()]
     if "components" in form:
         message.components = numbered(form["components"] or ())
 
@@ -160,4 +160,12 @@ def told(message: Message, me: User, *, reads: bool) -> dict[str, Any]:
         return data
     kept = without_content({**data, **wire.guild_id(message.place)}, me.id)
     kept.pop("guild_id", None)
+    return kept
+
+
+def _embed(form: Mapping[str, Any]) -> dict[str, Any]:
+    """As it is given back: with what was left out ("Embed Structure")."""
+    kept = {"type": "rich", **form}
+    if "fields" in kept:
+        kept["fields"] = [{"inline": False, **field} for field in kept["fields"] or ()]
     return kept

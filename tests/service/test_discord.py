@@ -203,3 +203,27 @@ async def test_an_edit_and_a_deletion_before_the_turn_count(town: Town) -> None:
         # An edit that changes nothing for the agent is no event of its own.
         town.ada.edit(said, "first")
         assert town.house.query("SELECT count(*) FROM inbox WHERE kind = 'system'")[0][0] == 2
+
+
+async def test_an_answer_goes_on_below_what_its_turn_has_said_meanwhile(town: Town) -> None:
+    town.house.script(
+        {
+            "steps": [
+                {"do": "delta", "text": "Let me look at this. "},
+                {"do": "stall", "seconds": 0.5},
+                {"do": "tool", "name": "send_message", "arguments": {"text": "a word beside it"}},
+                {"do": "stall", "seconds": 0.3},
+                {"do": "delta", "text": "It is all well now, I say."},
+                {"do": "stall", "seconds": 0.5},
+            ]
+        }
+    )
+    async with town.open():
+        asked = town.ada.say(town.general, "look", mention=[town.discord.bot])
+        thread = await town.thread_of(asked)
+        await town.until(lambda: "a word beside it" in thread.texts)
+        assert thread.texts == ["Let me look at this.", "a word beside it"]
+        await town.reads(thread, "a word beside it", "Let me look at this. It is all well now, I say.")
+        await town.house.until(
+            lambda: not town.house.query("SELECT 1 FROM notes WHERE key LIKE 'discord:stream:%'")
+        )
