@@ -120,7 +120,9 @@ def _servers(facts: Facts) -> Iterator[Finding]:
     if not names:
         yield Finding("servers", "problem", advice.NO_SERVER)
         return
-    shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+    shown = ", ".join(names[:MOST_NAMES])
+    if len(names) > MOST_NAMES:
+        shown += f" and {len(names) - MOST_NAMES} more"
     yield Finding("servers", "ok", advice.SERVERS.format(count=_count(len(names), "server"), names=shown))
     for server in facts.servers:
         if server.silenced_until is not None:
@@ -149,7 +151,7 @@ def _place(facts: Facts, place: Place) -> Finding:
         if permissions.VIEW in lacking:
             return Finding("channel", "problem", advice.HIDDEN.format(where=named.where, id=shown))
         if lacking:
-            return _told(found, lacking)
+            return _told(found, server, lacking)
     if found.archived:
         return Finding("channel", "warning", advice.ARCHIVED.format(**about))
     return Finding("channel", "ok", advice.EVERYTHING.format(channel=found.shown))
@@ -184,7 +186,7 @@ def _channels(facts: Facts) -> Iterator[Finding]:
             count = _count(len(written), "channel")
             yield Finding("channel", "ok", advice.IN_ALL.format(server=server.name, count=count))
         told += [
-            _told(each, missing, warn=True)
+            _told(each, server, missing, warn=True)
             for each, missing in lacking
             if missing and permissions.VIEW not in missing
         ]
@@ -202,12 +204,14 @@ def _lacking(me: int, server: Server, channel: Channel, *, threads: bool = True)
     return permissions.missing(allowed, [each for each in permissions.ASKED if each not in unused])
 
 
-def _told(channel: Channel, lacking: Sequence[Permission], *, warn: bool = False) -> Finding:
+def _told(channel: Channel, server: Server, lacking: Sequence[Permission], *, warn: bool = False) -> Finding:
     needed = any(each.needed for each in lacking)
     text = advice.LACKS_NEEDED if needed else advice.LACKS
     names = " and ".join(filter(None, [", ".join(each.name for each in lacking[:-1]), lacking[-1].name]))
     state: State = "problem" if needed and not warn else "warning"
-    return Finding("channel", state, text.format(channel=channel.shown, permissions=names))
+    return Finding(
+        "channel", state, text.format(channel=channel.shown, server=server.name, permissions=names)
+    )
 
 
 # ---------------------------------------------------------------- commands

@@ -202,7 +202,7 @@ async def test_channels_that_the_configuration_names(setup: Setup) -> None:
     names = {"channel": f"#group ({group.id})", "parent": general(setup).id}
     at = "wirings[{}].place".format
     assert [text for _, _, text in await setup.findings()] == [
-        advice.LACKS_NEEDED.format(channel=f"#mute ({mute.id})", permissions="Send Messages"),
+        advice.LACKS_NEEDED.format(server="Lab", channel=f"#mute ({mute.id})", permissions="Send Messages"),
         advice.HIDDEN.format(where=at(1), id=hidden.id),
         advice.NO_MESSAGES.format(where=at(2), **names),
         advice.IS_THREAD.format(where=at(3), channel=f"#old ({thread.id})", parent=general(setup).id),
@@ -236,12 +236,14 @@ async def test_without_a_named_channel_all_are_looked_at(setup: Setup) -> None:
         (
             "warning",
             "channel",
-            advice.LACKS_NEEDED.format(channel=f"#quiet ({quiet.id})", permissions="Attach Files"),
+            advice.LACKS_NEEDED.format(
+                server="Lab", channel=f"#quiet ({quiet.id})", permissions="Attach Files"
+            ),
         ),
         (
             "warning",
             "channel",
-            advice.LACKS.format(channel=f"#shy ({shy.id})", permissions="Add Reactions"),
+            advice.LACKS.format(server="Lab", channel=f"#shy ({shy.id})", permissions="Add Reactions"),
         ),
     ]
 

@@ -153,7 +153,7 @@ def naming(found: Any, named: Named = NAMED, around: Channel | None = None, **of
 
 
 def lacks(sentence: str, *names: str) -> str:
-    return sentence.format(channel="#general (50)", permissions=" and ".join(names))
+    return sentence.format(channel="#general (50)", server="Lab", permissions=" and ".join(names))
 
 
 CASES: dict[str, tuple[Facts, tuple[str, str] | None]] = {
@@ -293,6 +293,15 @@ def test_a_list_of_channels_has_an_end() -> None:
     told = judged(replace(WELL, servers=[a_server(*channels)]), PAYLOAD)
     said = [each.text for each in told if each.about == "channel"]
     assert len(said) == 21 and said[-1] == advice.MORE_CHANNELS.format(count="10 more channels")
+
+
+def test_a_list_of_servers_has_an_end() -> None:
+    (said,) = [
+        each.text
+        for each in judged(replace(WELL, names=list("abcdefghijkl")), PAYLOAD)
+        if each.about == "servers" and each.state == "ok"
+    ]
+    assert said == advice.SERVERS.format(count="12 servers", names="a, b, c, d, e, f, g, h, i, j and 2 more")
 
 
 def test_every_sentence_of_the_advice_can_be_said() -> None:
