@@ -7,6 +7,7 @@ which is pure, and advice.py has the sentences.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -16,8 +17,8 @@ from adapters.base import Checkup, CommandInfo, Finding, SendFailed
 from adapters.discord import advice, commands, permissions
 from adapters.discord.errors import UNAUTHORIZED, UNAUTHORIZED_SECONDS
 from adapters.discord.examine import Wanted, gather
-from adapters.discord.facts import DIRECT, FORUMS, THREADS, WRITTEN, Channel, Facts, Place, Server
-from adapters.discord.permissions import CREATE_THREADS, SEND, Permission
+from adapters.discord.facts import DIRECT, FORUMS, SPOKEN, THREADS, WRITTEN, Channel, Facts, Place, Server
+from adapters.discord.permissions import CREATE_THREADS, SEND, SEND_IN_THREADS, Permission
 from adapters.discord.session import BAD_TOKEN, NO_INTENT
 from adapters.text import shown_name
 from agent.protocol.clock import Clock
@@ -34,6 +35,7 @@ REASON_CHARS: Final = 300
 EXAMPLE_URL: Final = "https://discord.com/api/v10"
 
 State = Literal["ok", "warning", "problem"]
+_log = logging.getLogger("roost.discord")
 
 
 async def check(
@@ -50,6 +52,7 @@ async def check(
     except SendFailed as exc:
         return _only(*_unanswered(wanted, exc))
     except (KeyError, TypeError, ValueError, AttributeError):
+        _log.debug("an answer of Discord's could not be read", exc_info=True)
         return _only("connection", advice.NOT_DISCORD.format(url=wanted.rest_url, example=EXAMPLE_URL))
     return Checkup(judged(facts, commands.payload(infos)), permissions.invite_link(facts.application.id))
 
@@ -62,7 +65,7 @@ def judged(facts: Facts, payload: Sequence[Mapping[str, Any]]) -> list[Finding]:
         *_intents(facts),
         *_gateway(facts),
         *_servers(facts),
-        *(finding for place in facts.places for finding in [_place(facts, place)]),
+        *(_place(facts, place) for place in facts.places),
         *([] if facts.places else _channels(facts)),
         *_commands(facts, payload),
     ]
@@ -145,10 +148,10 @@ def _place(facts: Facts, place: Place) -> Finding:
         return Finding("channel", "problem", wrong.format(**about))
     if found.locked:
         return Finding("channel", "problem", advice.LOCKED.format(**about))
-    server = next((each for each in facts.servers if each.id == found.server), None)
-    if server is not None:
-        lacking = _lacking(facts.me, server, place.around or found, threads=named.threads)
-        if permissions.VIEW in lacking:
+    if found.server is not None:
+        server = next((each for each in facts.servers if each.id == found.server), None)
+        lacking = _lacking(facts.me, server, place.around or found, threads=named.threads) if server else []
+        if server is None or permissions.VIEW in lacking:
             return Finding("channel", "problem", advice.HIDDEN.format(where=named.where, id=shown))
         if lacking:
             return _told(found, server, lacking)
@@ -200,7 +203,12 @@ def _lacking(me: int, server: Server, channel: Channel, *, threads: bool = True)
     """The permissions that the bot lacks there, of those that it would use there."""
     base = permissions.in_server(server.roles, server.held, server=server.id, owner=server.owned)
     allowed = permissions.in_channel(base, channel.overwrites, server.held, server=server.id, member=me)
-    unused = {SEND, CREATE_THREADS} if channel.kind in FORUMS else set() if threads else {CREATE_THREADS}
+    if channel.kind in FORUMS:
+        unused = {SEND, CREATE_THREADS}
+    elif channel.kind in SPOKEN:
+        unused = {SEND_IN_THREADS, CREATE_THREADS}
+    else:
+        unused = set() if threads else {CREATE_THREADS}
     return permissions.missing(allowed, [each for each in permissions.ASKED if each not in unused])
 
 

@@ -292,6 +292,13 @@ async def test_a_trouble_of_discord_s_is_one_sentence(setup: Setup) -> None:
     assert await setup.only_finding() == ("problem", "connection", told)
 
 
+async def test_a_server_that_discord_does_not_tell_of_hides_no_other(setup: Setup) -> None:
+    setup.discord.guild("Den").channel("general")
+    setup.discord.fail("GET", f"^/guilds/{lab(setup).id}/roles", status=403)
+    told = advice.MORE_SERVERS.format(count="1 server")
+    assert await setup.only_finding() == ("warning", "servers", told)
+
+
 async def test_a_gateway_that_is_busy_is_asked_again(tmp_path: Path) -> None:
     """Discord lets a bot begin one session in five seconds."""
     async with DiscordServer(gateway=GatewaySettings(identify_seconds=3.0)) as discord:

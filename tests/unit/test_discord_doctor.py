@@ -239,6 +239,11 @@ CASES: dict[str, tuple[Facts, tuple[str, str] | None]] = {
     ),
     "named and not seen": (naming(a_channel(50, VIEW.bit)), ("problem", advice.HIDDEN.format_map(AT))),
     "named and foreign": (naming("hidden"), ("problem", advice.HIDDEN.format_map(AT))),
+    "named and in a server that is not told of": (
+        replace(naming(a_channel()), servers=[]),
+        ("problem", advice.HIDDEN.format_map(AT)),
+    ),
+    "a voice channel has no threads": (naming(a_channel(50, SEND_IN_THREADS.bit, kind=2)), None),
     "named and unknown": (naming("unknown"), ("problem", advice.UNKNOWN.format_map(AT))),
     "a direct conversation": (naming(Channel(50, "", 1, None)), None),
     "a category": (naming(a_channel(kind=4)), ("problem", advice.NO_MESSAGES.format_map(AT))),
