@@ -36,6 +36,8 @@ class Town:
         self.house = house
         self.discord = discord
         self.timing = timing
+        self.servers: list[int] = []
+        """Where the commands are registered; everywhere without one."""
         self.lab = discord.guild("Lab")
         self.general = self.lab.channel("general")
         self.ada = discord.person("Ada")
@@ -51,6 +53,7 @@ class Town:
                 lambda: self.discord.token,
                 rest_url=self.discord.rest_url,
                 gateway_url=self.discord.gateway_url,
+                development_guilds=self.servers,
                 timing=self.timing,
             )
         )
