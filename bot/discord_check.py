@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -40,6 +41,8 @@ def check(config: Config) -> Told:
         token = discord_token(config.discord, os.environ)()
     except ConfigError as exc:
         return _told(Checkup([*findings, Finding("token", "problem", f"{exc}.")]))
+    # The library's remarks about its calls are no part of the answer; what becomes of these is.
+    logging.getLogger(DISCORD).addHandler(logging.NullHandler())
     found = asyncio.run(
         check_discord(
             token,

@@ -75,12 +75,12 @@ NOWHERE: Final = (
 IN_ALL: Final = "{server}: the bot may do all that it needs in {count}."
 EVERYTHING: Final = "{channel}: the bot may do all that it needs."
 LACKS_NEEDED: Final = (
-    "{channel}: the bot cannot answer as it should, because it lacks {permissions}: allow that for its role (Edit"
-    " Channel, Permissions)."
+    "{channel} in {server}: the bot cannot answer as it should, because it lacks {permissions}: allow that for its role"
+    " (Edit Channel, Permissions)."
 )
 LACKS: Final = (
-    "{channel}: the bot lacks {permissions}, and does without: to change that, allow it for its role (Edit Channel,"
-    " Permissions)."
+    "{channel} in {server}: the bot lacks {permissions}, and does without: to change that, allow it for its role"
+    " (Edit Channel, Permissions)."
 )
 HIDDEN: Final = (
     "{where} names {id}, a channel that the bot does not see: allow View Channel for its role (Edit Channel,"

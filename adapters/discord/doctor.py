@@ -7,6 +7,7 @@ which is pure, and advice.py has the sentences.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -16,9 +17,10 @@ from adapters.base import Checkup, CommandInfo, Finding, SendFailed
 from adapters.discord import advice, commands, permissions
 from adapters.discord.errors import UNAUTHORIZED, UNAUTHORIZED_SECONDS
 from adapters.discord.examine import Wanted, gather
-from adapters.discord.facts import DIRECT, FORUMS, THREADS, WRITTEN, Channel, Facts, Place, Server
-from adapters.discord.permissions import CREATE_THREADS, SEND, Permission
+from adapters.discord.facts import DIRECT, FORUMS, SPOKEN, THREADS, WRITTEN, Channel, Facts, Place, Server
+from adapters.discord.permissions import CREATE_THREADS, SEND, SEND_IN_THREADS, Permission
 from adapters.discord.session import BAD_TOKEN, NO_INTENT
+from adapters.text import shown_name
 from agent.protocol.clock import Clock
 
 SECONDS: Final = 30.0
@@ -29,9 +31,11 @@ FEW_STARTS: Final = 50
 
 MOST_NAMES: Final = 10
 MOST_CHANNELS: Final = 20
+REASON_CHARS: Final = 300
 EXAMPLE_URL: Final = "https://discord.com/api/v10"
 
 State = Literal["ok", "warning", "problem"]
+_log = logging.getLogger("roost.discord")
 
 
 async def check(
@@ -48,6 +52,7 @@ async def check(
     except SendFailed as exc:
         return _only(*_unanswered(wanted, exc))
     except (KeyError, TypeError, ValueError, AttributeError):
+        _log.debug("an answer of Discord's could not be read", exc_info=True)
         return _only("connection", advice.NOT_DISCORD.format(url=wanted.rest_url, example=EXAMPLE_URL))
     return Checkup(judged(facts, commands.payload(infos)), permissions.invite_link(facts.application.id))
 
@@ -60,7 +65,7 @@ def judged(facts: Facts, payload: Sequence[Mapping[str, Any]]) -> list[Finding]:
         *_intents(facts),
         *_gateway(facts),
         *_servers(facts),
-        *(finding for place in facts.places for finding in [_place(facts, place)]),
+        *(_place(facts, place) for place in facts.places),
         *([] if facts.places else _channels(facts)),
         *_commands(facts, payload),
     ]
@@ -118,7 +123,9 @@ def _servers(facts: Facts) -> Iterator[Finding]:
     if not names:
         yield Finding("servers", "problem", advice.NO_SERVER)
         return
-    shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+    shown = ", ".join(names[:MOST_NAMES])
+    if len(names) > MOST_NAMES:
+        shown += f" and {len(names) - MOST_NAMES} more"
     yield Finding("servers", "ok", advice.SERVERS.format(count=_count(len(names), "server"), names=shown))
     for server in facts.servers:
         if server.silenced_until is not None:
@@ -141,13 +148,13 @@ def _place(facts: Facts, place: Place) -> Finding:
         return Finding("channel", "problem", wrong.format(**about))
     if found.locked:
         return Finding("channel", "problem", advice.LOCKED.format(**about))
-    server = next((each for each in facts.servers if each.id == found.server), None)
-    if server is not None:
-        lacking = _lacking(facts.me, server, place.around or found, threads=named.threads)
-        if permissions.VIEW in lacking:
+    if found.server is not None:
+        server = next((each for each in facts.servers if each.id == found.server), None)
+        lacking = _lacking(facts.me, server, place.around or found, threads=named.threads) if server else []
+        if server is None or permissions.VIEW in lacking:
             return Finding("channel", "problem", advice.HIDDEN.format(where=named.where, id=shown))
         if lacking:
-            return _told(found, lacking)
+            return _told(found, server, lacking)
     if found.archived:
         return Finding("channel", "warning", advice.ARCHIVED.format(**about))
     return Finding("channel", "ok", advice.EVERYTHING.format(channel=found.shown))
@@ -182,7 +189,7 @@ def _channels(facts: Facts) -> Iterator[Finding]:
             count = _count(len(written), "channel")
             yield Finding("channel", "ok", advice.IN_ALL.format(server=server.name, count=count))
         told += [
-            _told(each, missing, warn=True)
+            _told(each, server, missing, warn=True)
             for each, missing in lacking
             if missing and permissions.VIEW not in missing
         ]
@@ -196,16 +203,23 @@ def _lacking(me: int, server: Server, channel: Channel, *, threads: bool = True)
     """The permissions that the bot lacks there, of those that it would use there."""
     base = permissions.in_server(server.roles, server.held, server=server.id, owner=server.owned)
     allowed = permissions.in_channel(base, channel.overwrites, server.held, server=server.id, member=me)
-    unused = {SEND, CREATE_THREADS} if channel.kind in FORUMS else set() if threads else {CREATE_THREADS}
+    if channel.kind in FORUMS:
+        unused = {SEND, CREATE_THREADS}
+    elif channel.kind in SPOKEN:
+        unused = {SEND_IN_THREADS, CREATE_THREADS}
+    else:
+        unused = set() if threads else {CREATE_THREADS}
     return permissions.missing(allowed, [each for each in permissions.ASKED if each not in unused])
 
 
-def _told(channel: Channel, lacking: Sequence[Permission], *, warn: bool = False) -> Finding:
+def _told(channel: Channel, server: Server, lacking: Sequence[Permission], *, warn: bool = False) -> Finding:
     needed = any(each.needed for each in lacking)
     text = advice.LACKS_NEEDED if needed else advice.LACKS
     names = " and ".join(filter(None, [", ".join(each.name for each in lacking[:-1]), lacking[-1].name]))
     state: State = "problem" if needed and not warn else "warning"
-    return Finding("channel", state, text.format(channel=channel.shown, permissions=names))
+    return Finding(
+        "channel", state, text.format(channel=channel.shown, server=server.name, permissions=names)
+    )
 
 
 # ---------------------------------------------------------------- commands
@@ -235,7 +249,7 @@ def _unanswered(wanted: Wanted, exc: SendFailed) -> tuple[str, str]:
     if isinstance(cause, discord.NotFound):
         return "connection", advice.NOT_DISCORD.format(url=wanted.rest_url, example=EXAMPLE_URL)
     if isinstance(cause, discord.DiscordException):
-        return "connection", advice.REFUSED.format(reason=exc)
+        return "connection", advice.REFUSED.format(reason=shown_name(str(exc), REASON_CHARS))
     return "connection", advice.UNREACHABLE.format(url=wanted.rest_url, reason=type(cause).__name__)
 
 

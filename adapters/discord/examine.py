@@ -98,7 +98,7 @@ class _Examination:
             greeting,
             url,
             [shown_name(each["name"]) for each in guilds],
-            await self._all(self._server, chosen),
+            [each for each in await self._all(self._server, chosen) if each is not None],
             places,
             dict(zip(scopes, registered, strict=True)),
         )
@@ -113,15 +113,18 @@ class _Examination:
                 break
         return found
 
-    async def _server(self, guild: Json) -> Server:
+    async def _server(self, guild: Json) -> Server | None:
+        """None for one that the bot has just left, or that Discord cannot tell of."""
         number = int(guild["id"])
-        return facts.server(
-            guild,
-            await self._get("/guilds/{guild_id}/roles", guild_id=number),
-            await self._get("/guilds/{guild_id}/members/{member}", guild_id=number, member=self._me),
-            await self._get("/guilds/{guild_id}/channels", guild_id=number),
-            now=self._now,
-        )
+        try:
+            roles = await self._get("/guilds/{guild_id}/roles", guild_id=number)
+            member = await self._get("/guilds/{guild_id}/members/{member}", guild_id=number, member=self._me)
+            channels = await self._get("/guilds/{guild_id}/channels", guild_id=number)
+        except SendFailed as exc:
+            if exc.retry_after is not None:
+                raise
+            return None
+        return facts.server(guild, roles, member, channels, now=self._now)
 
     async def _place(self, named: Named) -> Place:
         try:

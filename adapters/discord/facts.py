@@ -19,6 +19,8 @@ MESSAGE_CONTENT: Final = 1 << 18 | 1 << 19
 """GATEWAY_MESSAGE_CONTENT and its LIMITED form. Discord's documentation, Application Flags."""
 THREADS: Final = frozenset((10, 11, 12))
 DIRECT: Final = frozenset((1, 3))
+SPOKEN: Final = frozenset((2, 13))
+"""Channels in which people talk as well, and which have no threads."""
 FORUMS: Final = frozenset((15, 16))
 """Channels whose every message is in a thread."""
 WRITTEN: Final = frozenset((0, 2, 5, 13))

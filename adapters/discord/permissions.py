@@ -46,10 +46,15 @@ HISTORY: Final = Permission(
     "to reply to a question, and to read what was said while the bot was away",
 )
 REACT: Final = Permission(
-    "Add Reactions", 1 << 6, False, "for the agent to react; without it a reaction is refused"
+    "Add Reactions", 1 << 6, False, "for the agent to react; without it the agent is told that it may not"
 )
-ATTACH: Final = Permission("Attach Files", 1 << 15, True, "for files, and for an answer that is long")
-EMBED: Final = Permission("Embed Links", 1 << 14, False, "for cards; without it a card is not shown")
+ATTACH: Final = Permission(
+    "Attach Files",
+    1 << 15,
+    True,
+    "for files, and for an answer that is long; without it people are told that a file is missing",
+)
+EMBED: Final = Permission("Embed Links", 1 << 14, False, "for cards; without it a card is shown as text")
 ASKED: Final = (VIEW, SEND, SEND_IN_THREADS, CREATE_THREADS, HISTORY, REACT, ATTACH, EMBED)
 """All that the invite link asks for, and nothing else."""
 INVITE_PERMISSIONS: Final = 309237763136

@@ -202,7 +202,7 @@ async def test_channels_that_the_configuration_names(setup: Setup) -> None:
     names = {"channel": f"#group ({group.id})", "parent": general(setup).id}
     at = "wirings[{}].place".format
     assert [text for _, _, text in await setup.findings()] == [
-        advice.LACKS_NEEDED.format(channel=f"#mute ({mute.id})", permissions="Send Messages"),
+        advice.LACKS_NEEDED.format(server="Lab", channel=f"#mute ({mute.id})", permissions="Send Messages"),
         advice.HIDDEN.format(where=at(1), id=hidden.id),
         advice.NO_MESSAGES.format(where=at(2), **names),
         advice.IS_THREAD.format(where=at(3), channel=f"#old ({thread.id})", parent=general(setup).id),
@@ -236,12 +236,14 @@ async def test_without_a_named_channel_all_are_looked_at(setup: Setup) -> None:
         (
             "warning",
             "channel",
-            advice.LACKS_NEEDED.format(channel=f"#quiet ({quiet.id})", permissions="Attach Files"),
+            advice.LACKS_NEEDED.format(
+                server="Lab", channel=f"#quiet ({quiet.id})", permissions="Attach Files"
+            ),
         ),
         (
             "warning",
             "channel",
-            advice.LACKS.format(channel=f"#shy ({shy.id})", permissions="Add Reactions"),
+            advice.LACKS.format(server="Lab", channel=f"#shy ({shy.id})", permissions="Add Reactions"),
         ),
     ]
 
@@ -282,6 +284,31 @@ async def test_a_discord_that_says_nothing_is_not_waited_for(setup: Setup) -> No
     wanted = Wanted(discord.token, discord.rest_url, discord.gateway_url, (), ())
     found = await doctor.check(wanted, (), clock=now_ms, seconds=2.0)
     assert [each.text for each in found.findings] == [advice.SLOW.format(seconds=2)]
+
+
+async def test_a_trouble_of_discord_s_is_one_sentence(setup: Setup) -> None:
+    setup.discord.fail("GET", "^/users/@me$", status=503)
+    told = advice.REFUSED.format(reason="Discord is in trouble (503)")
+    assert await setup.only_finding() == ("problem", "connection", told)
+
+
+async def test_a_server_that_discord_does_not_tell_of_hides_no_other(setup: Setup) -> None:
+    setup.discord.guild("Den").channel("general")
+    setup.discord.fail("GET", f"^/guilds/{lab(setup).id}/roles", status=403)
+    told = advice.MORE_SERVERS.format(count="1 server")
+    assert await setup.only_finding() == ("warning", "servers", told)
+
+
+async def test_a_gateway_that_is_busy_is_asked_again(tmp_path: Path) -> None:
+    """Discord lets a bot begin one session in five seconds."""
+    async with DiscordServer(gateway=GatewaySettings(identify_seconds=3.0)) as discord:
+        wanted = Wanted(discord.token, discord.rest_url, discord.gateway_url, (), ())
+        told = [await doctor.check(wanted, (), clock=now_ms) for _ in range(2)]
+        assert [[each.state for each in found.findings if each.about == "gateway"] for found in told] == [
+            ["ok"],
+            ["ok"],
+        ]
+        assert len(discord.hub.sessions) == 2 and discord.hub.connections == 3
 
 
 async def test_the_last_sessions_of_a_day_are_left_alone(tmp_path: Path) -> None:
