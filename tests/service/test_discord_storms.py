@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator
+from typing import Final
 
 import pytest
 
@@ -15,10 +17,12 @@ from tests.service.test_actions import rule, use
 from tests.service.test_discord_bad_input import answers, bot_says
 from tests.service.town import Town, wirings
 
-FLOOD: int = 200
-STORM: int = 500
-CHANNELS: int = 20
-LATE_MS: int = 4_000
+FLOOD: Final = 200
+BURST: Final = 50
+STORM: Final = 500
+CHANNELS: Final = 20
+SAID: Final = re.compile(r"Yousaid:(\d+)")
+LATE_MS: Final = 4_000
 """Discord waits for three seconds."""
 
 
@@ -43,10 +47,9 @@ async def town(house: House, clock: Clock) -> AsyncIterator[Town]:
         yield Town(house, discord)
 
 
-def lines(town: Town, place: Place) -> list[str]:
-    """All that the agent has repeated in a place, in its order."""
-    said = "\n".join(answers(town, place)).splitlines()
-    return [each.removeprefix("You said: ") for each in said if each.startswith("You said: ")]
+def repeated(town: Town, place: Place) -> list[int]:
+    """The numbers that the agent has repeated in a place, in their order, wherever its answers were cut."""
+    return [int(each) for each in SAID.findall("".join("".join(answers(town, place)).split()))]
 
 
 # ---------------------------------------------------------------- floods
@@ -56,11 +59,10 @@ async def test_200_messages_in_a_second_in_one_channel_are_all_answered_in_their
     town.house.wirings = wirings({"engage": "all", "threads": False, "streaming": False})
     town.house.limits = {"backlog": 2 * FLOOD}
     async with town.open():
-        said = [str(number) for number in range(FLOOD)]
-        for text in said:
-            town.ada.say(town.general, text)
-        await town.until(lambda: len(lines(town, town.general)) == FLOOD)
-        assert lines(town, town.general) == said
+        for number in range(FLOOD):
+            town.ada.say(town.general, str(number))
+        await town.until(lambda: len(repeated(town, town.general)) == FLOOD)
+        assert repeated(town, town.general) == list(range(FLOOD))
         await town.house.until_quiet_everywhere()
         assert town.discord.limited == []
 
@@ -89,10 +91,10 @@ async def test_what_was_missed_comes_all_at_once_after_a_reconnect_and_nothing_i
         for number in range(STORM):
             town.bob.say(town.general, f"chat {number}")
             if number % 100 == 0:
-                asked.append(f"question {number}")
-                town.ada.say(town.general, asked[-1], mention=[town.discord.bot])
-        await town.until(lambda: len(lines(town, town.general)) == len(asked))
-        assert lines(town, town.general) == asked
+                asked.append(number)
+                town.ada.say(town.general, str(number), mention=[town.discord.bot])
+        await town.until(lambda: len(repeated(town, town.general)) == len(asked))
+        assert repeated(town, town.general) == asked
         (session,) = town.discord.hub.sessions
         assert len(session.resumes) == 1
         await town.house.until_quiet_everywhere()
@@ -103,12 +105,11 @@ async def test_a_burst_that_discord_has_held_back_is_taken_in_its_order(town: To
     town.house.wirings = wirings({"engage": "all", "threads": False, "streaming": False})
     async with town.open():
         town.discord.hub.hold()
-        said = [str(number) for number in range(50)]
-        for text in said:
-            town.ada.say(town.general, text)
+        for number in range(BURST):
+            town.ada.say(town.general, str(number))
         town.discord.hub.release()
-        await town.until(lambda: len(lines(town, town.general)) == len(said))
-        assert lines(town, town.general) == said
+        await town.until(lambda: len(repeated(town, town.general)) == BURST)
+        assert repeated(town, town.general) == list(range(BURST))
 
 
 # ---------------------------------------------------------------- interactions that are answered too late
