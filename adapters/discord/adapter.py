@@ -341,10 +341,11 @@ class DiscordAdapter:
         return drafts
 
     def _largest_file(self, route: Route) -> int:
-        """What the server takes, in bytes."""
+        """What the server takes, in bytes; 0 where the bot may send none."""
         channel = None if self._client is None else self._client.get_channel(int(route.platform_id))
-        guild = getattr(channel, "guild", None)
-        return SMALLEST_LIMIT_BYTES if guild is None else int(guild.filesize_limit)
+        if not isinstance(channel, discord.abc.GuildChannel):
+            return SMALLEST_LIMIT_BYTES
+        return channel.guild.filesize_limit if normalize.may_attach(channel) else 0
 
     def _manners(self, route: Route) -> Manners:
         return Manners() if self._host is None else self._host.manners(route)

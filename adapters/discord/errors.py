@@ -28,6 +28,7 @@ DM_CLOSED: Final = 50007
 MISSING_PERMISSIONS: Final = 50013
 ARCHIVED: Final = 50083
 TOO_LARGE: Final = 40005
+NO_HISTORY: Final = 160002
 HAS_THREAD: Final = 160004
 LOCKED: Final = 160005
 """Discord's documentation, Opcodes and Status Codes, JSON."""

@@ -10,6 +10,8 @@ from typing import Final
 
 MAX_WAITING: Final = 5_000
 """Over all places; each is a message with its text."""
+MAX_OF_ONE_PLACE: Final = 1_000
+"""A place that is flooded leaves room for the others."""
 
 Work = Callable[[], Awaitable[None]]
 _log = logging.getLogger("roost.discord")
@@ -25,10 +27,10 @@ class Lines:
 
     def put(self, place: int, work: Work) -> bool:
         """False when so much waits already that this one may not."""
-        if self._count >= MAX_WAITING:
+        line = self._waiting.get(place)
+        if self._count >= MAX_WAITING or (line is not None and len(line) >= MAX_OF_ONE_PLACE):
             return False
         self._count += 1
-        line = self._waiting.get(place)
         if line is not None:
             line.append(work)
             return True

@@ -71,8 +71,18 @@ def place_of(channel: Where, message: int, *, threads: bool, group: bool = False
 
 def may_open(channel: discord.TextChannel) -> bool:
     """Whether the bot may open a thread there, and write in it."""
-    granted = channel.permissions_for(channel.guild.me)
+    me: discord.Member | None = channel.guild.me
+    if me is None:
+        # Of a server that has an outage Discord has not told anything yet.
+        return False
+    granted = channel.permissions_for(me)
     return granted.create_public_threads and granted.send_messages_in_threads
+
+
+def may_attach(channel: discord.abc.GuildChannel) -> bool:
+    """Whether the bot may send files there, as far as is known."""
+    me: discord.Member | None = channel.guild.me
+    return me is None or channel.permissions_for(me).attach_files
 
 
 def event(message: discord.Message, place: Place, me: discord.ClientUser, fetch: Fetch) -> Event | None:
@@ -154,9 +164,15 @@ def text_of(message: discord.Message, me: discord.ClientUser) -> str:
     parts = [_named(message.content, message, me)]
     parts += ["[forwarded] " + _EMOJI.sub(r"\1", each.content) for each in message.message_snapshots]
     if message.poll is not None:
-        options = "; ".join(answer.text for answer in message.poll.answers)
+        options = "; ".join(_option(answer) for answer in message.poll.answers)
         parts.append(f"[poll] {message.poll.question}: {options}")
     return "\n".join(part for part in parts if part)
+
+
+def _option(answer: discord.PollAnswer) -> str:
+    """Discord's documentation, Poll Media Object: the text may be missing some day, and then the emoji says it."""
+    text: str | None = answer.text
+    return text or (str(answer.emoji) if answer.emoji is not None else "?")
 
 
 def _named(content: str, message: discord.Message, me: discord.ClientUser) -> str:

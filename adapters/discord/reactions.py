@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import discord
 
 from adapters.base import Event, Sender
 from adapters.discord import ids, normalize
 from adapters.discord.normalize import place_of
 from adapters.text import shown_name
+
+NO_NAME: Final = "emoji"
 
 
 def reaction_event(
@@ -29,11 +33,18 @@ def reaction_event(
         route=place.route,
         sender=Sender(
             str(reaction.user_id),
-            shown_name(member.display_name) if member is not None else "somebody",
+            normalize.person_name(member.display_name if member is not None else ""),
             is_bot=member is not None and member.bot,
         ),
         created_at=now,
-        text=f":{emoji.name}:" if emoji.id is not None else emoji.name,
+        text=_shown(emoji),
         about=part,
         taken_back=taken_back,
     )
+
+
+def _shown(emoji: discord.PartialEmoji) -> str:
+    """Discord does not name one that its server has deleted."""
+    if emoji.name and emoji.id is None:
+        return emoji.name
+    return f":{shown_name(emoji.name) or NO_NAME}:"

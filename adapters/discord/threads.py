@@ -74,9 +74,7 @@ class Threads:
             raise ChannelGone(GONE, retry_after=None)
         try:
             question = await self._rest.message(int(route.platform_id), place)
-        except SendFailed as exc:
-            if exc.retry_after is not None:
-                raise
+        except MessageGone as exc:
             self.gone(place)
             raise ChannelGone(GONE, retry_after=None) from exc
         if "thread" in question or int(question.get("flags", 0)) & HAD_THREAD:

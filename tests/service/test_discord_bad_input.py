@@ -234,7 +234,8 @@ async def test_a_forwarded_message_and_a_poll_are_read(town: Town) -> None:
         poll = {
             "question": {"text": "Tea?"},
             "answers": [
-                {"answer_id": n, "poll_media": {"text": text}} for n, text in enumerate(("yes", "no"), 1)
+                {"answer_id": n, "poll_media": media}
+                for n, media in enumerate(({"text": "yes"}, {"text": "no"}, UNSAID), 1)
             ],
             "expiry": "2030-01-01T00:00:00+00:00",
             "allow_multiselect": False,
@@ -242,9 +243,10 @@ async def test_a_forwarded_message_and_a_poll_are_read(town: Town) -> None:
         }
         tell(town, draft(town, dm), poll=poll)
         await town.until(lambda: len(answers(town, dm)) == 2)
-        assert answers(town, dm)[1] == "You said: [poll] Tea?: yes; no"
+        assert answers(town, dm)[1] == "You said: [poll] Tea?: yes; no; 🫖"
 
 
+UNSAID: Final = {"text": None, "emoji": {"id": None, "name": "🫖"}}
 SNAPSHOT: Final = (
     "attachments",
     "components",
@@ -326,3 +328,24 @@ async def test_a_change_without_an_author_or_a_text_is_let_be(town: Town) -> Non
         await town.house.until_quiet(dm.id)
         kinds = town.house.query("SELECT kind FROM inbox ORDER BY seq")
         assert [row["kind"] for row in kinds] == ["chat", "chat"]
+
+
+async def test_an_emoji_without_a_name_is_an_emoji(town: Town) -> None:
+    """Discord gives no name of one that was deleted meanwhile."""
+    dm = town.discord.dm(town.ada)
+    async with town.open():
+        town.ada.say(dm, "hello")
+        await bot_says(town, dm, "You said: hello")
+        (said,) = [each for each in dm.messages if each.author is town.discord.bot]
+        await town.house.until_quiet(dm.id)
+        reaction = wire.reaction_event(said, town.ada, "x", on=True)
+        for emoji in (
+            {"id": "123", "name": None},
+            {"id": "124", "name": "\u202ex"},
+            {"id": None, "name": None},
+        ):
+            town.discord.dispatch_raw("MESSAGE_REACTION_ADD", {**reaction, "emoji": emoji})
+        await still_there(town, dm)
+        rows = town.house.query("SELECT content FROM inbox WHERE content LIKE '%reacted%' ORDER BY seq")
+        told = [json.loads(row["content"])["system"]["emoji"] for row in rows]
+        assert told == [":emoji:", ":x:", ":emoji:"]

@@ -14,7 +14,7 @@ from tests.fakes.discord_things import Message, Place
 from tests.fakes.discord_values import Permission
 from tests.service.conftest import House
 from tests.service.test_actions import rule, use
-from tests.service.test_discord_bad_input import answers, bot_says
+from tests.service.test_discord_bad_input import answers, bot_says, draft, tell
 from tests.service.town import Town, wirings
 
 SLOW: Final = rule("slow", {"do": "stall", "seconds": 1.0}, "done at last")
@@ -61,6 +61,8 @@ async def test_a_server_that_is_away_during_a_turn_has_its_answer_when_it_is_bac
     async with town.open():
         _, thread = await turn_in(town, town.general)
         town.lab.unavailable()
+        refused = town.discord.fail("POST", f"/channels/{thread.id}/messages$", status=503, times=2)
+        await town.until(lambda: refused.met == 2)
         town.lab.available()
         await bot_says(town, thread, "done at last")
         assert await town.answer_to("and now?") == "You said: and now?"
@@ -99,11 +101,42 @@ async def test_a_channel_that_is_shut_during_a_turn_keeps_the_answer_until_it_is
         town.general.allow(town.discord.bot, taken)
         await replay(town, other, kept["id"])
         await town.until(lambda: "done at last" in answers(town, thread))
-        await town.house.until(
-            lambda: (
-                [row["state"] for row in town.house.query("SELECT state FROM dead_letters")] == ["replayed"]
-            )
-        )
+        await town.house.until(lambda: [each["state"] for each in town.house.query(REPLIES)] == ["replayed"])
+
+
+async def test_an_answer_for_a_channel_that_was_deleted_is_kept_with_the_right_reason(town: Town) -> None:
+    other = town.lab.channel("other")
+    async with town.open():
+        await turn_in(town, other)
+        other.delete()
+        assert (await letter(town))["reason"] in (SENTENCES[10003], "the thread was deleted")
+        await town.house.until_quiet_everywhere()
+        assert await town.answer_to("and now?") == "You said: and now?"
+
+
+async def test_an_answer_for_a_server_that_the_bot_was_removed_from_is_kept(town: Town) -> None:
+    dm = town.discord.dm(town.ada)
+    async with town.open():
+        await turn_in(town, town.general)
+        town.lab.leave(town.discord.bot)
+        assert (await letter(town))["reason"] in (SENTENCES[10003], NOT_SEEN)
+        town.ada.say(dm, "and here?")
+        await bot_says(town, dm, "You said: and here?")
+
+
+async def test_a_thread_that_was_out_of_sight_for_a_while_does_not_count_as_deleted(town: Town) -> None:
+    """Of a thread that Discord does not show it says as well that there is none."""
+    async with town.open():
+        _, thread = await turn_in(town, town.general)
+        unknown = {"message": "Unknown Channel", "code": 10003}
+        denied = {"message": "Missing Access", "code": 50001}
+        town.discord.fail("POST", f"/channels/{thread.id}/messages$", status=404, body=unknown, times=2)
+        town.discord.fail("GET", f"/channels/{town.general.id}/messages/", status=403, body=denied, times=2)
+        kept = await letter(town)
+        assert kept["reason"] == NOT_SEEN
+        await town.house.until_quiet_everywhere()
+        await replay(town, town.general, kept["id"])
+        await town.until(lambda: "done at last" in answers(town, thread))
 
 
 async def test_a_person_who_takes_no_direct_messages_any_more_costs_nobody_else_anything(town: Town) -> None:
@@ -131,6 +164,35 @@ async def test_where_there_may_be_no_threads_the_answer_stands_in_the_channel(to
         assert town.general.messages[-1].reference is asked
 
 
+async def test_where_no_more_threads_can_be_opened_the_answer_stands_in_the_channel(town: Town) -> None:
+    body = {"message": "Maximum number of active threads reached", "code": 160006}
+    async with town.open():
+        town.discord.fail("POST", "/threads$", status=400, body=body)
+        town.ada.say(town.general, "hello", mention=[town.discord.bot])
+        await bot_says(town, town.general, "You said: hello")
+
+
+async def test_where_the_bot_may_not_read_what_was_it_answers_without_a_quotation(town: Town) -> None:
+    town.general.deny(town.discord.bot, Permission.READ_MESSAGE_HISTORY)
+    async with town.open():
+        town.ada.say(town.general, "hello", mention=[town.discord.bot])
+        await bot_says(town, town.general, "You said: hello")
+        assert town.general.messages[-1].reference is None
+        assert town.house.query("SELECT id FROM dead_letters") == []
+
+
+async def test_what_is_asked_in_a_server_that_discord_has_not_told_of_is_answered(town: Town) -> None:
+    dark = town.discord.guild("Dark")
+    dark.join(town.ada)
+    room = dark.channel("room")
+    dark.is_unavailable = True
+    async with town.open():
+        asked = draft(town, room, f"{town.discord.bot.mention} hello")
+        asked.names = (town.discord.bot,)
+        tell(town, asked)
+        await bot_says(town, room, "You said: hello")
+
+
 async def test_where_there_may_be_no_files_a_sentence_stands_in_the_place_of_one(town: Town) -> None:
     dm, script = (
         town.discord.dm(town.ada),
@@ -149,31 +211,35 @@ async def test_where_there_may_be_no_files_a_sentence_stands_in_the_place_of_one
             town.general,
             "You said: hello",
             "Here.",
-            "(The file made.txt is missing: the bot may not attach files here.)",
+            "(The file made.txt is missing: this place takes no files.)",
             "end",
         )
         assert town.house.query("SELECT id FROM dead_letters") == []
         assert answers(town, dm) == []
 
 
-async def test_a_file_for_which_the_server_has_become_too_small_is_a_sentence_as_well(town: Town) -> None:
+@pytest.mark.parametrize(
+    ("status", "code", "why"),
+    [
+        (413, 40005, "it is larger than this server takes"),
+        (403, 50013, "the bot may not attach files here"),
+    ],
+)
+async def test_a_file_that_discord_refuses_is_a_sentence_as_well(
+    town: Town, status: int, code: int, why: str
+) -> None:
+    """What is known of a place may be out of date."""
     town.house.script(rule("file", use("send_file", path="made.txt", text="Here."), "end"))
     dm = town.discord.dm(town.ada)
     async with town.open():
         town.ada.say(dm, "hello")
         await bot_says(town, dm, "You said: hello")
         (town.house.workspace(dm.id).work / "made.txt").write_bytes(MADE)
-        body = {"message": "Request entity too large", "code": 40005}
-        town.discord.fail("POST", f"/channels/{dm.id}/messages$", status=413, body=body, after=1)
+        body = {"message": "no", "code": code}
+        town.discord.fail("POST", f"/channels/{dm.id}/messages$", status=status, body=body, after=1)
         town.ada.say(dm, "file")
-        await bot_says(
-            town,
-            dm,
-            "You said: hello",
-            "Here.",
-            "(The file made.txt is missing: it is larger than this server takes.)",
-            "end",
-        )
+        missing = f"(The file made.txt is missing: {why}.)"
+        await bot_says(town, dm, "You said: hello", "Here.", missing, "end")
 
 
 async def test_where_there_may_be_no_embeds_the_words_of_a_card_stand_in_its_place(town: Town) -> None:
@@ -211,6 +277,10 @@ async def test_an_archived_thread_that_somebody_writes_in_goes_on(town: Town) ->
         thread.archive()
         town.ada.say(thread, "once more")
         await bot_says(town, thread, "You said: hello", "You said: once more")
+        thread.archive()
+    async with town.open():
+        town.ada.say(thread, "and again")
+        await bot_says(town, thread, "You said: hello", "You said: once more", "You said: and again")
         assert not thread.is_archived and len(town.house.query("SELECT id FROM sessions")) == 1
 
 
@@ -221,7 +291,8 @@ async def test_live_text_in_a_thread_that_is_archived_meanwhile_becomes_the_answ
     async with town.open():
         asked = town.ada.say(town.general, "slow, please", mention=[town.discord.bot])
         thread = await town.thread_of(asked)
-        await bot_says(town, thread, "so far")
+        await town.until(lambda: answers(town, thread))
+        assert answers(town, thread) != ["so far, so good"]
         thread.archive()
         await bot_says(town, thread, "so far, so good")
         assert not thread.is_archived and town.house.query("SELECT id FROM dead_letters") == []
