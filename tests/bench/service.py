@@ -83,14 +83,14 @@ async def open_service(
     """A service that keeps its data in `data`, and a room in front of it. At the end its runners are stopped,
     unless they are to be left for the next service."""
     room = room or Room()
-    async with open_behind(room, PERSON.id, data, backend, leave=leave, runners=runners, agent=agent) as app:
+    members = [(room, PERSON.id)]
+    async with open_behind(members, data, backend, leave=leave, runners=runners, agent=agent) as app:
         yield app, room
 
 
 @asynccontextmanager
 async def open_behind(
-    adapter: Adapter,
-    person: str,
+    members: Sequence[tuple[Adapter, str]],
     data: Path,
     backend: Backend,
     *,
@@ -98,7 +98,7 @@ async def open_behind(
     runners: BackendConfig = RUNNERS,
     agent: AgentConfig = ECHO,
 ) -> AsyncIterator[App]:
-    """The same behind any adapter; `person` is the id of a member there."""
+    """The same behind any adapters, each with the id of a member there."""
     config = Config(
         service=ServiceConfig(data_dir=data),
         terminal=TerminalConfig(name=PERSON.name),
@@ -108,9 +108,13 @@ async def open_behind(
     )
     log.setup("INFO", file=data / "logs" / "roost.log")
     try:
-        async with running_app(config, adapters=[adapter], backend=backend) as app:
-            member = partial(people.grant, channel=adapter.name, user_id=person, role="member", now=now_ms())
-            await app.db.write(member)
+        adapters = [adapter for adapter, _ in members]
+        async with running_app(config, adapters=adapters, backend=backend) as app:
+            for adapter, person in members:
+                grant = partial(
+                    people.grant, channel=adapter.name, user_id=person, role="member", now=now_ms()
+                )
+                await app.db.write(grant)
             try:
                 yield app
             finally:
