@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,7 +43,8 @@ JSON: Final = {"Content-Type": "application/json"}
 @dataclass(frozen=True)
 class Request:
     """A request and what became of it: `at` in epoch milliseconds of the server's clock, `status` that of the answer
-    (0: the connection was cut), `files` the names of what was uploaded, `answer` the body."""
+    (0: the connection was cut), `files` the names of what was uploaded, `answer` the body, `received` the seconds of
+    time.monotonic() at which its head was there."""
 
     method: str
     path: str
@@ -53,6 +55,7 @@ class Request:
     query: Mapping[str, str] | None = None
     answer: Any = None
     token: str | None = None
+    received: float = 0.0
 
 
 @dataclass
@@ -90,22 +93,22 @@ class Rest:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answers one request."""
         path = request.rel_url.raw_path.removeprefix(API)
-        at = self._world.clock()
+        at, received = self._world.clock(), time.monotonic()
         body, broken = await self._read(request)
         fault = self._faults.find(request.method, path)
         if fault is not None and fault.how == "slow":
             await asyncio.sleep(fault.seconds)
         if fault is not None and fault.how == "reset_before":
-            self._note(request, path, body, _Answered(0, None, {}), at, is_cut=True)
+            self._note(request, path, body, _Answered(0, None, {}), at, received, is_cut=True)
             return cut(request)
         if fault is not None and fault.how == "status":
             answered = self._faulty(fault)
         else:
             answered = broken or self._answer(request, path, body)
         if fault is not None and fault.how == "reset_after":
-            self._note(request, path, body, answered, at, is_cut=True)
+            self._note(request, path, body, answered, at, received, is_cut=True)
             return cut(request)
-        self._note(request, path, body, answered, at)
+        self._note(request, path, body, answered, at, received)
         return await self._send(request, answered, fault)
 
     async def _read(self, request: web.Request) -> tuple[Body, _Answered | None]:
@@ -193,6 +196,7 @@ class Rest:
         body: Body,
         answered: _Answered,
         at: int,
+        received: float,
         *,
         is_cut: bool = False,
     ) -> None:
@@ -210,6 +214,7 @@ class Rest:
                 query=dict(request.query),
                 answer=answered.body,
                 token=request.headers.get("Authorization"),
+                received=received,
             )
         )
 
