@@ -234,7 +234,7 @@ class DiscordAdapter:
 
     async def _register(self, host: Host, application: int) -> None:
         wanted = commands.payload(host.commands())
-        await register(self._rest, host.notes, application, wanted, guilds=self._settings.development_guilds)
+        await register(self._rest, application, wanted, guilds=self._settings.development_guilds)
         await asyncio.get_running_loop().create_future()
 
     async def _close(self) -> None:

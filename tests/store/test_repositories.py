@@ -222,7 +222,7 @@ def test_bots_are_counted_from_the_last_person_on(db: sqlite3.Connection, record
     accept(db, record, "3")
     assert not inbox.only_bots_spoke(db, record.id, 1)
     # Rows of an earlier Roost say nothing about it, and were all from people.
-    db.execute("UPDATE inbox SET content = json_remove(content, '$.bot')")
+    db.execute("UPDATE inbox SET by_bot = NULL")
     assert not inbox.only_bots_spoke(db, record.id, 1)
 
 
