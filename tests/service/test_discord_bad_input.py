@@ -279,6 +279,7 @@ SNAPSHOT: Final = (
 async def test_webhooks_and_other_bots_are_not_heard(town: Town) -> None:
     other = town.discord.person("Other", bot=True)
     town.lab.join(other)
+    town.house.wirings = wirings({"strangers": "answer"})
     async with town.open():
         other.say(town.general, "hello", mention=[town.discord.bot])
         town.lab.webhook("Build", town.general).say(f"{town.discord.bot.mention} it is red")
