@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from adapters.base import Adapter
+from adapters.base import Adapter, Checkup, CommandInfo, Named
 from agent.protocol.clock import Clock, now_ms
 
 
@@ -23,3 +23,22 @@ def open_discord(
     return DiscordAdapter(
         Settings(token, rest_url=rest_url, gateway_url=gateway_url, development_guilds=servers), clock=clock
     )
+
+
+async def check_discord(
+    token: str,
+    *,
+    rest_url: str,
+    gateway_url: str | None,
+    places: Sequence[Named],
+    infos: Sequence[CommandInfo],
+    development_servers: Sequence[str] = (),
+    clock: Clock = now_ms,
+) -> Checkup:
+    """How the bot is set up on Discord: its application, servers and commands, and the `places` that the
+    configuration names. `infos` are the service's commands. Changes nothing there."""
+    from adapters.discord.doctor import check
+    from adapters.discord.examine import Wanted
+
+    servers = [int(each) for each in development_servers]
+    return await check(Wanted(token, rest_url, gateway_url, places, servers), infos, clock=clock)

@@ -6,6 +6,7 @@ only when `receive` has returned. Out, it renders a reply into `Part`s and sends
     SendFailed                  the platform did not take a part
       x Absent                  nobody is there to take it; it keeps until somebody is
     NotFetched                  a file of a person's could not be had
+    NoSecret                    what a platform is reached with cannot be had
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ class Absent(SendFailed):
 
 class NotFetched(Exception):
     """Raised when a file of a person's could not be had; the text is one sentence for them."""
+
+
+class NoSecret(Exception):
+    """Raised when what a platform is reached with cannot be had; the text is one sentence for the operator."""
 
 
 @dataclass(frozen=True)
@@ -350,6 +355,34 @@ class Open:
 
 
 Update = Live | Working | Settled | Open
+
+
+@dataclass(frozen=True)
+class Named:
+    """A place that the configuration names, and `where` it does, for whoever has to mend it."""
+
+    where: str
+    route: Route
+    threads: bool = True
+    """Whether what is asked there is to be answered in a thread of its own."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at before people depend on it, in one sentence: a warning can be lived with, with a
+    problem something does not work. `about` is a word for what it was."""
+
+    about: str
+    state: Literal["ok", "warning", "problem"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """How a platform is set up. `invite` is the link by which the bot is brought there, where it is known."""
+
+    findings: Sequence[Finding]
+    invite: str | None = None
 
 
 class Adapter(Protocol):

@@ -139,7 +139,7 @@ async def running_app(
         entrance = build_entrance(ground, out, work, chores.backups)
 
         await recall_problems(db, config.agents, metrics)
-        await greet_owners(db, channels, terminal.person.id, clock())
+        await greet_owners(db, channels, terminal.person.id, clock(), say)
         inner = (
             db,
             wall.gateway,

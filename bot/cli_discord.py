@@ -1,4 +1,4 @@
-"""`roost discord`: try the bot without a Discord account."""
+"""`roost discord`: see whether the bot is set up, and try it without a Discord account."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from bot.cli_options import CommandLine, ConfigOption
+import typer
+
+from bot.cli_options import CommandLine, ConfigOption, JsonOption
+from bot.cli_service import opened, say_answer, settings
 from bot.errors import CommandFailed
 
+EXIT_FAILED: Final = 1
+PARTS: Final = {"check": "bot.discord_check:check"}
 ROOT: Final = Path(__file__).parents[1]
 DEMO: Final = "tests.fakes.discord_demo"
 NOT_HERE: Final = (
@@ -17,12 +22,24 @@ NOT_HERE: Final = (
     " clone the repository, and there `make install` and `.venv/bin/roost discord demo`."
 )
 
-discord_app = CommandLine("Try the bot as it is on Discord.")
+discord_app = CommandLine("See whether the bot is set up on Discord, and try it without.")
 
 
 @discord_app.callback()
 def discord() -> None:
-    """Try the bot as it is on Discord."""
+    """See whether the bot is set up on Discord, and try it without."""
+
+
+@discord_app.command("check")
+def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Whether the bot is set up on Discord, what to do where it is not, and the link that invites it.
+
+    Asks Discord for 30 seconds at most and changes nothing there; exits 1 when there is a problem.
+    """
+    told = opened(PARTS["check"])(settings(config))
+    say_answer(told, as_json=as_json)
+    if not told.fits:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @discord_app.command("demo")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field
 
 from bot.config_fields import LocalPath, ServerUrl
 from bot.config_model import ConfigModel
@@ -27,12 +27,9 @@ class DiscordConfig(ConfigModel):
     """[discord]"""
 
     enabled: bool = Field(False, description="Whether the bot is connected to Discord.")
-    token: Annotated[SecretStr, Field(min_length=1, max_length=4096)] | None = Field(
-        None, description="The bot's token; without it one of the places below. A file is better."
-    )
     token_file: LocalPath | None = Field(
         None,
-        description="A file that holds the token, read again at each connection; without it token_env counts.",
+        description="A file that holds the bot's token, read again at each connection; without it token_env counts.",
     )
     token_env: Variable = Field(
         "DISCORD_TOKEN", description="The variable of the service's environment that holds the token."
@@ -45,9 +42,3 @@ class DiscordConfig(ConfigModel):
     gateway_url: GatewayUrl | None = Field(
         None, description="The address of Discord's gateway; without it the one that the REST API names."
     )
-
-    @model_validator(mode="after")
-    def _has_one_place(self) -> Self:
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("token and token_file say two things about one secret; leave one of them")
-        return self

@@ -20,9 +20,7 @@ FETCHES_AT_ONCE: Final = 4
 """Over all places: a slow platform must not fill the line with what it keeps back."""
 NOT_FETCHED: Final = "{name} could not be fetched: {reason}."
 BROKE_OFF: Final = "{name} could not be fetched; please send it again in a moment."
-TOO_SLOW: Final = (
-    "{name} could not be fetched within {seconds:.0f} seconds; please send it again in a moment."
-)
+TOO_SLOW: Final = "{name} could not be fetched within {seconds:g} seconds; please send it again in a moment."
 
 _log = log.get("roost.fetching")
 

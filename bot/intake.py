@@ -43,6 +43,9 @@ MAX_NAME_CHARS: Final = 200
 MAX_QUOTE_CHARS: Final = 4000
 FILES_AT_ONCE: Final = 2
 """Files come in on threads that the rest of the service needs as well."""
+BOTS_MS: Final = 3_600_000
+BOTS_TIMES: Final = 5
+"""In so long a place takes so many times what a wiring lets bots say in a row, over all its threads."""
 TURNED_AWAY_MS: Final = 600_000
 """A stranger who is told that they are one is told again after this time."""
 TOO_MUCH_HERE: Final = (
@@ -103,12 +106,15 @@ class Intake:
         self._metrics = metrics
         self._clock = clock
         self._seldom = log.Seldom()
+        self._silent = log.Seldom()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._gates: dict[tuple[str, bool], Gate] = {}
         self._overload = Overload()
         self._turned_away = Overload(TURNED_AWAY_MS, more="")
         self._taking_files = asyncio.Semaphore(FILES_AT_ONCE)
         self._fetching = Fetching(limits)
+        self._under_way: dict[str, asyncio.Event] = {}
+        """By the ids of the events that are being taken in."""
 
     async def clean_up(self) -> None:
         """Removes the files that a killed service took in for messages that it never accepted. To be called
@@ -213,6 +219,18 @@ class Intake:
 
     async def _row(self, event: Event) -> Receipt:
         """What is for a session becomes a row of the inbox."""
+        if event.about in self._under_way:
+            # It may still be fetching its files.
+            await self._under_way[event.about].wait()
+        over = self._under_way[event.id] = asyncio.Event()
+        try:
+            return await self._row_of(event)
+        finally:
+            over.set()
+            if self._under_way.get(event.id) is over:
+                del self._under_way[event.id]
+
+    async def _row_of(self, event: Event) -> Receipt:
         message_id = inbox.new_id()
         folder = self._incoming / message_id
         outcome: Accepted | _TooMuch | Receipt | None = None
@@ -266,11 +284,20 @@ class Intake:
         if backlog.total(db) >= self._limits.backlog_total:
             return _TooMuch(TOO_MUCH_EVERYWHERE)
         record = rows.resolve(db, wiring.agent, event.route, now)
-        if event.sender.is_bot and inbox.only_bots_spoke(db, record.id, wiring.bot_messages):
+        if event.sender.is_bot and self._too_many_bots(db, record, event.route, wiring.bot_messages):
+            if self._silent(record.id):
+                _log.info("bots are not heard here until a person speaks", session=record.id)
             return Receipt("dropped")
         if (count := backlog.of(db, record.id)) >= self._limits.backlog:
             return _TooMuch(TOO_MUCH_HERE.format(count=count))
         return self._accept_message(db, record, event, message_id, attachments)
+
+    def _too_many_bots(
+        self, db: sqlite3.Connection, record: SessionRecord, route: Route, at_once: int
+    ) -> bool:
+        """Whether bots have kept a conversation going by themselves, or a place busy with ever new ones."""
+        lately = inbox.bots_said(db, route, since=self._clock() - BOTS_MS)
+        return lately >= BOTS_TIMES * at_once or inbox.only_bots_spoke(db, record.id, at_once)
 
     def _refusal(self, db: sqlite3.Connection, event: Event) -> Receipt | None:
         facts = hearing.facts(db, event, self._wirings.of(event.route))

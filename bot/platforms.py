@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from adapters import open_discord
-from adapters.base import Adapter
+from adapters.base import Adapter, NoSecret
 from bot.config import Config
 from bot.config_discord import DiscordConfig
 from bot.errors import ConfigError
 from bot.vault.base import VaultError
-from bot.vault.secrets import SecretFile, cleaned, of_variable
+from bot.vault.secrets import SecretFile, of_variable
 
 DISCORD: Final = "discord"
 MISSING: Final = (
@@ -36,19 +36,23 @@ def open_platforms(config: Config, environ: Mapping[str, str]) -> list[Adapter]:
 
 
 def discord_token(settings: DiscordConfig, environ: Mapping[str, str]) -> Callable[[], str]:
-    """What gives the bot's token, as it is then. Raises ConfigError where there is none now."""
+    """What gives the bot's token, as it is then, or raises NoSecret. Raises ConfigError where there is none now."""
     read = _reader(settings, environ)
     try:
         read()
     except VaultError as exc:
         raise ConfigError(str(exc)) from exc
-    return read
+
+    def token() -> str:
+        try:
+            return read()
+        except VaultError as exc:
+            raise NoSecret(str(exc)) from exc
+
+    return token
 
 
 def _reader(settings: DiscordConfig, environ: Mapping[str, str]) -> Callable[[], str]:
-    if settings.token is not None:
-        text = settings.token.get_secret_value()
-        return lambda: cleaned(text, "[discord] token")
     if settings.token_file is not None:
         return SecretFile(settings.token_file, "[discord] token_file").read
 

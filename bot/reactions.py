@@ -33,7 +33,7 @@ def accept(db: sqlite3.Connection, event: Event, wiring: Wiring, *, now: int) ->
         record = rows.get(db, session_id)
         if record is None or not emoji or not _may_hear(db, record, event.route):
             continue
-        if backlog.of(db, session_id) >= MAX_UNREAD:
+        if backlog.afterwards(db, session_id) >= MAX_UNREAD:
             break
         told = Reacted(seq=number, emoji=emoji, by=event.sender.name, taken_back=event.taken_back)
         row = tell(db, session_id, told, event_id=event.id, route=event.route, now=now)

@@ -47,7 +47,7 @@ def accept(
         return DROPPED
     if event.kind == "edit" and len(event.text) > max_chars:
         return Receipt("refused", TOO_LONG.format(count=len(event.text), limit=max_chars))
-    if backlog.of(db, entry.session) >= MAX_UNREAD:
+    if backlog.afterwards(db, entry.session) >= MAX_UNREAD:
         return Receipt("refused", UNREAD)
     route = entry.message.route
     row = tell(db, entry.session, _told(event, entry), event_id=event.id, route=route, now=now)

@@ -166,6 +166,8 @@ class Sending:
         reply = replace(reply, session=session.id)
         try:
             parts = adapter.render(reply)
+        except SendFailed as exc:
+            return await self._give_up(session, reply, booking, at, clean(str(exc))[:MAX_REASON_CHARS])
         except Exception as exc:
             # Another try would end the same way, and the replies behind this one have to go on.
             _log.exception("a reply could not be rendered", session=session.id, message_out=reply.id)

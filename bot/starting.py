@@ -27,6 +27,7 @@ ASKED_AT_MOST: Final = 5
 """How often an engine is asked at the start that does not answer; each time it may take ten seconds."""
 AGAIN_SECONDS: Final = 2.0
 KEY_SECONDS: Final = 10.0
+UNOWNED: Final = "Nobody owns the bot on {channel} yet: it belongs to whoever first types {claim} there."
 
 _log = log.get("roost.starting")
 
@@ -93,13 +94,17 @@ async def recall_problems(db: Database, agents: Collection[str], metrics: Metric
         metrics.agent_problem.labels(problem.agent).set(1)
 
 
-async def greet_owners(db: Database, channels: Collection[str], terminal_user: str, now: int) -> None:
-    """The terminal's user owns it. Elsewhere the first owner proves to read this service's log. Raises
-    DatabaseError."""
+async def greet_owners(
+    db: Database, channels: Collection[str], terminal_user: str, now: int, say: Callable[[str], None]
+) -> None:
+    """The terminal's user owns it. Elsewhere the first owner proves to read what this service says at its start.
+    Raises DatabaseError."""
     await db.write(lambda db: people.grant(db, TerminalAdapter.name, terminal_user, "owner", now=now))
     for channel in channels:
         if channel == TerminalAdapter.name or await db.read(partial(people.has_owner, channel=channel)):
             continue
         code = await db.write(partial(people.new_code, channel=channel, now=now))
         claim = surfaces.spelled(channel, f"claim {code}")
+        # Where a chat has the terminal, the log is a file that nobody looks at who begins.
+        say(UNOWNED.format(channel=channel, claim=claim))
         _log.warning("nobody owns the bot on %s yet: send it the command `%s`", channel, claim)

@@ -57,7 +57,7 @@ _log = logging.getLogger("roost.discord")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the operator says of it. `token` is asked for at each new connection."""
+    """What the operator says of it. `token` is asked for at each new connection, and raises NoSecret."""
 
     token: Callable[[], str]
     rest_url: str = REST_URL
@@ -129,9 +129,13 @@ class DiscordAdapter:
             return
         match update:
             case Live() if self._manners(update.route).streaming:
-                self._streams.show(update)
-            case Working(on=True):
+                # Nothing takes the sign away but a message: what is written there shows well enough that it goes on.
+                if self._streams.show(update):
+                    await self._typing.end(update.route)
+            case Working(on=True) if not self._streams.visible(update.route):
                 self._typing.begin(update.route)
+            case Working(on=True):
+                pass
             case Working():
                 await self._typing.end(update.route)
             case Settled(turn_id=str(turn_id)):
@@ -230,7 +234,7 @@ class DiscordAdapter:
 
     async def _register(self, host: Host, application: int) -> None:
         wanted = commands.payload(host.commands())
-        await register(self._rest, host.notes, application, wanted, guilds=self._settings.development_guilds)
+        await register(self._rest, application, wanted, guilds=self._settings.development_guilds)
         await asyncio.get_running_loop().create_future()
 
     async def _close(self) -> None:

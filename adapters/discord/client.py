@@ -95,15 +95,20 @@ class Listener(Protocol):
         """A connection goes on where it broke: what was missed has been told."""
 
 
+def intents() -> discord.Intents:
+    """What the bot asks to be told of; `message_content` is a privileged intent (Discord's documentation, Gateway,
+    Privileged Intents)."""
+    asked = discord.Intents.none()
+    asked.guilds = asked.messages = asked.reactions = asked.message_content = True
+    return asked
+
+
 class Client(discord.AutoShardedClient):
-    """The library's client with our settings; `message_content` is a privileged intent (Discord's documentation,
-    Gateway, Privileged Intents)."""
+    """The library's client with our settings."""
 
     def __init__(self, listener: Listener, *, rest_url: str, gateway_url: str | None, timing: Timing) -> None:
-        intents = discord.Intents.none()
-        intents.guilds = intents.messages = intents.reactions = intents.message_content = True
         super().__init__(
-            intents=intents,
+            intents=intents(),
             max_messages=None,
             chunk_guilds_at_startup=False,
             member_cache_flags=discord.MemberCacheFlags.none(),

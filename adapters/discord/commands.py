@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from adapters.base import CommandInfo, CommandSpec, OptionInfo, Suggestion
+from adapters.text import shortened, utf16_units
 
 ROOT: Final = "roost"
 ASK: Final = "Ask Roost about this"
@@ -30,7 +31,8 @@ MOST: Final = 25
 """Of groups, subcommands, options and choices, each where they stand."""
 MAX_NAME_CHARS: Final = 32
 MAX_DESCRIPTION_CHARS: Final = 100
-MAX_CHOICE_CHARS: Final = 100
+MAX_CHOICE_UNITS: Final = 100
+"""Of a choice's name and value, in UTF-16: the safe way to count them."""
 MAX_TYPED_CHARS: Final = 6000
 """The longest text that an option may ask for."""
 MAX_COMMAND_CHARS: Final = 8000
@@ -78,7 +80,7 @@ def invoked(data: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         if data.get("name") == STOP:
             return STOP.lower(), {}
         raise ValueError(f"{data.get('name')!r} is no command of the service")
-    if data.get("name") != ROOT:
+    if data.get("name") != ROOT or data.get("type", SLASH_COMMAND) != SLASH_COMMAND:
         raise ValueError(f"there is no command {data.get('name')!r}")
     words, options = _descend(data)
     return " ".join(words), {name: _text(option) for name, option in _named(options)}
@@ -98,7 +100,7 @@ def pointed(data: Mapping[str, Any]) -> Pointed:
     name, target = data.get("name"), data.get("target_id")
     resolved = data.get("resolved")
     messages = resolved.get("messages") if isinstance(resolved, Mapping) else None
-    message = messages.get(target) if isinstance(messages, Mapping) else None
+    message = messages.get(target) if isinstance(messages, Mapping) and isinstance(target, str) else None
     if name not in (ASK, STOP) or not isinstance(message, Mapping):
         raise ValueError(f"{name!r} is no command about a message, or the message is missing")
     return Pointed(name, message)
@@ -108,9 +110,9 @@ def suggestions(data: object) -> list[Json]:
     """The choices with which a `complete` event is answered, from the data of its receipt: none where there are
     none, or where they are none that Discord takes."""
     found = [each for each in data if isinstance(each, Suggestion)] if isinstance(data, list) else []
-    fitting = [each for each in found if 0 < _units(each.value) <= MAX_CHOICE_CHARS]
+    fitting = [each for each in found if 0 < utf16_units(each.value) <= MAX_CHOICE_UNITS]
     return [
-        {"name": _cut(each.label.strip() or each.value, MAX_CHOICE_CHARS), "value": each.value}
+        {"name": shortened(each.label.strip() or each.value, MAX_CHOICE_UNITS), "value": each.value}
         for each in fitting[:MOST]
     ]
 
@@ -138,7 +140,7 @@ def _entry(info: CommandInfo) -> Json:
     return {
         "type": GROUP,
         "name": _name(info.name),
-        "description": _cut(", ".join(names), MAX_DESCRIPTION_CHARS),
+        "description": shortened(", ".join(names), MAX_DESCRIPTION_CHARS),
         "options": _few(own, f"/{ROOT} {info.name}"),
     }
 
@@ -283,16 +285,3 @@ def _text(option: Mapping[str, Any]) -> str:
     if isinstance(value, str | int):
         return str(value)
     raise ValueError(f"the option {option.get('name')} holds {type(value).__name__}")
-
-
-def _units(text: str) -> int:
-    """Its length as the strictest reading of Discord's limits counts it, in UTF-16."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def _cut(text: str, limit: int) -> str:
-    if _units(text) <= limit:
-        return text
-    while _units(text) > limit - 1:
-        text = text[:-1]
-    return text + "…"

@@ -258,11 +258,11 @@ class Interactions:
         if answer.file is not None:
             if not later:
                 await self._rest.respond(given.id, given.token, LATER, {"flags": EPHEMERAL})
-            await self._rest.follow_up(given.application_id, given.token, _ephemeral(first), answer.file)
+            await self._rest.complete(given.application_id, given.token, _ephemeral(first), answer.file)
             return
         await self._tell(given, first, later=later)
         for page in rest:
-            await self._tell(given, page, later=True)
+            await self._rest.follow_up(given.application_id, given.token, _ephemeral(page))
 
     async def _say(self, given: discord.Interaction, text: str) -> None:
         """Best effort, after something went wrong."""
@@ -273,8 +273,11 @@ class Interactions:
 
     async def _tell(self, given: discord.Interaction, text: str, *, later: bool) -> None:
         """Raises SendFailed."""
-        if later:
+        if later and given.message is not None:
+            # What was put off there is the change of the message that was pressed.
             await self._rest.follow_up(given.application_id, given.token, _ephemeral(text))
+        elif later:
+            await self._rest.complete(given.application_id, given.token, _ephemeral(text))
         else:
             await self._rest.respond(given.id, given.token, MESSAGE, _ephemeral(text))
 

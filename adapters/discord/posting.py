@@ -92,7 +92,9 @@ class Posting:
             if part.outgoing.notice and stream.shown and part.index == 0:
                 draft = _below(stream, draft)
             return await self._into_stream(part, draft, place, stream)
-        return await self._post(part, draft, place)
+        message = await self._post(part, draft, place)
+        self._streams.passed(part.outgoing, place)
+        return message
 
     async def _into_stream(self, part: Part, draft: Draft, place: int, stream: Stream) -> int:
         """A part of the final text takes the place of live text, as far as there is any."""
@@ -117,7 +119,7 @@ class Posting:
         return message
 
     async def _begun(self, place: int, stream: Stream) -> int | None:
-        nonce = ids.nonce("stream", stream.turn_id, str(len(stream.ids)))
+        nonce = stream.nonce(len(stream.ids))
         for each in await self._ours(place, stream.began_at):
             if each.get("nonce") == nonce or (not stream.ids and _answers(each, stream.answers)):
                 return int(each["id"])

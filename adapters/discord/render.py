@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from adapters.base import Outgoing, OutgoingFile, Part, SendFailed, replacing
+from adapters.base import Edit, Outgoing, OutgoingFile, Part, SendFailed, clean, replacing
 from adapters.discord.card import embed
 from adapters.discord.draft import MESSAGE_UNITS, SUPPRESS_EMBEDS, Draft, mentions
 from adapters.discord.question import components, question_texts
@@ -25,9 +25,12 @@ MANY_MESSAGES: Final = 12
 """Of a longer answer only the first few messages are shown, and the file."""
 MIN_FILE_BYTES: Final = 1_024
 """Where a place takes no larger file, a long answer does not come as one."""
+MARK_CHARS: Final = 80
+"""More than these are no beginning of a line that is being written in good faith."""
 EMPTY: Final = "(An empty message.)"
 IN_THE_FILE: Final = "(This answer is long: all of it is in the file.)"
 
+_MARKS: Final = frozenset(" \t>#`~*+-|.)0123456789")
 _CUSTOM_EMOJI: Final = re.compile(r"<?a?:?(\w{2,32}:\d{15,21})>?", re.ASCII)
 
 
@@ -49,7 +52,7 @@ def arguments(
     if outgoing.reaction is not None:
         return [Draft(reaction=emoji_path(outgoing.reaction.emoji))]
     if outgoing.edit is not None:
-        drafts = _edited(outgoing, max_file_bytes)
+        drafts = _edited(outgoing, outgoing.edit, max_file_bytes)
         reference = None
     else:
         drafts = _new(outgoing, max_file_bytes)
@@ -76,13 +79,17 @@ def parts(outgoing: Outgoing, drafts: Sequence[Draft]) -> list[Part]:
 
 def live(text: str) -> list[str]:
     """The contents of the messages that show an answer which is still being written, all of them so far: the last is
-    to be edited, and what comes after it to be posted.
+    to be edited, and what comes after it to be posted. They are no more than are shown of any answer.
 
-    A message that is followed by another stays as it is while text is appended, with two exceptions: a table that
-    goes on over it is laid out anew when a later row is wider, and what looked like a text becomes a table with the
-    second line of it.
+    A message that is followed by another stays as it is while text is appended. This cannot be had of tables, which
+    are laid out anew when a later row is wider or shows that there is one, and where the line at which the next
+    message begins still turns out to be something else, as a fence with another backtick in its first line does.
     """
-    return split(_ready(text), MESSAGE_UNITS)
+    last = text[text.rfind("\n") + 1 :]
+    if len(last) <= MARK_CHARS and _MARKS.issuperset(last):
+        # What a line begins with says what it is, and is only known with what follows.
+        text = text[: max(0, len(text) - len(last) - 1)]
+    return list(islice(pieces(_ready(text), MESSAGE_UNITS), FEW_MESSAGES))
 
 
 def emoji_path(emoji: str) -> str:
@@ -91,7 +98,7 @@ def emoji_path(emoji: str) -> str:
     text = emoji.strip()
     if own := _CUSTOM_EMOJI.fullmatch(text):
         return own[1]
-    if not text or any(c.isalpha() or c.isspace() or c in "/<>:" for c in text):
+    if text.isascii() or any(c.isalpha() or c.isspace() or c in "/<>:" for c in text):
         raise SendFailed(f"{shown_name(text)!r} is no emoji that Discord knows", retry_after=None)
     return text
 
@@ -116,14 +123,11 @@ def _new(outgoing: Outgoing, max_file_bytes: int) -> list[Draft]:
     return drafts or [Draft(EMPTY)]
 
 
-def _edited(outgoing: Outgoing, max_file_bytes: int) -> list[Draft]:
+def _edited(outgoing: Outgoing, edit: Edit, max_file_bytes: int) -> list[Draft]:
     """A new text in the place of an old one. A file of the old one gives its place up as well."""
-    assert outgoing.edit is not None
     answer = _answer(outgoing.text, max_file_bytes) or [Draft(EMPTY)]
     texts = [draft.content for draft in answer if draft.file is None]
-    replaced = [
-        Draft(part.text, replaces=part.replaces) for part in replacing(outgoing, outgoing.edit, texts)
-    ]
+    replaced = [Draft(part.text, replaces=part.replaces) for part in replacing(outgoing, edit, texts)]
     return replaced + [draft for draft in answer if draft.file is not None]
 
 
@@ -140,6 +144,7 @@ def _answer(text: str, max_file_bytes: int) -> list[Draft]:
 
 def _as_files(text: str, max_file_bytes: int) -> list[OutgoingFile]:
     """The whole text as it was written; in several files where the place takes only small ones."""
+    text = clean(text)
     if utf8_bytes(text) <= max_file_bytes:
         return [OutgoingFile("answer.md", "text/markdown", text.encode())]
     cut = split(text, max_file_bytes, utf8_bytes)

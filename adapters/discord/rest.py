@@ -153,9 +153,21 @@ class Rest:
     async def follow_up(
         self, application: int, token: str, data: Mapping[str, Any], file: OutgoingFile | None = None
     ) -> None:
-        """One more answer to an interaction, within fifteen minutes. After a first one that put it off this is it."""
+        """One more answer to an interaction, within fifteen minutes."""
         call = Call(
             "POST", "/webhooks/{webhook_id}/{webhook_token}", webhook_id=application, webhook_token=token
+        )
+        await self._send(call, data, file, paced=False)
+
+    async def complete(
+        self, application: int, token: str, data: Mapping[str, Any], file: OutgoingFile | None = None
+    ) -> None:
+        """The answer to an interaction that was put off."""
+        call = Call(
+            "PATCH",
+            "/webhooks/{webhook_id}/{webhook_token}/messages/@original",
+            webhook_id=application,
+            webhook_token=token,
         )
         await self._send(call, data, file, paced=False)
 

@@ -10,7 +10,7 @@ from typing import Final
 import aiohttp
 import discord
 
-from adapters.base import NotSaved
+from adapters.base import NoSecret, NotSaved
 from adapters.discord.errors import UNAUTHORIZED
 
 FIRST_WAIT_SECONDS: Final = 1.0
@@ -47,6 +47,8 @@ async def _outcome(connect: Callable[[], Awaitable[None]]) -> tuple[str | None, 
     """What has ended a connection, for the operator, and whether only the operator can mend it."""
     try:
         await connect()
+    except NoSecret as exc:
+        return str(exc), False
     except discord.LoginFailure:
         return UNAUTHORIZED, True
     except discord.PrivilegedIntentsRequired:

@@ -54,6 +54,17 @@ class Stream:
     """Whose text stands there now: a reply, by its session and id."""
     used: int = 0
     """How many of the messages hold a part of it."""
+    above: list[int] = field(default_factory=list)
+    """Messages of it that something else of the same turn now stands below: what comes next is shown below that, and
+    then these go."""
+    left_at: str = ""
+    """The text as it was then."""
+    by_notice: bool = False
+    """What has claimed it is not an answer: nothing of it goes."""
+
+    def nonce(self, index: int) -> str:
+        """By which Discord knows the message with this part of it; another one after it was begun anew below."""
+        return ids.nonce("stream", self.turn_id, str(index), self.left_at)
 
     def note(self) -> str:
         """What is kept of it."""
@@ -64,6 +75,7 @@ class Stream:
                 "at": self.began_at,
                 "place": self.place,
                 "ids": self.ids,
+                "above": self.above,
                 "posting": self.posting,
             }
         )
@@ -79,6 +91,7 @@ class Stream:
             int(kept["at"]),
             place=kept["place"],
             ids=[int(each) for each in kept["ids"]],
+            above=[int(each) for each in kept["above"]],
             posting=bool(kept["posting"]),
         )
 
@@ -128,20 +141,26 @@ class Streams:
             else:
                 self._streams.setdefault(turn_id, stream)
 
-    def show(self, update: Live) -> None:
-        """More of an answer."""
+    def show(self, update: Live) -> bool:
+        """More of an answer; whether any of it stands there already."""
         if update.turn_id in self._ended or self._notes is None:
-            return
+            return False
         stream = self._streams.get(update.turn_id)
         if stream is None:
             stream = Stream(update.turn_id, update.route, update.answers, self._clock())
             self._streams[update.turn_id] = stream
-        if stream.claimed_by is not None:
-            return
-        stream.text = update.text
-        stream.news.set()
-        if stream.task is None:
-            stream.task = asyncio.create_task(self._pump(stream), name=f"discord stream {stream.turn_id}")
+        if stream.claimed_by is None:
+            stream.text = update.text
+            stream.news.set()
+            if stream.task is None:
+                stream.task = asyncio.create_task(self._pump(stream), name=f"discord stream {stream.turn_id}")
+        return bool(stream.ids)
+
+    def visible(self, route: Route) -> bool:
+        """Whether an answer can be seen there that is still being written."""
+        return any(
+            each.route == route and each.ids and not each.claimed_by for each in self._streams.values()
+        )
 
     async def claim(self, out: Outgoing) -> Stream | None:
         """The stream that this reply is the end of, at rest: nothing is shown any more but what the caller sends.
@@ -150,6 +169,7 @@ class Streams:
         for stream in self._streams.values():
             if stream.claimed_by == key or (stream.claimed_by is None and belongs(out, stream)):
                 stream.claimed_by = key
+                stream.by_notice = out.notice
                 await self._rest_of(stream)
                 return stream
         return None
@@ -167,6 +187,15 @@ class Streams:
         """Something else was sent there just now."""
         self._next[place] = time.monotonic() + self._timing.edit
 
+    def passed(self, out: Outgoing, place: int) -> None:
+        """Something was sent there that is not the text of a stream: one of the same turn goes on below it, where
+        people read on."""
+        for stream in self._streams.values():
+            if stream.turn_id == out.turn_id and stream.place == place and stream.claimed_by is None:
+                stream.above += stream.ids
+                stream.ids, stream.shown = [], []
+                stream.left_at = stream.text or ""
+
     async def end(self, turn_id: str) -> None:
         """The turn has come to its end, and all that it says is out: what is left of live text goes."""
         self._ended[turn_id] = None
@@ -176,17 +205,21 @@ class Streams:
         if stream is None:
             return
         await self._rest_of(stream)
-        if stream.claimed_by is not None and stream.place is not None:
-            for message in stream.ids[stream.used :]:
-                try:
-                    await self._rest.delete(stream.place, message)
-                except SendFailed as exc:
-                    _log.debug("a message of live text stays: %s", exc)
-        if self._notes is not None and (stream.ids or stream.posting):
+        if stream.claimed_by is not None and not stream.by_notice:
+            await self._take_away(stream, stream.above + stream.ids[stream.used :])
+        if self._notes is not None and (stream.ids or stream.above or stream.posting):
             try:
                 await self._notes.drop(KEY + turn_id)
             except NotSaved:
                 _log.warning("a stream that has ended stays noted", exc_info=True)
+
+    async def _take_away(self, stream: Stream, messages: Sequence[int]) -> None:
+        for message in messages:
+            try:
+                if stream.place is not None:
+                    await self._rest.delete(stream.place, message)
+            except SendFailed as exc:
+                _log.debug("a message of live text stays: %s", exc)
 
     async def close(self) -> None:
         """Shows nothing any more. What is noted stays."""
@@ -241,6 +274,8 @@ class Streams:
 
     async def _step(self, stream: Stream) -> bool:
         """Makes one change; False when everything is shown."""
+        if stream.above and not stream.ids and stream.text == stream.left_at:
+            return False
         wanted = live(stream.text or "")
         changed = next(
             (n for n, text in enumerate(wanted) if n >= len(stream.ids) or _differs(stream.shown, n, text)),
@@ -264,11 +299,13 @@ class Streams:
         assert self._notes is not None and stream.place is not None  # noqa: S101 - see show and _step
         stream.posting = True
         await self._notes.put(KEY + stream.turn_id, stream.note())
-        nonce = ids.nonce("stream", stream.turn_id, str(index))
+        nonce = stream.nonce(index)
         reference = ids.referred(stream.answers, stream.place) if index == 0 else None
         message = await self._rest.post(stream.place, draft, nonce=nonce, answers=reference)
         stream.ids.append(message)
         stream.posting = False
+        gone, stream.above = stream.above, []
+        await self._take_away(stream, gone)
         await self._notes.put(KEY + stream.turn_id, stream.note())
 
 

@@ -10,15 +10,13 @@ from typing import Final
 
 from adapters.base import Suggestion
 from adapters.terminal.text import plain
-from agent.protocol.messages import Route
+from agent.protocol.messages import Route, Schedule
 from bot.access import may
 from bot.commands.context import Context
 from bot.commands.registry import MAX_SUGGESTIONS, Asked
 from bot.db import dead_letters, series
 from bot.db import sessions as rows
-from bot.db.series import SeriesRecord
 from bot.db.sessions import SessionRecord
-from bot.recurrence import written
 
 LOOKED_AT: Final = 200
 """How many schedules or dead letters are looked at for one completion."""
@@ -51,7 +49,7 @@ async def schedules(context: Context, asked: Asked) -> list[Suggestion]:
         return []
     agent = context.agent_of(route)
     found = await context.db.read(lambda db: _schedules(db, agent, route, everything=everything))
-    suggested = [Suggestion(each.id, _schedule(each)) for each in found]
+    suggested = [Suggestion(each.series_id, _schedule(each)) for each in found]
     return [each for each in suggested if _fits(asked, each.label)]
 
 
@@ -87,14 +85,14 @@ async def channels(context: Context, asked: Asked) -> list[Suggestion]:
     return [Suggestion(each, each) for each in sorted(context.channels) if _fits(asked, each)]
 
 
-def _schedules(db: sqlite3.Connection, agent: str, route: Route, *, everything: bool) -> list[SeriesRecord]:
+def _schedules(db: sqlite3.Connection, agent: str, route: Route, *, everything: bool) -> list[Schedule]:
     """Those of the conversation first."""
     here = rows.find(db, agent, route)
-    own = [] if here is None else series.listed(db, here.id, LOOKED_AT)
+    own = [] if here is None else series.told(db, here.id, LOOKED_AT)
     if not everything:
         return own
-    known = {each.id for each in own}
-    return [*own, *(each for each in series.listed(db, None, LOOKED_AT) if each.id not in known)]
+    known = {each.series_id for each in own}
+    return [*own, *(each for each in series.told(db, None, LOOKED_AT) if each.series_id not in known)]
 
 
 def _fits(asked: Asked, text: str) -> bool:
@@ -106,9 +104,9 @@ def _session(record: SessionRecord, here: Route | None, now: int) -> str:
     return _one_line(f"{record.id}  {place}  {_ago(now - record.last_active)}")
 
 
-def _schedule(found: SeriesRecord) -> str:
-    state = "paused" if found.next_at is None else written(found.next_at, found.when.timezone)
-    return _one_line(f"{found.id}  {state}  {found.prompt}")
+def _schedule(found: Schedule) -> str:
+    state = "paused" if found.next_at is None else found.recurrence or "active"
+    return _one_line(f"{found.series_id}  {state}  {found.prompt}")
 
 
 def _ago(elapsed_ms: int) -> str:

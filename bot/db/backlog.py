@@ -11,20 +11,28 @@ from typing import Final
 
 _ALL: Final = ""
 """Stands for all sessions together; no session has this id."""
+_AFTERWARDS: Final = "~"
+"""Stands before the id of a session, for the rows that tell of other messages: those ask for nothing, and however many
+there are, they must not keep anybody from being answered."""
 _UNFINISHED: Final = "state IN ('accepted', 'posted')"
 _WATCH: Final = (
     "PRAGMA temp_store = MEMORY",
     "CREATE TEMP TABLE backlog (session TEXT PRIMARY KEY, unfinished INTEGER NOT NULL) WITHOUT ROWID",
-    f"INSERT INTO backlog SELECT session, count(*) FROM inbox WHERE {_UNFINISHED} GROUP BY session",
-    f"INSERT INTO backlog SELECT '{_ALL}', count(*) FROM inbox WHERE {_UNFINISHED}",
+    f"INSERT INTO backlog SELECT iif(about IS NULL, '', '{_AFTERWARDS}') || session AS key, count(*) FROM inbox"
+    f" WHERE {_UNFINISHED} GROUP BY key",
+    f"INSERT INTO backlog SELECT '{_ALL}', count(*) FROM inbox WHERE {_UNFINISHED} AND about IS NULL",
     f"""CREATE TEMP TRIGGER backlog_grows AFTER INSERT ON main.inbox WHEN new.{_UNFINISHED} BEGIN
-    INSERT INTO backlog VALUES (new.session, 1), ('{_ALL}', 1)
-    ON CONFLICT (session) DO UPDATE SET unfinished = unfinished + 1;
+    INSERT INTO backlog VALUES (iif(new.about IS NULL, '', '{_AFTERWARDS}') || new.session, 1),
+        ('{_ALL}', new.about IS NULL)
+    ON CONFLICT (session) DO UPDATE SET unfinished = unfinished + excluded.unfinished;
 END""",
     f"""CREATE TEMP TRIGGER backlog_shrinks AFTER UPDATE OF state ON main.inbox
 WHEN old.{_UNFINISHED} AND NOT new.{_UNFINISHED} BEGIN
-    UPDATE backlog SET unfinished = unfinished - 1 WHERE session IN (old.session, '{_ALL}');
-    DELETE FROM backlog WHERE session = old.session AND unfinished = 0;
+    UPDATE backlog SET unfinished = unfinished - 1
+    WHERE session = iif(old.about IS NULL, '', '{_AFTERWARDS}') || old.session
+        OR (session = '{_ALL}' AND old.about IS NULL);
+    DELETE FROM backlog
+    WHERE session = iif(old.about IS NULL, '', '{_AFTERWARDS}') || old.session AND unfinished = 0;
 END""",
 )
 
@@ -36,7 +44,7 @@ def watch(db: sqlite3.Connection) -> None:
 
 
 def of(db: sqlite3.Connection, session_id: str) -> int:
-    """How many unfinished messages a session has. Only within `Database.write`."""
+    """How many unfinished messages a session has, and orders, and answers. Only within `Database.write`."""
     row = db.execute("SELECT unfinished FROM backlog WHERE session = ?", (session_id,)).fetchone()
     return 0 if row is None else int(row[0])
 
@@ -44,3 +52,8 @@ def of(db: sqlite3.Connection, session_id: str) -> int:
 def total(db: sqlite3.Connection) -> int:
     """How many there are in all. Only within `Database.write`."""
     return of(db, _ALL)
+
+
+def afterwards(db: sqlite3.Connection, session_id: str) -> int:
+    """How many unfinished rows of a session tell of other messages. Only within `Database.write`."""
+    return of(db, _AFTERWARDS + session_id)

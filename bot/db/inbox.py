@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.protocol.messages import ContentIn, Edited, InKind, MessageIn, Route, SystemIn, Withdrawn
+from agent.protocol.messages import ChatIn, ContentIn, Edited, InKind, MessageIn, Route, SystemIn, Withdrawn
 from bot.db import series, sessions, tallies
 from bot.db.sessions import SessionRecord
 
@@ -94,10 +94,17 @@ def accept(
     del row["status"]
     db.execute(
         "INSERT INTO inbox (id, event_id, session, seq, kind, trigger, state, created_at, accepted_at, tries,"
-        " process_after, channel, platform_id, thread_id, content, sender_id, about) VALUES (:id, :event_id, :session,"
-        " :seq, :kind, :trigger, 'accepted', :created_at, :now, :tries, :process_after, :channel, :platform_id,"
-        " :thread_id, :content, :sender_id, :about)",
-        {**row, "session": record.id, "now": now, "sender_id": sender_id, "about": about},
+        " process_after, channel, platform_id, thread_id, content, sender_id, about, by_bot) VALUES (:id, :event_id,"
+        " :session, :seq, :kind, :trigger, 'accepted', :created_at, :now, :tries, :process_after, :channel,"
+        " :platform_id, :thread_id, :content, :sender_id, :about, :by_bot)",
+        {
+            **row,
+            "session": record.id,
+            "now": now,
+            "sender_id": sender_id,
+            "about": about,
+            "by_bot": isinstance(content, ChatIn) and content.bot,
+        },
     )
     return message
 
@@ -200,11 +207,20 @@ def place(db: sqlite3.Connection, session_id: str, seq: int) -> int:
 def only_bots_spoke(db: sqlite3.Connection, session_id: str, count: int) -> bool:
     """Whether the newest `count` messages of a session are all from bots."""
     row = db.execute(
-        "SELECT count(*) FROM (SELECT content FROM inbox WHERE session = ? AND kind = 'chat' ORDER BY seq DESC LIMIT ?)"
-        " WHERE json_extract(content, '$.bot')",
+        "SELECT count(*) FROM (SELECT by_bot FROM inbox WHERE session = ? AND kind = 'chat' ORDER BY seq DESC LIMIT ?)"
+        " WHERE by_bot = 1",
         (session_id, count),
     ).fetchone()
     return bool(row[0] >= count)
+
+
+def bots_said(db: sqlite3.Connection, route: Route, *, since: int) -> int:
+    """How many messages of bots were accepted in a place and all its threads since then."""
+    row = db.execute(
+        "SELECT count(*) FROM inbox WHERE channel = ? AND platform_id = ? AND accepted_at >= ? AND by_bot = 1",
+        (route.channel, route.platform_id, since),
+    ).fetchone()
+    return int(row[0])
 
 
 def model(db: sqlite3.Connection, session_id: str) -> str | None:

@@ -263,9 +263,12 @@ WHERE state != 'sent' AND turn_id IS NOT NULL""",
         "CREATE INDEX deliveries_platform ON deliveries (platform_id) WHERE platform_id IS NOT NULL",
     ),
     (
-        # By whom a message was said, by the platform's own id; and the number of the message that a row is about.
+        # By whom a message was said, by the platform's own id, and whether by a bot; and the number of the message that
+        # a row is about.
         "ALTER TABLE inbox ADD COLUMN sender_id TEXT",
         "ALTER TABLE inbox ADD COLUMN about INTEGER",
         "CREATE INDEX inbox_about ON inbox (session, about) WHERE about IS NOT NULL",
+        "ALTER TABLE inbox ADD COLUMN by_bot INTEGER",
+        "CREATE INDEX inbox_bots ON inbox (channel, platform_id, accepted_at) WHERE by_bot = 1",
     ),
 )

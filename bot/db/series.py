@@ -162,12 +162,15 @@ def listed(db: sqlite3.Connection, session_id: str | None, limit: int) -> list[S
     return [SeriesRecord.from_row(row) for row in rows]
 
 
-def told(db: sqlite3.Connection, session_id: str) -> list[Schedule]:
-    """The series of a session that may still run, as its agent is told of them, the next one first; TOLD at most."""
+def told(db: sqlite3.Connection, session_id: str | None, limit: int | None = None) -> list[Schedule]:
+    """The series that may still run, of one session or of all, as its agent and who types a command are told of them,
+    the next one first; TOLD at most unless it is said otherwise. Also those whose recurrence is not understood any
+    more."""
+    where, values = ("", ()) if session_id is None else ("AND session = ?", (session_id,))
     rows = db.execute(
-        "SELECT * FROM series WHERE session = ? AND status IN ('active', 'paused')"
+        f"SELECT * FROM series WHERE status IN ('active', 'paused') {where}"
         " ORDER BY next_at IS NULL, next_at, created_at, id LIMIT ?",
-        (session_id, TOLD),
+        (*values, TOLD if limit is None else limit),
     )
     return [_told(row) for row in rows]
 

@@ -7,9 +7,12 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from agent.protocol.messages import Route
 from bot.db import pool
+
+LOOKED_AT: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,18 @@ def recent(db: sqlite3.Connection, limit: int) -> list[SessionRecord]:
 
 def like(db: sqlite3.Connection, typed: str, *, near: Route | None, limit: int) -> list[SessionRecord]:
     """The sessions whose ids begin with what somebody has typed, or that have it in the name of their place: those in
-    the place of `near` first, then those that were active last. Looks at every session once."""
-    channel, platform_id = (None, None) if near is None else (near.channel, near.platform_id)
+    the place of `near` first, then those that were active last. It is asked with every key that is pressed: beside
+    those of the place and those with such an id it looks at the newest ones only, LOOKED_AT of each."""
+    channel, platform_id = ("", "") if near is None else (near.channel, near.platform_id)
     rows = db.execute(
-        "SELECT * FROM sessions WHERE channel <> ?1 AND (substr(id, 1, length(?2)) = ?2"
+        "SELECT * FROM sessions WHERE id IN ("
+        "SELECT id FROM (SELECT id FROM sessions WHERE channel = ?3 AND platform_id = ?4 ORDER BY rowid DESC LIMIT ?5)"
+        " UNION SELECT id FROM (SELECT id FROM sessions WHERE ?2 <> '' AND id >= ?2 AND id < ?2 || '~' LIMIT ?5)"
+        " UNION SELECT id FROM (SELECT id FROM sessions ORDER BY rowid DESC LIMIT ?5)"
+        ") AND channel <> ?1 AND (substr(id, 1, length(?2)) = ?2"
         " OR instr(lower(channel || '/' || platform_id || '/' || coalesce(thread_id, '')), ?2))"
-        " ORDER BY channel = ?3 AND platform_id = ?4 DESC, last_active DESC, id LIMIT ?5",
-        (pool.POOL, typed.lower(), channel, platform_id, limit),
+        " ORDER BY channel = ?3 AND platform_id = ?4 DESC, last_active DESC, id LIMIT ?6",
+        (pool.POOL, typed.lower(), channel, platform_id, LOOKED_AT, limit),
     )
     return [SessionRecord.from_row(row) for row in rows]
 

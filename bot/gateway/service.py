@@ -131,15 +131,18 @@ def _secret(path: Path) -> bytes:
     """Made on first use, for nobody else to read. Raises GatewayError."""
     try:
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
             secret = path.read_bytes()
-        else:
+        except FileNotFoundError:
             secret = secrets.token_bytes(SECRET_BYTES)
+            # Whole or not at all: whoever is killed here must not leave one that stops the next service.
+            begun = path.with_suffix(".new")
+            begun.unlink(missing_ok=True)
+            fd = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(secret)
                 file.flush()
                 os.fsync(file.fileno())
+            begun.rename(path)
     except OSError as exc:
         raise GatewayError(f"{path} cannot be used: {exc.strerror}.") from exc
     if len(secret) != SECRET_BYTES:

@@ -20,7 +20,19 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import claude, crowd, docker, gateway, memory, restart, service, stalls, syncs, throughput
+from tests.bench import (
+    claude,
+    crowd,
+    discord,
+    docker,
+    gateway,
+    memory,
+    restart,
+    service,
+    stalls,
+    syncs,
+    throughput,
+)
 from tests.bench.figures import ROOT, Figures, Spread, Target, environment, targets
 from tests.bench.service import Plan
 
@@ -99,6 +111,9 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
         )
     )
     passed = asyncio.run(gateway.measure(_folder(data, "gateway"), rounds=plan.gateway_rounds, each=5))
+    discord_found = asyncio.run(
+        discord.measure(_folder(data, "discord"), warm=plan.warm, seconds=2 * plan.phase_seconds)
+    )
     restarted = asyncio.run(restart.restart_adopt_ms(_folder(data, "restart")))
     boxed, no_engine = docker.Found(), asyncio.run(docker.fault(data / "engine"))
     if no_engine is None:
@@ -130,6 +145,11 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
         flood_stall_ms_max=flooded.stall_max,
         flood_elsewhere_ms=Spread.of(flooded.elsewhere),
         restart_adopt_ms=Spread.of(restarted),
+        discord_round_trip_ms=Spread.of(discord_found.warm),
+        discord_overhead_ms=discord_found.overhead,
+        discord_new_thread_ms=Spread.of(discord_found.new_thread),
+        discord_stall_ms_max=discord_found.stall_max,
+        discord_import_ms=Spread.of(discord.import_ms()),
         syncs_per_message=each,
         syncs_by_file=by_file,
         syncs_not_counted=reason,

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from adapters.base import Adapter
 from agent.protocol.clock import now_ms
 from bot import log
 from bot.app import App, running_app
@@ -81,6 +82,23 @@ async def open_service(
 ) -> AsyncIterator[tuple[App, Room]]:
     """A service that keeps its data in `data`, and a room in front of it. At the end its runners are stopped,
     unless they are to be left for the next service."""
+    room = room or Room()
+    members = [(room, PERSON.id)]
+    async with open_behind(members, data, backend, leave=leave, runners=runners, agent=agent) as app:
+        yield app, room
+
+
+@asynccontextmanager
+async def open_behind(
+    members: Sequence[tuple[Adapter, str]],
+    data: Path,
+    backend: Backend,
+    *,
+    leave: bool = False,
+    runners: BackendConfig = RUNNERS,
+    agent: AgentConfig = ECHO,
+) -> AsyncIterator[App]:
+    """The same behind any adapters, each with the id of a member there."""
     config = Config(
         service=ServiceConfig(data_dir=data),
         terminal=TerminalConfig(name=PERSON.name),
@@ -88,14 +106,17 @@ async def open_service(
         backend=runners,
         limits=LimitsConfig(backlog=BACKLOG, backlog_total=BACKLOG, replies_per_minute=BACKLOG),
     )
-    room = room or Room()
     log.setup("INFO", file=data / "logs" / "roost.log")
     try:
-        async with running_app(config, adapters=[room], backend=backend) as app:
-            member = partial(people.grant, channel=room.name, user_id=PERSON.id, role="member", now=now_ms())
-            await app.db.write(member)
+        adapters = [adapter for adapter, _ in members]
+        async with running_app(config, adapters=adapters, backend=backend) as app:
+            for adapter, person in members:
+                grant = partial(
+                    people.grant, channel=adapter.name, user_id=person, role="member", now=now_ms()
+                )
+                await app.db.write(grant)
             try:
-                yield app, room
+                yield app
             finally:
                 if not leave:
                     stops = (app.containers.stop(runner.session.id) for runner in app.containers)

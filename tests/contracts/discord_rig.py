@@ -119,6 +119,8 @@ async def connected(rig: Rig, monkeypatch: pytest.MonkeyPatch, **options: Any) -
     monkeypatch.setattr(discord.http.Route, "BASE", rig.discord.rest_url)
     gateway = URL(rig.discord.gateway_url)
     monkeypatch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", gateway)
+    # The address of a sticker is made by the client: it would ask the real Discord for it.
+    monkeypatch.setattr(discord.asset.Asset, "BASE", rig.discord.cdn_url)
     bot = Bot(**options)
     running = asyncio.create_task(bot.start(rig.discord.token))
     try:

@@ -289,3 +289,11 @@ async def raw(rig: Rig, *, query: str = "v=10&encoding=json") -> AsyncIterator[R
         http.ws_connect(f"{rig.gateway_url}?{query}", autoclose=False) as ws,
     ):
         yield Raw(ws)
+
+
+async def refused(rig: Rig, client: Raw) -> int | None:
+    """The code with which the gateway closes the connection, sooner or later."""
+    with pytest.raises(Closed) as closed:
+        await client.until(event="READY")
+    assert rig.hub.close_codes[-1] == closed.value.code
+    return closed.value.code

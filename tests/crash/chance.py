@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.protocol import failpoint
-from tests.crash.plan import Act, KillRunners, Life, Pause, Round, Say, Spoil
+from tests.crash.plan import Act, Change, KillRunners, Life, Pause, Round, Say, Spoil
 from tests.crash.platform import Moods
 
 MAX_TRIES: Final = 12
@@ -70,7 +70,10 @@ def _acts(rng: random.Random, places: list[str]) -> Iterator[Act]:
             yield KillRunners(rng.choice(("KILL", "KILL", "TERM")))
         case _:
             for _ in range(rng.randint(1, 4)):
-                yield Say(rng.choice(KINDS), rng.choice(places), file=rng.random() < 0.15)
+                place = rng.choice(places)
+                yield Say(rng.choice(KINDS), place, file=rng.random() < 0.15)
+                if rng.random() < 0.15:
+                    yield Change(rng.choice(("edit", "edit", "delete")), place)
 
 
 def _runner_point(rng: random.Random) -> str | None:

@@ -90,9 +90,12 @@ def violations(
 
 def _acknowledged(platform: Platform, said: Books) -> Iterator[str]:
     known = Counter(row.event_id for row in said.rows)
+    changes = Counter(event.about for event in platform.events.values() if event.about)
     for event in platform.events.values():
         if event.kind == "command":
             continue
+        if event.receipt == "dropped" and changes[event.about] > 1:
+            continue  # Another change of the same message has left nothing to be changed.
         if event.receipt not in ("accepted", "duplicate"):
             yield f"{event.id} was {event.receipt}: {event.why}"
         elif known[event.id] != 1:

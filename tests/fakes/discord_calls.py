@@ -68,8 +68,10 @@ class Call:
     def guild(self) -> Guild:
         """The guild of the path. Raises Refused."""
         guild = self.world.guilds.get(self.params["guild"])
-        if guild is None or self.me.id not in guild.members:
+        if guild is None:
             raise Refused(*UNKNOWN_GUILD)
+        if self.me.id not in guild.members:
+            raise Refused(*MISSING_ACCESS)
         return guild
 
     def place(self, *permissions: Permission) -> Place:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,12 +29,13 @@ from agent.protocol.clock import now_ms
 from bot import log
 from bot.app import App, running_app
 from bot.config import Config, load
-from bot.db import people
+from bot.db import people, questions
 from bot.db.accounts import accounts
 from bot.errors import CommandFailed, RoostError
 from tests.fakes.discord_people import Person
 from tests.fakes.discord_playground import Playground
 from tests.fakes.discord_server import DiscordServer
+from tests.fakes.discord_spec import VARIABLE
 
 ADAPTER: Final = "adapters.discord"
 NO_ADAPTER: Final = "This Roost has no Discord adapter ({missing} is not there), so there is nothing to try."
@@ -41,6 +43,7 @@ BANNER: Final = (
     "A Discord on this machine: {url}. You are ada and bob, in #general, #random and dm; /help says how.\n"
     "Everything lies in {folder} and is gone when you leave; the log is roost.log in it."
 )
+EXIT_INTERRUPTED: Final = 130
 CONNECT_SECONDS: Final = 60.0
 QUIET_MS: Final = 1000
 """For so long nothing has happened, and nothing is under way: a message that was just said may not have arrived."""
@@ -51,7 +54,9 @@ Say = Callable[[str], None]
 
 def settings(file: Path | None, data: Path) -> Config:
     """The agents of a configuration, or the mock alone, on a data folder of their own. Raises ConfigError."""
-    config = load(file, os.environ) if file is not None else Config()
+    # That one is the fake's own, and a setting that the service does not know.
+    env = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    config = load(file, env) if file is not None else Config()
     service = config.service.model_copy(update={"data_dir": data, "metrics_port": None})
     values: dict[str, Any] = {
         "service": service,
@@ -96,17 +101,23 @@ async def demo(config: Config, say: Say) -> AsyncIterator[tuple[Playground, App]
                 watching.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await watching
+                # No other service takes over what runs on a folder that goes away.
+                await app.pool.close()
+                for session_id in [runner.session.id for runner in app.containers]:
+                    await app.containers.stop(session_id)
                 for line in discord.take_violations():
                     say(f"! not as Discord has it: {line}")
 
 
 async def quiet(playground: Playground, app: App) -> None:
-    """Returns when nothing is under way and nothing has happened for a while."""
+    """Returns when nothing has happened for a while, and the bot has nothing to do or has asked something."""
     began = now_ms()
     while True:
-        under_way = (await app.db.read(accounts)).open or playground.waits
-        if not under_way and now_ms() - max(began, playground.changed_at) >= QUIET_MS:
-            return
+        if now_ms() - max(began, playground.changed_at) >= QUIET_MS:
+            open_turns = (await app.db.read(accounts)).open
+            asks = bool(await app.db.read(lambda db: questions.waiting(db, now_ms())))
+            if asks or not (open_turns or playground.waits):
+                return
         await asyncio.sleep(LOOK_SECONDS)
 
 
@@ -133,7 +144,11 @@ async def piped(playground: Playground, app: App, say: Say) -> None:
 
 
 async def run(file: Path | None, say: Say) -> int:
-    """The demo in a data folder that is gone afterwards. Raises RoostError."""
+    """The demo in a data folder that is gone afterwards. A signal cancels it. Raises RoostError."""
+    task = asyncio.current_task()
+    assert task is not None
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
     with TemporaryDirectory(prefix="roost-discord-") as folder:
         config = settings(file, Path(folder) / "data")
         log.setup(config.service.log_level, "json", file=Path(folder) / "roost.log")
@@ -163,8 +178,8 @@ def main() -> None:
         sys.exit(asyncio.run(run(parser.parse_args().config, lambda line: print(line, flush=True))))
     except (RoostError, TimeoutError) as exc:
         sys.exit(f"roost: {exc or 'The bot did not connect to the Discord of this demo.'}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -83,8 +83,8 @@ DIFFERENCES: Final = (
     ),
     Difference(
         r"PATCH /(channels|webhooks)/.*/messages/\S+ request body: 'tts' is unknown",
-        "The description has no `tts` in an edit; discord.py sends it with every one (http.py, handle_message_parameters), "
-        "and Discord ignores it.",
+        "The description has no `tts` in an edit; discord.py sends it with every one (http.py,"
+        " handle_message_parameters), and Discord ignores it.",
         Example("request", "PATCH", "/channels/1/messages/2", {"content": "hi", "tts": False}),
     ),
     Difference(

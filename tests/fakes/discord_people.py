@@ -13,12 +13,14 @@ from tests.fakes import discord_asking as asking
 from tests.fakes.discord_asking import CannotDo
 from tests.fakes.discord_commands import Commands
 from tests.fakes.discord_interactions import Asked, Interaction, Interactions
+from tests.fakes.discord_pings import pings
 from tests.fakes.discord_things import Attachment, Message, Place, Role, User
 from tests.fakes.discord_values import Flag, Kind, MessageKind, Permission
-from tests.fakes.discord_world import pings
 
 if TYPE_CHECKING:
     from tests.fakes.discord_world import World
+
+__all__ = ["CannotDo", "File", "Person"]
 
 File = tuple[str, bytes, str | None]
 """A file's name, its bytes and its media type."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.fakes.discord_things import Message, Place
+from tests.fakes.discord_values import WRITTEN
 from tests.fakes.discord_world import World
 
 NAMED: Final = re.compile(r"<(@!?|@&|#)(\d+)>")
@@ -69,7 +70,8 @@ class Board:
         for place in places:
             if place.is_thread and place not in self.threads.values():
                 self.threads[f"t{len(self.threads) + 1}"] = place
-        said = sorted((each for place in places for each in place.history), key=lambda each: int(each.id))
+        history = (each for place in places for each in place.history if each.kind in WRITTEN)
+        said = sorted(history, key=lambda each: int(each.id))
         return Picture(
             {seen.number: seen for seen in (self._seen(each) for each in said if not each.is_deleted)},
             frozenset(self.label(each) for each in places if each.typing),
@@ -180,7 +182,7 @@ def _new(seen: Seen) -> Iterator[str]:
 def _changed(old: Seen, new: Seen) -> Iterator[str]:
     where = f"{new.place} [{new.number}]"
     if new.text != old.text and old.text and new.text.startswith(old.text) and old.text != THINKING:
-        yield from _lines(f"{where} +", new.text[len(old.text) :])
+        yield from _lines(f"{where} +", new.text[len(old.text) :].lstrip())
     elif new.text != old.text:
         yield from _lines(f"{where} =", new.text)
     yield from (f"{INDENT}file {file}" for file in new.files if file not in old.files)

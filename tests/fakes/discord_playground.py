@@ -120,6 +120,7 @@ class Playground:
                 self._ask(line)
             case "cut":
                 self.discord.hub.drop()
+                self._say("The bot's connection is cut; what is said now reaches it when it is back.")
             case "help":
                 self._say(HELP)
             case "edit" | "delete" | "react" | "unreact":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,7 +43,8 @@ JSON: Final = {"Content-Type": "application/json"}
 @dataclass(frozen=True)
 class Request:
     """A request and what became of it: `at` in epoch milliseconds of the server's clock, `status` that of the answer
-    (0: the connection was cut), `files` the names of what was uploaded, `answer` the body."""
+    (0: the connection was cut), `files` the names of what was uploaded, `answer` the body, `received` the seconds of
+    time.monotonic() at which its head was there."""
 
     method: str
     path: str
@@ -53,6 +55,7 @@ class Request:
     query: Mapping[str, str] | None = None
     answer: Any = None
     token: str | None = None
+    received: float = 0.0
 
 
 @dataclass
@@ -90,22 +93,22 @@ class Rest:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answers one request."""
         path = request.rel_url.raw_path.removeprefix(API)
-        at = self._world.clock()
+        at, received = self._world.clock(), time.monotonic()
         body, broken = await self._read(request)
         fault = self._faults.find(request.method, path)
         if fault is not None and fault.how == "slow":
             await asyncio.sleep(fault.seconds)
         if fault is not None and fault.how == "reset_before":
-            self._note(request, path, body, _Answered(0, None, {}), at, is_cut=True)
+            self._note(request, path, body, _Answered(0, None, {}), at, received, is_cut=True)
             return cut(request)
         if fault is not None and fault.how == "status":
             answered = self._faulty(fault)
         else:
             answered = broken or self._answer(request, path, body)
         if fault is not None and fault.how == "reset_after":
-            self._note(request, path, body, answered, at, is_cut=True)
+            self._note(request, path, body, answered, at, received, is_cut=True)
             return cut(request)
-        self._note(request, path, body, answered, at)
+        self._note(request, path, body, answered, at, received)
         return await self._send(request, answered, fault)
 
     async def _read(self, request: web.Request) -> tuple[Body, _Answered | None]:
@@ -129,12 +132,15 @@ class Rest:
             denial = denial or self._renamed(request.method, params, body)
             if denial is not None:
                 self._limits.count(429, denial.scope)
-                return _denied(denial, VIA)
+                return _denied(denial, {**VIA, **limited})
             self._check_request(request, path, body)
             answer = route.handler(self._call(params, request.query, body))
         except Refused as exc:
             self._limits.count(exc.status)
             return _Answered(exc.status, exc.body, headers)
+        except Exception as exc:
+            self._violated(f"{request.method} {path}: the fake itself has failed: {exc!r}")
+            raise
         return _Answered(answer.status, answer.body, headers)
 
     def _authorize(self, request: web.Request, route: Route) -> None:
@@ -143,22 +149,25 @@ class Rest:
             raise Refused(*UNAUTHORIZED)
 
     def _renamed(self, method: str, params: Mapping[str, str], body: Body) -> Denial | None:
-        """The limit that is hidden in PATCH of a channel."""
+        """The limit that is hidden in PATCH of a channel; the headers stay those of the route's own."""
         place = self._world.places.get(params.get("channel", ""))
         is_edit = method == "PATCH" and set(params) == {"channel"} and isinstance(body.form, dict)
         if place is None or not is_edit or not {"name", "topic"} & set(body.form):
             return None
-        return self._limits.take(CHANNEL_RENAME, place.id, is_global=False)[1]
+        denial = self._limits.take(CHANNEL_RENAME, place.id, is_global=False)[1]
+        return self._limits.deny(denial.seconds) if denial is not None else None
 
     def _faulty(self, fault: Fault) -> _Answered:
         if fault.status == 429:
-            denial = self._limits.deny(fault.retry_after or 0.1)
-            self._limits.count(429)
-            return _denied(denial, VIA)
+            denial = self._limits.deny(fault.retry_after or 0.1, scope=fault.scope)
+            self._limits.count(429, fault.scope)
+            return _denied(denial, {} if fault.scope == "cloudflare" else VIA)
         self._limits.count(fault.status)
         headers = {**JSON, **VIA}
         if fault.retry_after is not None:
             headers["Retry-After"] = str(math.ceil(fault.retry_after))
+        if isinstance(fault.body, str):
+            headers["Content-Type"] = "text/html; charset=UTF-8"
         body = {"message": "made to fail", "code": 0} if fault.body is None else fault.body
         return _Answered(fault.status, body, headers, is_discords=False)
 
@@ -187,6 +196,7 @@ class Rest:
         body: Body,
         answered: _Answered,
         at: int,
+        received: float,
         *,
         is_cut: bool = False,
     ) -> None:
@@ -204,6 +214,7 @@ class Rest:
                 query=dict(request.query),
                 answer=answered.body,
                 token=request.headers.get("Authorization"),
+                received=received,
             )
         )
 

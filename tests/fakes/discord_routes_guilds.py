@@ -92,15 +92,13 @@ def guild(call: Call) -> Answer:
     found = call.guild()
     body = wire.guild(found)
     if call.query.get("with_counts") in ("true", "1", "True"):
-        body |= {"approximate_member_count": len(found.members), "approximate_presence_count": 1}
+        body |= {"approximate_member_count": wire.member_count(found), "approximate_presence_count": 1}
     return Answer(body)
 
 
 def channels(call: Call) -> Answer:
-    """The channels of a guild that the bot sees; threads are not among them."""
-    found = call.guild().places.values()
-    seen = [each for each in found if not each.is_thread and each.seen_by(call.me)]
-    return Answer([wire.place(each) for each in seen])
+    """The channels of a guild, also those that the bot cannot look into; threads are not among them."""
+    return Answer([wire.place(each) for each in call.guild().places.values() if not each.is_thread])
 
 
 def active_threads(call: Call) -> Answer:

@@ -104,12 +104,9 @@ def _told(call: Call, interaction: Interaction) -> dict[str, Any]:
             "response_message_loading": message.is_loading,
             "response_message_ephemeral": message.is_ephemeral,
         }
-    if message is not None and interaction.callback is not Callback.DEFERRED_UPDATE:
-        assert interaction.callback is not None
-        body["resource"] = {
-            "type": int(interaction.callback),
-            "message": wire.message(message, call.me),
-        }
+    callback = interaction.callback
+    if message is not None and callback in (Callback.MESSAGE, Callback.UPDATE):
+        body["resource"] = {"type": int(callback), "message": wire.message(message, call.me)}
     return body
 
 

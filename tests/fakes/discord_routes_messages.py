@@ -22,6 +22,7 @@ from tests.fakes.discord_values import (
     MISSING_PERMISSIONS,
     NOT_YOURS,
     THREAD_ARCHIVED,
+    TOO_MANY_REACTIONS,
     UNKNOWN_EMOJI,
     Flag,
     Permission,
@@ -31,6 +32,7 @@ from tests.fakes.discord_values import (
 )
 from tests.fakes.discord_writing import may_speak, rewritten, told, written
 
+MAX_REACTIONS: Final = 20
 LIKE_EMOJI: Final = 0x2000
 """From here on there are characters that are emoji; a word is none."""
 
@@ -123,6 +125,8 @@ def react(call: Call) -> Answer:
     if emoji not in message.reactions and not place.allows(call.me, Permission.ADD_REACTIONS):
         raise Refused(*MISSING_PERMISSIONS)
     _awake(place)
+    if emoji not in message.reactions and len(message.reactions) >= MAX_REACTIONS:
+        raise Refused(*TOO_MANY_REACTIONS)
     call.world.react(message, call.me, emoji, on=True)
     return DONE
 

@@ -76,6 +76,8 @@ class GatewaySession:
         """With what its connections were closed, by either side."""
         self.events: deque[Sent] = deque(maxlen=replay_events)
         """The last ones it was told of, and can be told of again."""
+        self.written: deque[tuple[int, float]] = deque(maxlen=replay_events)
+        """The seq of each event that was put on the wire, and the seconds of time.monotonic() then."""
         self.deaf = False
         self.ended = False
         """It is told of nothing any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -147,10 +148,16 @@ class GatewaySocket:
                     return
                 text = json.dumps(item, separators=(",", ":"))
                 if self._zlib is None:
+                    self._note(item)
                     await self._ws.send_str(text)
                 else:
                     data = self._zlib.compress(text.encode()) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
+                    self._note(item)
                     await self._ws.send_bytes(data)
+
+    def _note(self, payload: Mapping[str, Any]) -> None:
+        if self.session is not None and payload["s"] is not None:
+            self.session.written.append((payload["s"], time.monotonic()))
 
     async def _read(self) -> int | None:
         """Returns the code with which the client has closed, None where it has not."""

@@ -1,25 +1,25 @@
 """The world of the fake Discord: who and what there is, and what every change of it is told as.
 
-`World` changes it, and tells the gateway (`tell`) and whoever waits (`changed`); what may be done is decided by who
+`World` changes it and tells of that (discord_telling.py); what may be done is decided by who
 calls it: the routes for the bot (discord_rest.py), Discord's client for people (discord_people.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any
 
 from agent.protocol.clock import Clock
 from tests.fakes import discord_wire as wire
-from tests.fakes.discord_intents import PRIVILEGED, Intent
+from tests.fakes.discord_intents import Intent
 from tests.fakes.discord_news import News
+from tests.fakes.discord_telling import Telling
 from tests.fakes.discord_things import (
     Attachment,
     Guild,
     Member,
     Message,
     Overwrite,
-    Pings,
     Place,
     Role,
     User,
@@ -31,128 +31,17 @@ from tests.fakes.discord_values import (
     Flag,
     Kind,
     MessageKind,
-    Snowflakes,
 )
 
-MADE_UP_TOKEN: Final = "made-up.bot-token.for-tests"  # noqa: S105 - it opens nothing
 
-UNRESTRICTED: Final = {"parse": ["users", "roles", "everyone"], "replied_user": True}
-"""Whom a message without `allowed_mentions` reaches."""
-
-
-class Tell(Protocol):
-    """Hands an event to the gateway."""
-
-    def __call__(
-        self, event: str, data: Mapping[str, Any], *, intent: int | None, guild_id: str | None = None
-    ) -> None: ...
-
-
-class World:
-    """Everything there is, by id. It is the `GatewayWorld` that the gateway asks."""
+class World(Telling):
+    """Changes what there is."""
 
     def __init__(self, clock: Clock, news: News) -> None:
-        self.clock = clock
-        self.news = news
-        self.changed = news.tell
-        self.ids = Snowflakes(clock)
-        self.token = MADE_UP_TOKEN
-        self.switched_on = int(PRIVILEGED)
-        self.cdn_url = ""
-        self.application_id = self.ids.new()
-        self.users: dict[str, User] = {}
-        self.guilds: dict[str, Guild] = {}
-        self.places: dict[str, Place] = {}
-        self.files: dict[str, Attachment] = {}
-        """What was uploaded, by its path on the CDN."""
+        super().__init__(clock, news)
         self._nonces: dict[tuple[str, str], Message] = {}
-        self._gateway: Tell | None = None
-        self.bot = self.add_user(User(self.application_id, "roost", bot=True))
-        self.owner = self.add_user(User(self.ids.new(), "the-owner"))
-
-    def connect(self, gateway: Tell) -> None:
-        """Events go there from now on."""
-        self._gateway = gateway
-
-    # ---------------------------------------------------------------- what the gateway asks
-
-    def bot_user(self) -> Mapping[str, Any]:
-        """The bot, as READY has it."""
-        return wire.own_user(self.bot)
-
-    def partial_application(self) -> Mapping[str, Any]:
-        """The application, as READY has it."""
-        return {"id": self.application_id, "flags": self.application_flags()}
-
-    def application_flags(self) -> int:
-        """Which privileged intents are on: the "limited" bits of a bot in fewer than 100 guilds."""
-        bits = {
-            Intent.GUILD_PRESENCES: 1 << 13,
-            Intent.GUILD_MEMBERS: 1 << 15,
-            Intent.MESSAGE_CONTENT: 1 << 19,
-        }
-        return sum(bit for intent, bit in bits.items() if self.switched_on & intent)
-
-    def guild_ids(self) -> Sequence[str]:
-        """The guilds that the bot is in."""
-        return [guild.id for guild in self.guilds.values() if self.bot.id in guild.members]
-
-    def guild_create(self, guild_id: str) -> Mapping[str, Any] | None:
-        """All of a guild that the bot sees."""
-        guild = self.guilds[guild_id]
-        if guild.is_unavailable:
-            return None
-        seen = [place for place in guild.places.values() if place.seen_by(self.bot)]
-        return wire.guild_create(guild, seen, self.bot)
-
-    def guild_members(self, guild_id: str) -> Sequence[Mapping[str, Any]]:
-        """Who is in a guild."""
-        return [wire.member(each) for each in self.guilds[guild_id].members.values()]
-
-    # ---------------------------------------------------------------- telling
-
-    def tell(
-        self, event: str, data: Mapping[str, Any], *, intent: int | None, guild: Guild | None = None
-    ) -> None:
-        """Tells the gateway, and whoever waits."""
-        unseen = guild is not None and (guild.is_unavailable or self.bot.id not in guild.members)
-        if self._gateway is not None and not unseen:
-            self._gateway(event, data, intent=intent, guild_id=guild.id if guild else None)
-        self.changed()
-
-    def tell_place(
-        self,
-        event: str,
-        place: Place,
-        data: Mapping[str, Any],
-        *,
-        intent: Intent,
-        direct: Intent | None = None,
-    ) -> None:
-        """Tells of something in a place, where the bot sees it."""
-        if place.guild is None and direct is None:
-            return
-        if place.seen_by(self.bot):
-            bit = intent if place.guild is not None or direct is None else direct
-            self.tell(event, data, intent=int(bit), guild=place.guild)
-        self.changed()
-
-    def tell_message(self, event: str, message: Message) -> None:
-        """MESSAGE_CREATE or MESSAGE_UPDATE; nobody is told of what only one person sees."""
-        if message.is_ephemeral:
-            self.changed()
-            return
-        data = wire.message_event(message, self.bot)
-        self.tell_place(
-            event, message.place, data, intent=Intent.GUILD_MESSAGES, direct=Intent.DIRECT_MESSAGES
-        )
 
     # ---------------------------------------------------------------- users, guilds, roles, members
-
-    def add_user(self, user: User) -> User:
-        """Somebody is on Discord."""
-        self.users[user.id] = user
-        return user
 
     def add_guild(self, name: str, *, large: bool, tier: int, bot_permissions: int) -> Guild:
         """A guild with the bot in it, by a role of the bot's own."""
@@ -175,6 +64,12 @@ class World:
         data = {"guild_id": guild.id, "role": wire.role(role)}
         self.tell("GUILD_ROLE_CREATE", data, intent=int(Intent.GUILDS), guild=guild)
         return role
+
+    def change_role(self, guild: Guild, role: Role, permissions: int) -> None:
+        """A role allows something else."""
+        role.permissions = permissions
+        data = {"guild_id": guild.id, "role": wire.role(role)}
+        self.tell("GUILD_ROLE_UPDATE", data, intent=int(Intent.GUILDS), guild=guild)
 
     def add_member(self, guild: Guild, user: User, roles: Iterable[Role]) -> Member:
         """Somebody joins a guild, or has other roles there from now on."""
@@ -206,7 +101,7 @@ class World:
         place.position = len(guild.places)
         place.overwrites = {each.id: each for each in overwrites}
         guild.places[place.id] = self.places[place.id] = place
-        self.tell_place("CHANNEL_CREATE", place, wire.place(place), intent=Intent.GUILDS)
+        self.tell("CHANNEL_CREATE", wire.place(place), intent=int(Intent.GUILDS), guild=guild)
         return place
 
     def private(self, recipients: Sequence[User], *, name: str | None = None, group: bool = False) -> Place:
@@ -227,8 +122,11 @@ class World:
             return
         for thread in [each for each in place.guild.places.values() if each.parent is place]:
             self.remove_place(thread)
-        event = "THREAD_DELETE" if place.is_thread else "CHANNEL_DELETE"
-        self.tell_place(event, place, wire.place_reference(place, self.bot), intent=Intent.GUILDS)
+        gone = wire.place_reference(place, self.bot)
+        if place.is_thread:
+            self.tell_place("THREAD_DELETE", place, gone, intent=Intent.GUILDS)
+        else:
+            self.tell("CHANNEL_DELETE", gone, intent=int(Intent.GUILDS), guild=place.guild)
         place.is_deleted = True
         del place.guild.places[place.id]
         del self.places[place.id]
@@ -236,8 +134,11 @@ class World:
 
     def tell_update(self, place: Place) -> None:
         """A channel or a thread is no longer what it was."""
-        event = "THREAD_UPDATE" if place.is_thread else "CHANNEL_UPDATE"
-        self.tell_place(event, place, wire.place(place, me=self.bot), intent=Intent.GUILDS)
+        now = wire.place(place, me=self.bot)
+        if place.is_thread:
+            self.tell_place("THREAD_UPDATE", place, now, intent=Intent.GUILDS)
+        else:
+            self.tell("CHANNEL_UPDATE", now, intent=int(Intent.GUILDS), guild=place.guild)
 
     def add_thread(
         self,
@@ -429,27 +330,3 @@ class World:
             intent=Intent.GUILD_MESSAGE_TYPING,
             direct=Intent.DIRECT_MESSAGE_TYPING,
         )
-
-
-def pings(
-    place: Place, author: User, text: str, allowed: Mapping[str, Any] | None, quoted: Message | None
-) -> Pings:
-    """Whom a text reaches ("Allowed Mentions Object"): whom it names and the sender allows, and the author of what it
-    quotes."""
-    named = wire.named(text)
-    rules: Mapping[str, Any] = UNRESTRICTED if allowed is None else allowed
-    parse = rules.get("parse") or []
-    users = set(named.users if "users" in parse else ()) | (
-        named.users & set(map(str, rules.get("users") or ()))
-    )
-    roles = set(named.roles if "roles" in parse else ()) | (
-        named.roles & set(map(str, rules.get("roles") or ()))
-    )
-    if quoted is not None and rules.get("replied_user"):
-        users.add(quoted.author.id)
-    known = place.world.users
-    return Pings(
-        users=tuple(known[each] for each in sorted(users) if each in known),
-        roles=tuple(sorted(each for each in roles if place.role_can_be_pinged(each, author))),
-        everyone=named.everyone and "everyone" in parse and place.everyone_can_be_pinged(author),
-    )

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from tests.fakes import discord_wire as wire
 from tests.fakes.discord_forms import Upload, check_message
+from tests.fakes.discord_intents import without_content
+from tests.fakes.discord_pings import pings
 from tests.fakes.discord_things import Attachment, Message, Place, User
 from tests.fakes.discord_values import (
     CANNOT_DM,
@@ -24,7 +26,6 @@ from tests.fakes.discord_values import (
     invalid,
     wrong,
 )
-from tests.fakes.discord_world import pings
 
 SETTABLE: Final = Flag.SUPPRESS_EMBEDS | Flag.SUPPRESS_NOTIFICATIONS
 NUMBERED: Final = (2, 3)
@@ -97,7 +98,7 @@ def dress(message: Message, form: Mapping[str, Any], files: Sequence[Upload]) ->
     """Puts files, embeds and components of a form on a message. Raises Refused."""
     message.attachments = [*message.attachments, *store(message.place, form, files)]
     if "embeds" in form:
-        message.embeds = [{"type": "rich", **each} for each in form["embeds"] or ()]
+        message.embeds = [_embed(each) for each in form["embeds"] or ()]
     if "components" in form:
         message.components = numbered(form["components"] or ())
 
@@ -151,10 +152,20 @@ def quote(message: Message, reference: Mapping[str, Any] | None) -> None:
     message.reference, message.kind = quoted, MessageKind.REPLY
 
 
-def told(message: Message, world_me: User, *, reads: bool) -> dict[str, Any]:
+def told(message: Message, me: User, *, reads: bool) -> dict[str, Any]:
     """A message for the bot over REST: empty where it `reads` no content, as over the gateway ("Message Content
     Intent")."""
-    data = wire.message(message, world_me)
-    if reads or message.place.is_private or message.author is world_me or world_me in message.names:
+    data = wire.message(message, me)
+    if reads:
         return data
-    return data | {"content": "", "embeds": [], "attachments": [], "components": []}
+    kept = without_content({**data, **wire.guild_id(message.place)}, me.id)
+    kept.pop("guild_id", None)
+    return kept
+
+
+def _embed(form: Mapping[str, Any]) -> dict[str, Any]:
+    """As it is given back: with what was left out ("Embed Structure")."""
+    kept = {"type": "rich", **form}
+    if "fields" in kept:
+        kept["fields"] = [{"inline": False, **field} for field in kept["fields"] or ()]
+    return kept

@@ -102,6 +102,8 @@ async def test_schedules_are_completed(house: House) -> None:
         weekly = (await ordered(p, "schedule create", "p2", **report))["id"]
         assert await suggested(p, "schedule show", "id", place="p2") == [weekly, daily]
         assert await suggested(p, "schedule run", "id", "water", place="p2") == [daily]
+        (found,) = (await typing(p, "schedule run", "id", "monday")).data
+        assert found.label.startswith(f"{weekly}  Monday 9:00 ") and found.label.endswith("  Report")
         await ordered(p, "schedule pause", id=daily)
         (label,) = [each.label for each in (await typing(p, "schedule resume", "id", "paused")).data]
         assert label == f"{daily}  paused  Water"
@@ -109,6 +111,10 @@ async def test_schedules_are_completed(house: House) -> None:
         assert await suggested(p, "schedule show", "id", by=MEMBER, place="p3") == []
         assert await typing(p, "schedule run", "id", by=MEMBER) == NOBODY
         assert await suggested(p, "schedule list", "session", by=MEMBER) == []
+        await house.app.db.write(lambda db: db.execute("UPDATE series SET recurrence = '{}'"))
+        assert await suggested(p, "schedule cancel", "id") == [daily, weekly], (
+            "it can be cancelled all the same"
+        )
 
 
 async def test_dead_letters_are_completed(house: House) -> None:

@@ -41,12 +41,12 @@ OWNER, MEMBER, STRANGER, BOT = (
 )
 
 
-def config(data: Path, **limits: int) -> Config:
+def config(data: Path, **limits: Any) -> Config:
     return Config.model_validate({"service": {"data_dir": data}, "limits": limits})
 
 
 @asynccontextmanager
-async def serving(data: Path, backend: FakeBackend | None = None, **limits: int) -> AsyncIterator[App]:
+async def serving(data: Path, backend: FakeBackend | None = None, **limits: Any) -> AsyncIterator[App]:
     """A service where people have roles on the channel slack, whose adapter is not needed to come in."""
     async with running_app(config(data, **limits), backend=backend or FakeBackend()) as app:
         await app.db.write(lambda db: people.grant(db, "slack", OWNER.id, "owner", now=1))
@@ -566,6 +566,18 @@ async def test_an_answer_reaches_the_session_that_asked(app: App) -> None:
     assert (await app.intake.receive(answer())).state == "duplicate"
     assert await app.intake.receive(answer("b", by=OWNER)) == Receipt("refused", ANSWERED)
     assert len(await rows(app)) == 1
+
+
+async def test_an_answer_may_name_its_option_by_number(app: App) -> None:
+    await asked(app)
+    for number in (-1, 2):
+        refused = await app.intake.receive(answer("b", choice=number, id=f"choice {number}"))
+        assert refused == Receipt("refused", NOT_OPEN)
+    assert await app.intake.receive(answer("whatever it says", choice=1)) == Receipt("accepted")
+    (entry,) = await rows(app)
+    assert entry.message.content == SystemIn(
+        system=Answer(question_id="q", question="Which?", answer="b", answered_by="Max")
+    )
 
 
 @pytest.mark.parametrize(

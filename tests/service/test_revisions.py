@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Any
 
 from adapters.base import Receipt, Sender
+from bot.db import inbox, traces
 from bot.db.accounts import Accounts, accounts
 from bot.revisions import TOLD_MS
 from tests.fakes.platform import FakePlatform
@@ -30,18 +31,18 @@ ASK = {
     ],
 }
 REVISED = {"match": "has edited|was deleted", "steps": [{"do": "result", "text": "revised: {text}"}]}
-SILENT = {"match": "was deleted", "steps": [{"do": "result", "text": "<internal>well then</internal>"}]}
+SILENT = {"match": "was deleted", "steps": [{"do": "result", "text": ""}]}
 ACCEPTED, DROPPED, DUPLICATE = Receipt("accepted"), Receipt("dropped"), Receipt("duplicate")
 
 
-def inbound(house: House) -> int:
+def rows_in(house: House) -> int:
     """How many rows the agent's inbox has."""
     with closing(sqlite3.connect(f"file:{house.workspace().inbound}?mode=ro", uri=True)) as db:
         return int(db.execute("SELECT count(*) FROM messages_in").fetchone()[0])
 
 
 async def posted(house: House, count: int) -> None:
-    await house.until(lambda: inbound(house) == count)
+    await house.until(lambda: rows_in(house) == count)
 
 
 def claims(house: House) -> dict[str, str]:
@@ -138,6 +139,9 @@ async def test_the_only_message_that_is_withdrawn_costs_no_turn(house: House) ->
         await platform.until(lambda: any(each.event_id == "e1" for each in platform.settled()))
         await all_over(house)
         await platform.until(lambda: not platform.working())
+        gone = await house.app.db.read(lambda db: inbox.found(db, "e1", 1))
+        marks = await house.app.db.read(lambda db: traces.of(db, gone[0].message.id))
+        assert "withdrawn" in [mark.step for mark in marks]
         assert platform.texts() == ["You said: hello"]
         assert house.runners(), "and its runner is as well as before"
 
@@ -186,6 +190,21 @@ async def test_an_edit_during_its_turn_is_told_to_the_turn(house: House) -> None
         assert platform.sent[-1].outgoing.answers == "e1", "which people see answered"
         await platform.say("show", event_id="e3")
         assert "edited" not in await reply(platform, "e3"), "it is not told again"
+
+
+async def test_a_provider_that_forgets_is_told_of_the_change_again(house: House) -> None:
+    lost = {"do": "error", "message": "lost", "classification": "invalid_session"}
+    house.script({"match": "has edited", "steps": [lost]}, ASK)
+    async with house.open() as platform:
+        await platform.say("ask", event_id="e1")
+        await platform.until(lambda: any(part.outgoing.question for part in platform.sent))
+        question = next(part.outgoing.question for part in platform.sent if part.outgoing.question)
+        await platform.edit("e1", "tell", event_id="e2")
+        await begun(house, "e2")
+        await platform.answer(question.id, "red")
+        assert (await platform.replies(3))[1:] == ["answer: ask", "lost"]
+        assert platform.sent[-1].outgoing.answers == "e1"
+        await all_over(house)
 
 
 async def test_a_deletion_during_its_turn_is_told_to_the_turn(house: House) -> None:
@@ -353,7 +372,7 @@ async def test_an_outdated_runner_is_told_nothing_that_it_cannot_read(house: Hou
     async with house.open() as platform:
         await platform.edit("e1", "uno")
         await house.app.posting.settle(house.session_id())
-        assert inbound(house) == 1
+        assert rows_in(house) == 1
         await platform.answer(question.id, "red")
         await platform.replies(1)
         await posted(house, 3)

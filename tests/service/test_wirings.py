@@ -148,7 +148,7 @@ async def test_a_stranger_is_answered_like_a_member_in_that_place(house: House) 
         assert (await command(p, "stop", by=STRANGER)).text == "Nothing is running."
         assert (await command(p, "whoami", by=STRANGER)).text == "You are Sam (fake:u9), stranger."
         helped = (await command(p, "help", by=STRANGER)).text or ""
-        assert "/clear" in helped and "/session" not in helped
+        assert "/roost clear" in helped and "/roost session" not in helped
         refused = await command(p, "session list", by=STRANGER)
         assert refused == Receipt("refused", "This command is for people with the role admin.")
         await house.until_quiet()

@@ -26,7 +26,7 @@ QUICK: Final = Timing(
     online=5.0,
 )
 """What a person would wait for without noticing, and a test would."""
-SECONDS: Final = 30.0
+SECONDS: Final = 15.0
 
 
 class Town:
@@ -36,6 +36,8 @@ class Town:
         self.house = house
         self.discord = discord
         self.timing = timing
+        self.servers: list[int] = []
+        """Where the commands are registered; everywhere without one."""
         self.lab = discord.guild("Lab")
         self.general = self.lab.channel("general")
         self.ada = discord.person("Ada")
@@ -51,6 +53,7 @@ class Town:
                 lambda: self.discord.token,
                 rest_url=self.discord.rest_url,
                 gateway_url=self.discord.gateway_url,
+                development_guilds=self.servers,
                 timing=self.timing,
             )
         )
@@ -73,8 +76,11 @@ class Town:
         return message.thread
 
     async def reads(self, place: Place, *texts: str) -> None:
-        """Returns when exactly these stand in a place, whoever wrote them."""
-        await self.until(lambda: place.texts == list(texts))
+        """Returns when exactly these stand in a place, whoever wrote them. Raises AssertionError."""
+        try:
+            await self.until(lambda: place.texts == list(texts))
+        except TimeoutError:
+            raise AssertionError(f"there stands {place.texts}, and not {list(texts)}") from None
 
     async def answer_to(self, text: str, *, place: Place | None = None) -> str:
         """What the bot answers Ada, in the thread that it opens."""

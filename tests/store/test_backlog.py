@@ -17,11 +17,16 @@ HOMES = [Route(channel="fake", platform_id=f"p{number}") for number in range(3)]
 
 
 def counted(db: sqlite3.Connection, session_id: str) -> int:
-    sql = "SELECT count(*) FROM inbox WHERE session = ? AND state IN ('accepted', 'posted')"
+    sql = "SELECT count(*) FROM inbox WHERE session = ? AND state IN ('accepted', 'posted') AND about IS NULL"
     return int(db.execute(sql, (session_id,)).fetchone()[0])
 
 
-def accept(db: sqlite3.Connection, home: Route, message_id: str) -> None:
+def counted_afterwards(db: sqlite3.Connection, session_id: str) -> int:
+    sql = "SELECT count(*) FROM inbox WHERE session = ? AND state IN ('accepted', 'posted') AND about = 2"
+    return int(db.execute(sql, (session_id,)).fetchone()[0])
+
+
+def accept(db: sqlite3.Connection, home: Route, message_id: str, about: int | None) -> None:
     inbox.accept(
         db,
         rows.resolve(db, "assistant", home, 0),
@@ -32,6 +37,7 @@ def accept(db: sqlite3.Connection, home: Route, message_id: str) -> None:
         route=home,
         created_at=0,
         now=0,
+        about=about,
     )
 
 
@@ -41,6 +47,7 @@ async def hold(db: Database) -> int:
     def compare(db: sqlite3.Connection) -> int:
         ids = [row[0] for row in db.execute("SELECT id FROM sessions")]
         assert [backlog.of(db, i) for i in ids] == [counted(db, i) for i in ids]
+        assert [backlog.afterwards(db, i) for i in ids] == [counted_afterwards(db, i) for i in ids]
         assert backlog.total(db) == sum(counted(db, i) for i in ids)
         return backlog.total(db)
 
@@ -54,7 +61,7 @@ async def test_the_numbers_are_those_of_the_rows_whatever_happens(tmp_path: Path
     for step in range(200):
         if not ids or dice.random() < 0.5:
             ids.append(f"m{step}")
-            await db.write(lambda db: accept(db, dice.choice(HOMES), ids[-1]))
+            await db.write(lambda db: accept(db, dice.choice(HOMES), ids[-1], dice.choice([None, 2])))
         else:
             (session,) = await db.read(
                 lambda db: db.execute("SELECT session FROM inbox WHERE id = ?", (ids[-1],)).fetchone()

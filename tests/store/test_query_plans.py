@@ -11,7 +11,8 @@ from functools import partial
 
 import pytest
 
-from agent.protocol.messages import AskQuestion, ChatIn, Route
+from agent.protocol.messages import AskQuestion, ChatIn, Edited, Route
+from bot.actions import tell
 from bot.db import (
     dead_letters,
     deliveries,
@@ -93,6 +94,14 @@ def edited(db: sqlite3.Connection) -> None:
     targets.find(db, session(db), 1, by="o2")
 
 
+def revised(db: sqlite3.Connection) -> None:
+    accept(db)
+    tell(db, session(db), Edited(seq=2, text="uno", by="Ada"), event_id="e2", now=1)
+    inbox.said_in(db, "slack", "e1")
+    inbox.revised(db, session(db), 2)
+    deliveries.shown_as(db, "p1", HERE)
+
+
 def ask(db: sqlite3.Connection) -> None:
     asked = AskQuestion(question_id="q1", title="t", question="q", expires_at=9)
     questions.ask(db, session(db), "o1", HERE, asked, now=1)
@@ -114,7 +123,11 @@ HOT: dict[str, Query] = {
     "an event is decided upon": lambda db: (people.role_of(db, "slack", "u1"), inbox.known(db, "e1")),
     "a thread is looked up": lambda db: sessions.find(db, "assistant", HERE),
     "an event is accepted": accept,
-    "bots are counted": lambda db: inbox.only_bots_spoke(db, "s1", 5),
+    "bots are counted": lambda db: (
+        inbox.only_bots_spoke(db, "s1", 5),
+        inbox.bots_said(db, HERE, since=0),
+    ),
+    "a message is edited, deleted or reacted to": revised,
     "a session is loaded": lambda db: (
         sessions.get(db, "s1"),
         inbox.unfinished(db, "s1"),

@@ -84,6 +84,30 @@ def test_the_last_active_is_on_top(db: sqlite3.Connection, record: SessionRecord
     assert [found.id for found in sessions.recent(db, 1)] == [record.id]
 
 
+def test_what_is_typed_finds_sessions(db: sqlite3.Connection, record: SessionRecord) -> None:
+    elsewhere = Route(channel="slack", platform_id="C2")
+    other = sessions.resolve(db, "assistant", elsewhere, 3000)
+    thread = sessions.resolve(db, "assistant", THREAD, 2000)
+
+    def found(typed: str, near: Route | None = None) -> list[str]:
+        return [each.id for each in sessions.like(db, typed, near=near, limit=10)]
+
+    assert found("") == [other.id, thread.id, record.id]
+    assert found("", HERE) == [thread.id, record.id, other.id]
+    assert found("SLACK/c1") == [thread.id, record.id]
+    assert found(other.id[:6], HERE) == [other.id]
+    assert found("%") == found("x" * 500) == []
+    assert len(sessions.like(db, "", near=HERE, limit=2)) == 2
+
+
+def test_not_every_session_is_looked_at_for_a_key(db: sqlite3.Connection, record: SessionRecord) -> None:
+    for number in range(sessions.LOOKED_AT):
+        sessions.resolve(db, "assistant", Route(channel="slack", platform_id=f"D{number}"), 2000)
+    assert sessions.like(db, "slack/c1", near=None, limit=10) == []
+    assert sessions.like(db, "slack/c1", near=HERE, limit=10) == [record]
+    assert sessions.like(db, record.id, near=None, limit=10) == [record]
+
+
 def test_a_seq_is_even_and_above_all_that_were(db: sqlite3.Connection, record: SessionRecord) -> None:
     assert [accept(db, record, name).seq for name in ("a", "b")] == [2, 4]
     sessions.saw_seq(db, record.id, 9)
@@ -198,8 +222,17 @@ def test_bots_are_counted_from_the_last_person_on(db: sqlite3.Connection, record
     accept(db, record, "3")
     assert not inbox.only_bots_spoke(db, record.id, 1)
     # Rows of an earlier Roost say nothing about it, and were all from people.
-    db.execute("UPDATE inbox SET content = json_remove(content, '$.bot')")
+    db.execute("UPDATE inbox SET by_bot = NULL")
     assert not inbox.only_bots_spoke(db, record.id, 1)
+
+
+def test_bots_are_counted_over_all_threads_of_a_place(db: sqlite3.Connection, record: SessionRecord) -> None:
+    accept(db, record, "1", bot=True)
+    accept(db, record, "2")
+    assert inbox.bots_said(db, HERE, since=0) == 1, "a person is no bot"
+    assert inbox.bots_said(db, HERE.model_copy(update={"thread_id": "t"}), since=0) == 1
+    assert inbox.bots_said(db, HERE.model_copy(update={"platform_id": "other"}), since=0) == 0
+    assert inbox.bots_said(db, HERE, since=10**15) == 0, "that was before"
 
 
 def test_a_message_goes_on_where_it_stopped(db: sqlite3.Connection, record: SessionRecord) -> None:

@@ -69,11 +69,13 @@ def test_what_an_older_service_has_written_is_counted(tmp_path: Path) -> None:
     chance = random.Random(4)
     (tmp_path / "bot.db").touch()
     with closing(connect(tmp_path / "bot.db", mode="rw")) as db:
-        before = next(n for n, statements in enumerate(MIGRATIONS) if "tallies" in statements[0])
-        for statements in MIGRATIONS[:before]:
-            for statement in statements:
-                db.execute(statement)
+        migrate(db, 0)
         for number in range(100):
             write(db, chance, number)
-        migrate(db, before)
+        db.execute("DELETE FROM tallies")
+        # What the migration itself does with the rows that it finds.
+        (statements,) = (each for each in MIGRATIONS if "CREATE TABLE tallies" in each[0])
+        for statement in statements:
+            if statement.startswith("INSERT"):
+                db.execute(statement)
         check(db)

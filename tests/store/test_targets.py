@@ -6,7 +6,8 @@ import sqlite3
 
 import pytest
 
-from agent.protocol.messages import ChatIn, Note, Route, SystemIn
+from agent.protocol.messages import AnySystem, ChatIn, Edited, Note, Reacted, Route, SystemIn, Withdrawn
+from bot.actions import tell
 from bot.db import deliveries, inbox, sessions, targets
 from bot.db.sessions import SessionRecord
 from bot.db.targets import Own, Theirs
@@ -111,3 +112,41 @@ def test_a_persons_message_and_nothing_of_the_hosts(db: sqlite3.Connection, reco
     assert targets.find(db, record.id, note, by="x") is None
     assert targets.came_from(db, record.id, HERE)
     assert not targets.came_from(db, record.id, HERE.model_copy(update={"thread_id": None}))
+
+
+def test_a_part_on_the_platform_is_found_with_its_number(
+    db: sqlite3.Connection, record: SessionRecord, sent: Sent
+) -> None:
+    sent("o3", 3, "a", "b")
+    sent("o5", 5, "c", kind="file")
+    sent("o7", 7, "a", "d", kind="edit", edits=3)
+    sent("o9", 9, "a", kind="reaction")
+    sent("notice", 0, "e")
+    found = {name: deliveries.shown_as(db, name, HERE) for name in "abcdef"}
+    assert found["b"] == found["d"] == [(record.id, 3)]
+    assert found["a"] == [(record.id, 3), (record.id, 3)], "by the edit and by what was edited"
+    assert found["c"] == [(record.id, 5)]
+    assert found["e"] == found["f"] == [], "what the service says has no number"
+    assert deliveries.shown_as(db, "a", HERE.model_copy(update={"thread_id": None})) == []
+
+
+def test_what_was_told_last_of_a_message(db: sqlite3.Connection, record: SessionRecord) -> None:
+    inbox.accept(
+        db, record, message_id="m1", event_id="e1", kind="chat", content=ChatIn(sender="Ada", text="one"),
+        route=HERE, created_at=1, now=1, sender_id="u1",
+    )  # fmt: skip
+    said = inbox.said_in(db, "slack", "e1")
+    assert said is not None and (said.sender_id, said.message.id) == ("u1", "m1")
+    assert inbox.said_in(db, "discord", "e1") is None and inbox.said_in(db, "slack", "m1") is None
+    seq = said.message.seq
+    assert inbox.revised(db, record.id, seq) is None
+    told: tuple[AnySystem, ...] = (
+        Edited(seq=seq, text="uno", by="Ada"),
+        Edited(seq=seq + 2, text="due", by="Ada"),
+        Reacted(seq=seq, emoji="x", by="Ada"),
+    )
+    for number, system in enumerate(told):
+        tell(db, record.id, system, event_id=f"told {number}", now=1)
+    assert inbox.revised(db, record.id, seq) == told[0]
+    tell(db, record.id, Withdrawn(seq=seq), event_id="gone", now=1)
+    assert inbox.revised(db, record.id, seq) == Withdrawn(seq=seq)

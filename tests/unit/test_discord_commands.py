@@ -5,11 +5,9 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from adapters.base import CommandInfo, CommandSpec, OptionInfo, Suggestion
 from adapters.discord.commands import (
@@ -26,8 +24,8 @@ from adapters.discord.commands import (
 )
 from bot import commands
 from bot.commands.registry import Registry
+from tests.fakes.discord_spec import DOCUMENT, Spec
 
-OPENAPI = Path(__file__).parents[3] / "shared" / "data" / "discord-openapi.json"
 ID = OptionInfo("id", "which one", required=True, completes=True, max_chars=9000)
 INFOS = [
     CommandInfo("status", "how it is doing"),
@@ -163,16 +161,16 @@ def test_what_discord_would_not_take_is_named(infos: list[CommandInfo], said: st
 
 
 @pytest.fixture(scope="module")
-def openapi() -> dict[str, Any]:
-    if not OPENAPI.is_file():
-        pytest.skip(f"Discord's API description is not there: {OPENAPI.name}")
-    document: dict[str, Any] = json.loads(OPENAPI.read_text())
-    return document
+def spec() -> Spec:
+    loaded = Spec.load()
+    if loaded is None:
+        pytest.skip(f"Discord's API description is not there: {DOCUMENT}")
+    return loaded
 
 
-def violations(openapi: dict[str, Any], schema: str, value: Any) -> list[str]:
-    components = {"$ref": f"#/components/schemas/{schema}", "components": openapi["components"]}
-    return [each.message for each in Draft202012Validator(components).iter_errors(value)]
+def put(spec: Spec, body: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with registering these commands."""
+    return spec.request("PUT", "/applications/7/commands", "application/json", body)
 
 
 def entries(command: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -181,17 +179,16 @@ def entries(command: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from entries(each)
 
 
-def test_discord_takes_all_commands_that_there_are(openapi: dict[str, Any]) -> None:
-    for command in real():
-        assert violations(openapi, "ApplicationCommandUpdateRequest", command) == []
-    known = set(openapi["components"]["schemas"]["ApplicationCommandUpdateRequest"]["properties"])
-    assert all(set(command) <= known | {"type"} for command in real())
+def test_discord_takes_all_commands_that_there_are(spec: Spec) -> None:
+    assert put(spec, real()) == []
+    assert put(spec, payload(INFOS)) == []
 
 
-def test_a_mistake_would_be_seen(openapi: dict[str, Any]) -> None:
-    root, *_ = real()
-    root["options"][0]["description"] = ""
-    assert violations(openapi, "ApplicationCommandUpdateRequest", root)
+@pytest.mark.parametrize("change", [{"description": ""}, {"type": 12}, {"name": "x" * 33}])
+def test_a_mistake_would_be_seen(spec: Spec, change: dict[str, Any]) -> None:
+    made = real()
+    made[0]["options"][0] |= change
+    assert put(spec, made)
 
 
 def test_required_options_come_first_in_all_of_them() -> None:
@@ -243,8 +240,9 @@ def registered(made: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return returned
 
 
-def test_what_discord_returns_is_the_same() -> None:
+def test_what_discord_returns_is_the_same(spec: Spec) -> None:
     returned = registered(real())
+    assert spec.response("GET", "/applications/7/commands", 200, returned) == []
     assert same(real(), returned)
     assert digest(real()) == digest(returned)
 
@@ -365,8 +363,8 @@ def test_the_menu_of_a_message() -> None:
         {},
         {"name": "other", "type": 1},
         {"name": "roost", "type": 1},
-        {"name": "roost", "type": 2, "options": [{"type": 1, "name": "stop"}], "target_id": "1"}
-        | {"name": "x"},
+        {"name": "other", "options": [{"type": 1, "name": "stop"}]},
+        {"name": "roost", "type": 2, "options": [{"type": 3, "name": "stop"}]},
         {"name": "roost", "options": None},
         {"name": "roost", "options": "stop"},
         {"name": "roost", "options": ["stop"]},
@@ -395,6 +393,7 @@ def test_an_interaction_of_another_shape_is_refused(data: dict[str, Any]) -> Non
         {},
         {"name": ASK},
         {"name": ASK, "target_id": "5", "resolved": None},
+        {"name": ASK, "target_id": ["5"], "resolved": {"messages": {"5": {}}}},
         {"name": ASK, "target_id": "5", "resolved": {"messages": {"6": {}}}},
         {"name": ASK, "target_id": "5", "resolved": {"messages": {"5": "hello"}}},
         {"name": "other", "target_id": "5", "resolved": {"messages": {"5": {}}}},
@@ -414,13 +413,12 @@ def test_suggestions_are_choices() -> None:
     ]
 
 
-def test_there_are_no_more_suggestions_than_discord_takes(openapi: dict[str, Any]) -> None:
+def test_there_are_no_more_suggestions_than_discord_takes(spec: Spec) -> None:
     found = suggestions([Suggestion(str(n), f"the number {n}") for n in range(30)])
     assert [each["value"] for each in found] == [str(n) for n in range(25)]
     assert suggestions([Suggestion("", "nothing"), Suggestion("x" * 101, "too long")]) == []
     answer = {"type": 8, "data": {"choices": found}}
-    schema = "ApplicationCommandAutocompleteCallbackRequest"
-    assert violations(openapi, schema, answer) == []
+    assert spec.request("POST", "/interactions/1/token/callback", "application/json", answer) == []
 
 
 @pytest.mark.parametrize("data", [None, [], {}, "text", [{"value": "x"}], {"stopped": True}])

@@ -63,9 +63,15 @@ def rule_for(path: Path) -> Rule:
             return Rule({"agent"}, {"pydantic", "claude_agent_sdk"})
         case ("agent", *_):
             return Rule({"agent"}, {"pydantic"})
+        case ("adapters", "__init__"):
+            # The table that opens one by its name.
+            return Rule({"agent.protocol", "adapters"}, {"pydantic"})
         case ("adapters", platform, _, *_):
             own = {"agent.protocol", *SHARED, f"adapters.{platform}"}
             return Rule(own, {"pydantic"} | PLATFORM_LIBRARIES.get(platform, set()))
+        case ("adapters", "__init__"):
+            # The table of the platforms.
+            return Rule({"agent.protocol", "adapters"}, set())
         case ("adapters", *_):
             return Rule({"agent.protocol", *SHARED}, {"pydantic", "markdown_it"})
         case ("container", *_):

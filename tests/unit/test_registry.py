@@ -255,6 +255,7 @@ def test_every_command_is_documented(command: Command[Any, Any]) -> None:
 def test_every_option_is_described(command: Command[Any, Any]) -> None:
     for option in options(command.parameters):
         assert 0 < len(option.summary) <= 100, option.name
+        assert option.name != "text", "that is what a channel without typed options gives"
         assert option.summary[0].islower() and not option.summary.endswith("."), option.name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -244,3 +245,12 @@ def test_what_went_wrong_is_seen_at_a_glance() -> None:
     assert styles["not yet"] == "dim"
     assert styles["bell rung"] == ""
     assert styles["WHAT"] == "bold" == style_of("state: done")
+
+
+def test_what_was_withdrawn_says_so() -> None:
+    gone = facts(marks=(mark("posted", 1_500), mark("withdrawn", 2_000, "it was deleted")), parts=())
+    assert trace.state(gone) == "withdrawn, and not answered"
+    assert told(gone)["answered"] == told(gone)["sent"] == "none: the message was withdrawn"
+    assert re.search(r"withdrawn +it was deleted", trace.text(gone))
+    late = facts(marks=(*WAY, mark("withdrawn", 20_000, "it was deleted")))
+    assert trace.state(late) == "done", "it was answered before"
