@@ -24,6 +24,14 @@ GROUP: Final = 3
 """A channel with several people outside of a server. Discord's documentation, Channel Types."""
 MAX_GROUPS: Final = 10_000
 HEARTBEAT_SECONDS: Final = 60.0
+PLAIN: Final = frozenset(
+    {
+        "attachments", "author", "channel_id", "channel_type", "content", "edited_timestamp", "flags", "guild_id", "id",
+        "member", "mention_everyone", "mention_roles", "mentions", "message_reference", "nonce", "pinned",
+        "referenced_message", "timestamp", "tts", "type", "webhook_id",
+    }
+)  # fmt: skip
+"""What makes a message one: words, files, who and where. Discord's documentation, Message Object."""
 
 _log = logging.getLogger("roost.discord")
 
@@ -150,11 +158,21 @@ class Client(discord.AutoShardedClient):
                     parse(data)
                 except Exception:
                     _log.warning("an event of Discord's could not be read: %s", name, exc_info=True)
+                    self._read_plainly(name, data, parse)
 
             return attempt
 
         for name, parse in list(parsers.items()):
             parsers[name] = guarded(name, parse)
+
+    def _read_plainly(self, name: str, data: Any, parse: Callable[[Any], Any]) -> None:
+        """A message of somebody's is heard, though Discord has put something new on it that the library cannot read."""
+        if name != "MESSAGE_CREATE" or not isinstance(data, dict) or "content" not in data:
+            return
+        try:
+            parse({key: value for key, value in data.items() if key in PLAIN} | {"embeds": []})
+        except Exception:
+            _log.warning("the words of a message could not be read either", exc_info=True)
 
     def _is_group(self, channel: int) -> None:
         if len(self.groups) < MAX_GROUPS:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from adapters.base import Part, SendFailed
 from adapters.discord import ids
 from adapters.discord.draft import Draft
-from adapters.discord.errors import ARCHIVED, NO_HISTORY, ChannelGone, MessageGone, code_of
+from adapters.discord.errors import ARCHIVED, ChannelGone, MessageGone, code_of
 from adapters.discord.instead import instead
 from adapters.discord.rest import Rest
 from adapters.discord.streams import Stream, Streams
@@ -133,16 +133,9 @@ class Posting:
                 return found
         answers = ids.referred(out.answers, place) if part.index == 0 else None
         nonce = ids.nonce(out.session, out.id, str(part.index))
-        return await self._typing.before(out.route, lambda: self._quoting(place, draft, nonce, answers))
-
-    async def _quoting(self, place: int, draft: Draft, nonce: str, answers: int | None) -> int:
-        """As an answer to a message, where the bot may read what was said there."""
-        try:
-            return await self._rest.post(place, draft, nonce=nonce, answers=answers)
-        except SendFailed as exc:
-            if answers is None or code_of(exc) != NO_HISTORY:
-                raise
-        return await self._rest.post(place, draft, nonce=nonce)
+        return await self._typing.before(
+            out.route, lambda: self._rest.post(place, draft, nonce=nonce, answers=answers)
+        )
 
     async def _find(self, part: Part, draft: Draft, place: int) -> int | None:
         """The message that an earlier try has made, where there is one."""

@@ -17,7 +17,7 @@ from discord.http import Route as Call
 
 from adapters.base import OutgoingFile, SendFailed
 from adapters.discord.draft import Draft
-from adapters.discord.errors import BANNED_SECONDS, refusal_counts, translated
+from adapters.discord.errors import BANNED_SECONDS, NO_HISTORY, code_of, refusal_counts, translated
 from agent.protocol.pace import Bucket
 
 CALLS_A_SECOND: Final = 40
@@ -47,8 +47,9 @@ class Rest:
     async def post(
         self, channel: int, draft: Draft, *, nonce: str | None = None, answers: int | None = None
     ) -> int:
-        """Posts a message, as an answer to another one of the channel where that is still there. Returns its id. The
-        same `nonce` within some minutes gives the same message. Discord's documentation, Create Message."""
+        """Posts a message, as an answer to another one of the channel where that is still there and the bot may read
+        it. Returns its id. The same `nonce` within some minutes gives the same message. Discord's documentation,
+        Create Message."""
         body = replace(draft, reference=None, replaces=None).body()
         if nonce is not None:
             body |= {"nonce": nonce, "enforce_nonce": True}
@@ -59,6 +60,11 @@ class Rest:
                 "fail_if_not_exists": False,
             }
         call = Call("POST", "/channels/{channel_id}/messages", channel_id=channel)
+        try:
+            return int((await self._send(call, body, draft.file))["id"])
+        except SendFailed as exc:
+            if code_of(exc) != NO_HISTORY or body.pop("message_reference", None) is None:
+                raise
         return int((await self._send(call, body, draft.file))["id"])
 
     async def edit(self, channel: int, message: int, draft: Draft) -> None:

@@ -16,6 +16,7 @@ from tests.fakes import discord_wire as wire
 from tests.fakes.discord_server import DiscordServer
 from tests.fakes.discord_things import Message, Place, User
 from tests.service.conftest import House
+from tests.service.test_actions import rule, use
 from tests.service.town import QUICK, Town, wirings
 
 MIB: Final = 1024 * 1024
@@ -197,6 +198,20 @@ async def test_a_name_of_300_characters_is_cut_and_keeps_its_extension(town: Tow
         assert answers(town, dm) == [f"I received {name} (1 bytes)."]
 
 
+async def test_no_name_of_a_file_of_the_agent_breaks_what_is_sent(town: Town) -> None:
+    name = 'a"; x="\u202e\r\nX-Evil: 1\r\n\r\n../b.txt'
+    town.house.script(rule("file", use("send_file", path="made.txt", filename=name), "end"))
+    dm = town.discord.dm(town.ada)
+    async with town.open():
+        town.ada.say(dm, "hello")
+        await bot_says(town, dm, "You said: hello")
+        (town.house.workspace(dm.id).work / "made.txt").write_bytes(b"made")
+        town.ada.say(dm, "file")
+        await bot_says(town, dm, "You said: hello", "", "end")
+        ((sent,),) = [each.attachments for each in dm.messages if each.attachments]
+        assert sent.data == b"made" and not set("\r\n\u202e/") & set(sent.name)
+
+
 async def test_stickers_and_voice_messages_come_as_files(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discord.Asset, "BASE", town.discord.cdn_url)
     dm = town.discord.dm(town.ada)
@@ -264,6 +279,7 @@ SNAPSHOT: Final = (
 async def test_webhooks_and_other_bots_are_not_heard(town: Town) -> None:
     other = town.discord.person("Other", bot=True)
     town.lab.join(other)
+    town.house.wirings = wirings({"strangers": "answer"})
     async with town.open():
         other.say(town.general, "hello", mention=[town.discord.bot])
         town.lab.webhook("Build", town.general).say(f"{town.discord.bot.mention} it is red")
@@ -311,6 +327,23 @@ async def test_no_event_that_cannot_be_read_ends_the_connection(town: Town) -> N
                 town.discord.dispatch_raw(name, {**data, "channel_id": dm.id})
         await still_there(town, dm)
         await town.answer_to("and in the server?")
+
+
+UNREADABLE: Final[tuple[Mapping[str, Any], ...]] = (
+    {"sticker_items": [{"id": NOBODY}]},
+    {"poll": {"question": None}},
+    {"components": [{"type": 1}], "embeds": [{"fields": [None]}]},
+    {"message_snapshots": [{}]},
+)
+
+
+async def test_a_message_with_something_that_the_library_cannot_read_is_heard_without_it(town: Town) -> None:
+    dm = town.discord.dm(town.ada)
+    async with town.open():
+        for number, more in enumerate(UNREADABLE, start=1):
+            tell(town, draft(town, dm, f"words {number}"), **more)
+            await bot_says(town, dm, *(f"You said: words {n}" for n in range(1, number + 1)))
+        assert town.discord.hub.connections == 1
 
 
 async def test_a_change_without_an_author_or_a_text_is_let_be(town: Town) -> None:

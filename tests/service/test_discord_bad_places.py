@@ -178,6 +178,10 @@ async def test_where_the_bot_may_not_read_what_was_it_answers_without_a_quotatio
         town.ada.say(town.general, "hello", mention=[town.discord.bot])
         await bot_says(town, town.general, "You said: hello")
         assert town.general.messages[-1].reference is None
+        files = [(f"{number}.txt", b"x", None) for number in range(20)]
+        town.ada.say(town.general, "too much", files=files, mention=[town.discord.bot])
+        refused = "A message can have 10 files; this one has 20."
+        await bot_says(town, town.general, "You said: hello", refused)
         assert town.house.query("SELECT id FROM dead_letters") == []
 
 

@@ -112,6 +112,20 @@ async def test_a_burst_that_discord_has_held_back_is_taken_in_its_order(town: To
         assert repeated(town, town.general) == list(range(BURST))
 
 
+async def test_one_channel_that_cannot_be_read_after_a_gap_keeps_no_other_from_being_read(town: Town) -> None:
+    odd, other = town.lab.channel("odd"), town.lab.channel("other")
+    town.house.wirings = wirings({"threads": False, "streaming": False})
+    async with town.open():
+        town.ada.say(other, "1", mention=[town.discord.bot])
+        await town.until(lambda: repeated(town, other) == [1])
+    for place in (odd, other):
+        town.ada.say(place, "2", mention=[town.discord.bot])
+    broken = town.discord.fail("GET", f"/channels/{odd.id}/messages", status=200, body=[{"id": "1"}], times=9)
+    async with town.open():
+        await town.until(lambda: broken.met)
+        await town.until(lambda: repeated(town, other) == [1, 2])
+
+
 # ---------------------------------------------------------------- interactions that are answered too late
 
 
