@@ -184,6 +184,18 @@ async def test_the_deaf_are_connected_and_hear_nothing(rig: Rig, monkeypatch: py
         await rig.hub.until(lambda: client.said == ["heard"])
 
 
+async def test_a_zombie_is_found_out_and_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = GatewaySettings(heartbeat_seconds=0.1)
+    async with (
+        Rig(TinyWorld(), settings).serving() as rig,
+        connected(Client(rig, intents=content_intents(), heartbeat_timeout=0.5), monkeypatch) as client,
+    ):
+        rig.hub.mute()
+        rig.say(1, "missed")
+        await rig.hub.until(lambda: client.said == ["missed"])
+        assert rig.hub.sessions[0].resumes and len(rig.hub.sessions) == 1
+
+
 async def test_a_storm_comes_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     async with connected(Client(rig, intents=content_intents()), monkeypatch) as client:
         rig.hub.hold()

@@ -394,6 +394,22 @@ async def test_permissions_are_those_of_roles_and_overwrites(rig: Rig) -> None:
     rig.discord.take_violations()
 
 
+async def test_a_role_gives_what_everybody_has_not(rig: Rig) -> None:
+    closed = rig.lab.channel("closed")
+    closed.deny(rig.lab.everyone, Permission.SEND_MESSAGES)
+    assert (await rig.say(closed))[0] == 403
+    speakers = rig.lab.role("Speakers")
+    rig.lab.join(rig.discord.bot, roles=[speakers])
+    assert (await rig.say(closed))[0] == 403
+    closed.allow(speakers, Permission.SEND_MESSAGES)
+    assert (await rig.say(closed))[0] == 200
+    rig.lab.join(rig.discord.bot)
+    assert (await rig.say(closed))[0] == 403
+    rig.lab.permit(speakers, Permission.ADMINISTRATOR)
+    rig.lab.join(rig.discord.bot, roles=[speakers])
+    assert (await rig.say(closed))[0] == 200
+
+
 async def test_a_token_opens_until_it_is_revoked(rig: Rig) -> None:
     old = rig.discord.token
     assert (await rig.ask("GET", "/users/@me"))[0] == 200
@@ -422,6 +438,23 @@ async def test_the_client_is_told_of_changes(rig: Rig, monkeypatch: Patch) -> No
         rig.lab.leave(rig.discord.bot)
         await rig.discord.until(lambda: bot.told("guild_remove"))
         assert (await rig.ask("GET", f"/guilds/{rig.lab.id}"))[1]["code"] == 10004
+
+
+async def test_a_revoked_token_ends_the_client(rig: Rig, monkeypatch: Patch) -> None:
+    with pytest.raises(discord.ConnectionClosed) as closed:
+        async with connected(rig, monkeypatch) as bot:
+            rig.discord.revoke_token()
+            await rig.discord.until(bot.is_closed)
+    assert closed.value.code == 4004
+
+
+async def test_a_large_guild_tells_of_nobody(rig: Rig, monkeypatch: Patch) -> None:
+    large = rig.discord.guild("Large", large=True)
+    large.join(rig.ada)
+    assert (int(rig.lab.id) >> 22) % 2 != (int(large.id) >> 22) % 2, "they are on different shards"
+    async with connected(rig, monkeypatch) as bot:
+        guild = bot.get_guild(int(large.id))
+        assert guild is not None and guild.large and guild.get_member(int(rig.ada.id)) is None
 
 
 async def test_without_the_content_intent_there_is_no_content(rig: Rig) -> None:

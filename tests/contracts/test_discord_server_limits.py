@@ -79,6 +79,16 @@ async def test_a_channel_is_renamed_twice_in_ten_minutes(rig: Rig) -> None:
     path = f"/channels/{rig.general.id}"
     statuses = [(await rig.ask("PATCH", path, {"name": name}))[0] for name in "abc"]
     assert statuses == [200, 200, 429]
+    assert int(rig.discord.limited[0].answer["retry_after"]) > 500
+
+
+async def test_a_limit_can_be_ordered(rig: Rig) -> None:
+    rig.discord.fail("POST", "/messages", status=429, scope="shared", retry_after=7)
+    rig.discord.fail("POST", "/messages", status=429, scope="cloudflare", retry_after=7)
+    _, body, headers = await rig.say(rig.general)
+    assert (body["retry_after"], headers["X-RateLimit-Scope"]) == (7, "shared")
+    _, body, headers = await rig.say(rig.general)
+    assert body == "error code: 1015" and "Via" not in headers
 
 
 async def test_too_many_invalid_requests_end_in_a_ban(rig: Rig) -> None:

@@ -108,9 +108,10 @@ def menu(commands: Commands, name: str, user: User, target: Message | User, plac
 
 
 def clicked(message: Message, which: str) -> dict[str, Any]:
-    """The data of a click on the button with that label or custom id. Raises CannotDo."""
+    """The data of a click on the button with that label, emoji or custom id. Raises CannotDo."""
     for part in _parts(message.components):
-        if part["type"] == 2 and which in (part.get("label"), part.get("custom_id")):
+        names = (part.get("label"), part.get("custom_id"), (part.get("emoji") or {}).get("name"))
+        if part["type"] == 2 and which in names:
             _enabled(part)
             return {"custom_id": part["custom_id"], "component_type": 2, "id": part["id"]}
     raise CannotDo(f"no button {which!r}: {[each.get('label') for each in _parts(message.components)]}")

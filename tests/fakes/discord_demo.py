@@ -35,6 +35,7 @@ from bot.errors import CommandFailed, RoostError
 from tests.fakes.discord_people import Person
 from tests.fakes.discord_playground import Playground
 from tests.fakes.discord_server import DiscordServer
+from tests.fakes.discord_spec import VARIABLE
 
 ADAPTER: Final = "adapters.discord"
 NO_ADAPTER: Final = "This Roost has no Discord adapter ({missing} is not there), so there is nothing to try."
@@ -53,7 +54,9 @@ Say = Callable[[str], None]
 
 def settings(file: Path | None, data: Path) -> Config:
     """The agents of a configuration, or the mock alone, on a data folder of their own. Raises ConfigError."""
-    config = load(file, os.environ) if file is not None else Config()
+    # That one is the fake's own, and a setting that the service does not know.
+    env = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    config = load(file, env) if file is not None else Config()
     service = config.service.model_copy(update={"data_dir": data, "metrics_port": None})
     values: dict[str, Any] = {
         "service": service,

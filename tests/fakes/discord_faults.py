@@ -9,6 +9,8 @@ from typing import Any, Final, Literal
 
 from aiohttp import web
 
+from tests.fakes.discord_limits import Scope
+
 LOOK_SECONDS: Final = 0.02
 """How often a stalled answer looks whether its client is still there."""
 
@@ -22,7 +24,7 @@ answer goes out, never the rest. larger: a file is longer than was promised."""
 class Fault:
     """A fault for requests of a method whose path, without /api/v10, the pattern is found in: the first `after` go
     well, the next `times` do not. A client of aiohttp's asks by itself once more after a reset, where the method is
-    idempotent and the connection was used before."""
+    idempotent and the connection was used before. `scope` is that of a 429; a `body` that is a text is sent as HTML."""
 
     method: str
     path: re.Pattern[str]
@@ -33,6 +35,7 @@ class Fault:
     seconds: float = 0.0
     retry_after: float | None = None
     body: Any = None
+    scope: Scope = "user"
     met: int = 0
     """How many requests it has hit."""
 

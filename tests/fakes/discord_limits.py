@@ -16,6 +16,8 @@ from typing import Any, Final, Literal
 from agent.protocol.clock import Clock, steady_ms
 
 Strictness = Literal["discord", "none"]
+Scope = Literal["user", "global", "shared", "cloudflare"]
+"""Whose limit it is: the bot's for a route or for everything, one that it shares, or that of who bans."""
 
 GLOBAL_PER_SECOND: Final = 50
 INVALID_REQUESTS: Final = 10_000
@@ -61,7 +63,7 @@ class Denial:
 
     headers: Mapping[str, str]
     body: Mapping[str, Any] | str
-    scope: str
+    scope: Scope
     seconds: float
 
 
@@ -93,8 +95,7 @@ class Limits:
         if self.strictness == "none" or len(self._invalid) < self.invalid_requests:
             return None
         seconds = (self._invalid[0] - oldest) / 1000
-        headers = {"Content-Type": "text/plain; charset=UTF-8", "Retry-After": str(math.ceil(seconds))}
-        return Denial(headers, "error code: 1015", "cloudflare", seconds)
+        return _cloudflare(seconds)
 
     def count(self, status: int, scope: str = "") -> None:
         """Remembers an answer that counts as an invalid request; a shared limit does not."""
@@ -124,9 +125,9 @@ class Limits:
         }
         return headers, self._denial(headers, "user", seconds) if remaining < 0 else None
 
-    def deny(self, seconds: float, *, scope: str = "user") -> Denial:
-        """A 429 for a reason of a test's own."""
-        return self._denial({}, scope, seconds)
+    def deny(self, seconds: float, *, scope: Scope = "user") -> Denial:
+        """A 429 without a bucket of its own."""
+        return _cloudflare(seconds) if scope == "cloudflare" else self._denial({}, scope, seconds)
 
     def _take(self, name: str, major: str, limit: int, seconds: float) -> tuple[int, float]:
         """How many are left after this one (-1: it has no place), and in how many seconds the window ends."""
@@ -134,15 +135,15 @@ class Limits:
         window = self._windows.setdefault((name, major), _Window(now))
         if now - window.opened >= seconds * 1000:
             window.opened, window.taken = now, 0
-        # Half a millisecond more: the clock counts whole ones, and who waits so long must find a place.
-        left = seconds - (now - window.opened) / 1000 + 0.0005
+        # A millisecond more: the clock counts whole ones, and who waits so long must find a place.
+        left = seconds - (now - window.opened) / 1000 + 0.001
         if window.taken >= limit:
             return -1, left
         window.taken += 1
         return limit - window.taken, left
 
     @staticmethod
-    def _denial(headers: Mapping[str, str], scope: str, seconds: float) -> Denial:
+    def _denial(headers: Mapping[str, str], scope: Scope, seconds: float) -> Denial:
         told = {**headers, "Retry-After": str(math.ceil(seconds)), "X-RateLimit-Scope": scope}
         if scope == "global":
             told["X-RateLimit-Global"] = "true"
@@ -152,3 +153,8 @@ class Limits:
             "global": scope == "global",
         }
         return Denial(told, body, scope, seconds)
+
+
+def _cloudflare(seconds: float) -> Denial:
+    headers = {"Content-Type": "text/plain; charset=UTF-8", "Retry-After": str(math.ceil(seconds))}
+    return Denial(headers, "error code: 1015", "cloudflare", seconds)

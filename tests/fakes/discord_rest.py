@@ -129,12 +129,15 @@ class Rest:
             denial = denial or self._renamed(request.method, params, body)
             if denial is not None:
                 self._limits.count(429, denial.scope)
-                return _denied(denial, VIA)
+                return _denied(denial, {**VIA, **limited})
             self._check_request(request, path, body)
             answer = route.handler(self._call(params, request.query, body))
         except Refused as exc:
             self._limits.count(exc.status)
             return _Answered(exc.status, exc.body, headers)
+        except Exception as exc:
+            self._violated(f"{request.method} {path}: the fake itself has failed: {exc!r}")
+            raise
         return _Answered(answer.status, answer.body, headers)
 
     def _authorize(self, request: web.Request, route: Route) -> None:
@@ -143,22 +146,25 @@ class Rest:
             raise Refused(*UNAUTHORIZED)
 
     def _renamed(self, method: str, params: Mapping[str, str], body: Body) -> Denial | None:
-        """The limit that is hidden in PATCH of a channel."""
+        """The limit that is hidden in PATCH of a channel; the headers stay those of the route's own."""
         place = self._world.places.get(params.get("channel", ""))
         is_edit = method == "PATCH" and set(params) == {"channel"} and isinstance(body.form, dict)
         if place is None or not is_edit or not {"name", "topic"} & set(body.form):
             return None
-        return self._limits.take(CHANNEL_RENAME, place.id, is_global=False)[1]
+        denial = self._limits.take(CHANNEL_RENAME, place.id, is_global=False)[1]
+        return self._limits.deny(denial.seconds) if denial is not None else None
 
     def _faulty(self, fault: Fault) -> _Answered:
         if fault.status == 429:
-            denial = self._limits.deny(fault.retry_after or 0.1)
-            self._limits.count(429)
-            return _denied(denial, VIA)
+            denial = self._limits.deny(fault.retry_after or 0.1, scope=fault.scope)
+            self._limits.count(429, fault.scope)
+            return _denied(denial, {} if fault.scope == "cloudflare" else VIA)
         self._limits.count(fault.status)
         headers = {**JSON, **VIA}
         if fault.retry_after is not None:
             headers["Retry-After"] = str(math.ceil(fault.retry_after))
+        if isinstance(fault.body, str):
+            headers["Content-Type"] = "text/html; charset=UTF-8"
         body = {"message": "made to fail", "code": 0} if fault.body is None else fault.body
         return _Answered(fault.status, body, headers, is_discords=False)
 

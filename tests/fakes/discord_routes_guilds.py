@@ -92,7 +92,7 @@ def guild(call: Call) -> Answer:
     found = call.guild()
     body = wire.guild(found)
     if call.query.get("with_counts") in ("true", "1", "True"):
-        body |= {"approximate_member_count": len(found.members), "approximate_presence_count": 1}
+        body |= {"approximate_member_count": wire.member_count(found), "approximate_presence_count": 1}
     return Answer(body)
 
 

@@ -29,7 +29,7 @@ from tests.fakes.discord_commands import Commands
 from tests.fakes.discord_faults import Fault, Faults, How
 from tests.fakes.discord_gateway import GatewayHub, GatewaySettings
 from tests.fakes.discord_interactions import Interactions
-from tests.fakes.discord_limits import Limits, Strictness
+from tests.fakes.discord_limits import Limits, Scope, Strictness
 from tests.fakes.discord_news import News
 from tests.fakes.discord_people import Person
 from tests.fakes.discord_rest import API, Request, Rest
@@ -43,7 +43,8 @@ LARGEST_BODY_BYTES: Final = 1 << 30
 
 class DiscordServer:
     """Serves for the length of a block. `clock` is the time of everything in the world, in epoch milliseconds; the rate
-    limits count on a steady one, because clients really wait. `limits` "none" lets everything pass."""
+    limits count on a steady one, because clients really wait. `limits` "none" lets everything pass; what is not to be
+    `described` is not compared with Discord's description, which takes a part of a millisecond each time."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class DiscordServer:
         clock: Clock = now_ms,
         limits: Strictness = "discord",
         gateway: GatewaySettings | None = None,
-        spec: Spec | None = None,
+        described: bool = True,
     ) -> None:
         self.requests: list[Request] = []
         self.violations: list[str] = []
@@ -69,7 +70,7 @@ class DiscordServer:
             self.limits,
             self._faults,
             call=self._call,
-            spec=spec if spec is not None else Spec.load(),
+            spec=Spec.load() if described else None,
             remember=self._remember,
             violated=self.violations.append,
         )
@@ -189,17 +190,19 @@ class DiscordServer:
         seconds: float = 0.0,
         retry_after: float | None = None,
         body: Any = None,
+        scope: Scope = "user",
     ) -> Fault:
         """Lets the next requests go wrong; see `discord_faults.Fault`. The path is without /api/v10, or that of the
         CDN (/attachments/...)."""
         pattern = re.compile(path_regex)
         return self._faults.order(
-            Fault(method, pattern, how, status, times, after, seconds, retry_after, body)
+            Fault(method, pattern, how, status, times, after, seconds, retry_after, body, scope)
         )
 
     def revoke_token(self) -> None:
-        """The token opens nothing any more."""
+        """The token opens nothing any more, and its connections are closed."""
         self.world.token = ""
+        self.hub.close(4004)
 
     def message_content(self, on: bool) -> None:
         """Switches the privileged intent of the application."""

@@ -20,10 +20,10 @@ from urllib.parse import unquote
 from tests.fakes.discord_differences import DIFFERENCES
 from tests.fakes.discord_schema import Schemas, readings
 
+VARIABLE: Final = "ROOST_DISCORD_OPENAPI"
 # Read now: the tests clear such variables before they begin.
 DOCUMENT: Final = Path(
-    os.environ.get("ROOST_DISCORD_OPENAPI")
-    or Path(__file__).parents[3] / "shared" / "data" / "discord-openapi.json"
+    os.environ.get(VARIABLE) or Path(__file__).parents[3] / "shared" / "data" / "discord-openapi.json"
 )
 VERSIONED: Final = re.compile(r"^/api(/v\d+)?(?=/)")
 PARAMETER: Final = re.compile(r"\{(\w+)\}")

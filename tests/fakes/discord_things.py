@@ -349,6 +349,10 @@ class Guild:
         """Makes a role."""
         return self.world.add_role(self, name, int(permissions), mentionable=mentionable)
 
+    def permit(self, role: Role, permissions: int) -> None:
+        """Has a role allow these, and no others, from now on."""
+        self.world.change_role(self, role, int(permissions))
+
     def join(self, user: User, roles: Sequence[Role] = ()) -> Member:
         """Somebody comes in, or has other roles from now on. The bot keeps the role of its own."""
         own = [each for each in self.roles.values() if each.bot_id == user.id]

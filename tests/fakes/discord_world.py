@@ -65,6 +65,12 @@ class World(Telling):
         self.tell("GUILD_ROLE_CREATE", data, intent=int(Intent.GUILDS), guild=guild)
         return role
 
+    def change_role(self, guild: Guild, role: Role, permissions: int) -> None:
+        """A role allows something else."""
+        role.permissions = permissions
+        data = {"guild_id": guild.id, "role": wire.role(role)}
+        self.tell("GUILD_ROLE_UPDATE", data, intent=int(Intent.GUILDS), guild=guild)
+
     def add_member(self, guild: Guild, user: User, roles: Iterable[Role]) -> Member:
         """Somebody joins a guild, or has other roles there from now on."""
         known = guild.members.get(user.id)

@@ -665,6 +665,7 @@ COMMANDS = [
     ),
     *(["deadletter", name] for name in ("list", "show", "replay", "drop")),
     *(["image", name] for name in ("build", "check")),
+    ["discord", "demo"],
 ]
 
 
