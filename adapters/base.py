@@ -161,6 +161,10 @@ class NotSaved(Exception):
     """Raised when bot.db cannot be read or written now."""
 
 
+class NoSecret(Exception):
+    """Raised when what an adapter logs in with cannot be had; the text is one sentence for the operator."""
+
+
 class Host(Protocol):
     """What an adapter may ask of the service. Whatever people do is an event, a stop button included: it is
     the command `stop`, whose receipt says in its data whether anything was `stopped`."""

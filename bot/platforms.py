@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from adapters import open_discord
-from adapters.base import Adapter
+from adapters.base import Adapter, NoSecret
 from bot.config import Config
 from bot.config_discord import DiscordConfig
 from bot.errors import ConfigError
@@ -36,13 +36,20 @@ def open_platforms(config: Config, environ: Mapping[str, str]) -> list[Adapter]:
 
 
 def discord_token(settings: DiscordConfig, environ: Mapping[str, str]) -> Callable[[], str]:
-    """What gives the bot's token, as it is then. Raises ConfigError where there is none now."""
+    """What gives the bot's token, as it is then, or raises NoSecret. Raises ConfigError where there is none now."""
     read = _reader(settings, environ)
+
+    def asked() -> str:
+        try:
+            return read()
+        except VaultError as exc:
+            raise NoSecret(str(exc)) from exc
+
     try:
-        read()
-    except VaultError as exc:
+        asked()
+    except NoSecret as exc:
         raise ConfigError(str(exc)) from exc
-    return read
+    return asked
 
 
 def _reader(settings: DiscordConfig, environ: Mapping[str, str]) -> Callable[[], str]:
