@@ -153,7 +153,9 @@ class House:
     def troubles(self) -> set[str]:
         """The channels that do not work, by the metrics."""
         figures = self.app.metrics.snapshot()
-        return {name for name in ("discord", "fake") if figures.get(f'roost_channel_trouble{{channel="{name}"}}')}
+        return {
+            name for name in ("discord", "fake") if figures.get(f'roost_channel_trouble{{channel="{name}"}}')
+        }
 
     def session_id(self, place: str = "p1") -> str:
         (row,) = self.query("SELECT id FROM sessions WHERE platform_id = ?", place)
