@@ -150,13 +150,6 @@ class House:
             map(tuple, self.query("SELECT state, count(*) FROM inbox WHERE kind != 'system' GROUP BY state"))
         )
 
-    def troubles(self) -> set[str]:
-        """The channels that do not work, by the metrics."""
-        figures = self.app.metrics.snapshot()
-        return {
-            name for name in ("discord", "fake") if figures.get(f'roost_channel_trouble{{channel="{name}"}}')
-        }
-
     def session_id(self, place: str = "p1") -> str:
         (row,) = self.query("SELECT id FROM sessions WHERE platform_id = ?", place)
         return str(row["id"])

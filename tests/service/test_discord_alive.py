@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.discord.gaps import HEARD
 from tests.fakes.discord_gateway import GatewaySettings
 from tests.fakes.discord_server import DiscordServer
 from tests.fakes.discord_things import Message, Place
@@ -35,6 +36,11 @@ async def answered(town: Town, *asked: Message) -> None:
         assert message.thread is not None
         text = message.text.removeprefix(f"{town.discord.bot.mention} ")
         assert message.thread.texts == [f"You said: {text}"]
+
+
+async def ready(town: Town) -> None:
+    """Returns when the first connection has begun: it is noted that all was heard."""
+    await town.house.until(lambda: bool(town.house.query("SELECT 1 FROM notes WHERE key = ?", HEARD)))
 
 
 def ask(town: Town, text: str, *, place: Place | None = None) -> Message:
@@ -81,6 +87,7 @@ async def test_a_cut_in_mid_turn_leaves_a_streamed_answer_whole(town: Town) -> N
     ]
     town.house.script({"steps": steps})
     async with town.open():
+        await ready(town)
         thread = await town.thread_of(ask(town, "go on"))
         await town.until(lambda: thread.messages and thread.messages[0].text.count("word") > 3)
         town.discord.hub.drop()
@@ -92,6 +99,7 @@ async def test_a_cut_in_mid_turn_leaves_a_streamed_answer_whole(town: Town) -> N
 @pytest.mark.parametrize("how", ["reconnect", "resumable"])
 async def test_a_connection_that_discord_ends_is_resumed(town: Town, how: str) -> None:
     async with town.open():
+        await ready(town)
         hub = town.discord.hub
         if how == "reconnect":
             hub.reconnect()
@@ -106,6 +114,7 @@ async def test_a_connection_that_discord_ends_is_resumed(town: Town, how: str) -
 async def test_a_zombie_is_noticed_and_resumed(house: House, town: Town) -> None:
     town.timing = replace(QUICK, heartbeat=0.6)
     async with town.open():
+        await ready(town)
         town.discord.hub.mute()
         missed = ask(town, "said to a zombie")
         await answered(town, missed)
@@ -139,7 +148,9 @@ async def test_a_gateway_that_refuses_connections_is_tried_until_it_takes_one(
     town.house.script(
         {"match": "slow", "steps": [{"do": "stall", "seconds": 0.5}, {"do": "result", "text": "done"}]}
     )
+    caplog.set_level("INFO", "roost.troubles")
     async with town.open():
+        await ready(town)
         thread = await town.thread_of(ask(town, "slow"))
         hub = town.discord.hub
         hub.refuse(times=12)
@@ -154,7 +165,7 @@ async def test_a_gateway_that_refuses_connections_is_tried_until_it_takes_one(
         assert len(hub.sessions) == 1
         assert "discord does not work: Discord cannot be reached (its gateway answers 503)" in caplog.text
         assert "Traceback" not in caplog.text
-        await town.house.until(lambda: not town.house.troubles())
+        await town.house.until(lambda: "discord works again" in caplog.text)
 
 
 # -------------------------------------------------------------------- connections that begin anew
