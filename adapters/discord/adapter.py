@@ -50,6 +50,7 @@ REST_URL: Final = "https://discord.com/api/v10"
 SMALLEST_LIMIT_BYTES: Final = 10 * 1024 * 1024
 """What every server and every direct conversation takes of a file. Discord's documentation, Uploading Files."""
 DRAFTS_KEPT: Final = 256
+CANCEL_AGAIN_SECONDS: Final = 0.1
 OFFLINE: Final = "the bot is not connected to Discord"
 
 _log = logging.getLogger("roost.discord")
@@ -403,6 +404,10 @@ async def _first_to_end(*works: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
+        left = set(tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            # The library takes a cancellation while it connects anew for the end of that alone, and goes on.
+            _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
         await asyncio.gather(*tasks, return_exceptions=True)

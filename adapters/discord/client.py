@@ -205,9 +205,10 @@ class Client(discord.AutoShardedClient):
                 socket = await connect()
             except (aiohttp.ClientError, OSError) as exc:
                 failures += 1
-                _log.warning("Discord's gateway cannot be reached: %s", exc)
+                reason = _reason(exc)
+                _log.warning("Discord cannot be reached: %s", reason)
                 if failures > 1:
-                    self._listener.on_refused(str(exc))
+                    self._listener.on_refused(reason)
                 await asyncio.sleep(wait)
                 wait = min(self._timing.longest, wait * 2)
             else:
@@ -307,3 +308,10 @@ class Client(discord.AutoShardedClient):
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         """Called by the library for what a handler has raised."""
         _log.exception("an event of Discord's could not be dealt with: %s", event_method)
+
+
+def _reason(exc: Exception) -> str:
+    """Without the address, which says nothing to an operator."""
+    if isinstance(exc, aiohttp.WSServerHandshakeError):
+        return f"its gateway answers {exc.status}"
+    return str(exc) or type(exc).__name__

@@ -142,7 +142,10 @@ class Gaps:
 
     async def fill(self, client: Client, shard: int) -> None:
         """A connection has begun anew, or there is room again: reads what was not taken in."""
-        known = [self._down.pop(shard, None), self._missed.pop(shard, None)]
+        known = [self._down.get(shard), self._missed.pop(shard, None)]
+        if not client.shards[shard].is_closed():
+            # It may be gone again by now.
+            self._down.pop(shard, None)
         if shard not in self._begun:
             self._begun.add(shard)
             known.append(self._heard)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
+from weakref import WeakValueDictionary
 
 import aiohttp
 from discord.http import HTTPClient
@@ -42,6 +43,7 @@ class Rest:
         self._pace = Bucket(a_second=CALLS_A_SECOND, at_once=CALLS_AT_ONCE)
         self._refusals = Bucket(a_second=refusals / REFUSALS_SECONDS, at_once=refusals)
         self._denied = asyncio.Event()
+        self._opening: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     def use(self, http: HTTPClient | None) -> None:
         """By what to call from now on; None: by nothing."""
@@ -136,7 +138,9 @@ class Rest:
             channel_id=channel,
             message_id=message,
         )
-        return int((await self._send(call, {"name": name, "auto_archive_duration": rest_minutes}))["id"])
+        # One after the other in a channel: the library counts wrongly what is under way at once.
+        async with self._opening.setdefault(channel, asyncio.Lock()):
+            return int((await self._send(call, {"name": name, "auto_archive_duration": rest_minutes}))["id"])
 
     async def reopen(self, thread: int) -> None:
         """Opens a thread again that is archived. Whoever may write in it may do so, unless it is locked: Discord's

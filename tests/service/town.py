@@ -55,20 +55,22 @@ class Town:
         for each in (self.ada, self.bob):
             self.lab.join(each)
 
+    def adapter(self) -> DiscordAdapter:
+        """One that has not been run yet."""
+        token = self.discord.token
+        settings = Settings(
+            lambda: token,
+            rest_url=self.discord.rest_url,
+            gateway_url=self.discord.gateway_url,
+            timing=self.timing,
+            refusals=self.refusals,
+        )
+        return DiscordAdapter(settings, clock=self.house.now)
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[DiscordAdapter]:
         """The service for the length of the block, connected."""
-        adapter = DiscordAdapter(
-            Settings(
-                lambda: self.discord.token,
-                rest_url=self.discord.rest_url,
-                gateway_url=self.discord.gateway_url,
-                development_guilds=self.servers,
-                timing=self.timing,
-                refusals=self.refusals,
-            ),
-            clock=self.house.now,
-        )
+        adapter = self.adapter()
         begun = len(self.discord.hub.sessions)
         async with self.house.open(adapter):
             await self.house.app.db.write(
