@@ -48,10 +48,6 @@ class NotFetched(Exception):
     """Raised when a file of a person's could not be had; the text is one sentence for them."""
 
 
-class NoSecret(Exception):
-    """Raised when what a platform is reached with cannot be had; the text is one sentence for the operator."""
-
-
 @dataclass(frozen=True)
 class Sender:
     """Who did it. `id` is the platform's own; `name` is what people see and decides nothing. A webhook is a bot as
@@ -164,6 +160,10 @@ class Notes(Protocol):
 
 class NotSaved(Exception):
     """Raised when bot.db cannot be read or written now."""
+
+
+class NoSecret(Exception):
+    """Raised when what an adapter logs in with cannot be had; the text is one sentence for the operator."""
 
 
 class Host(Protocol):

@@ -29,6 +29,9 @@ _CONTROL_BUT_LINES: Final = re.compile("[\x00-\x08\x0b-\x1f]")
 
 SELDOM_SECONDS: Final = 60.0
 
+BRIEF: Final = ("discord.shard", "discord.gateway")
+"""Loggers of a library that tell of every lost connection by a traceback, or by the stack of the whole service."""
+
 _SHARED: Final[tuple[Processor, ...]] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -146,6 +149,7 @@ def _formatter(*, people: bool) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[
+            _brief,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
@@ -154,6 +158,16 @@ def _formatter(*, people: bool) -> logging.Formatter:
             renderer,
         ],
     )
+
+
+def _brief(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    record = event.get("_record")
+    if record is None or record.name not in BRIEF:
+        return event
+    text = str(event["event"]).partition("\n")[0]
+    error = (event.pop("exc_info", None) or (None, None))[1]
+    reason = "" if error is None else f": {str(error) or type(error).__name__}"
+    return {**event, "event": f"{text}{reason}"}
 
 
 def _redacted(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -38,18 +38,18 @@ def open_platforms(config: Config, environ: Mapping[str, str]) -> list[Adapter]:
 def discord_token(settings: DiscordConfig, environ: Mapping[str, str]) -> Callable[[], str]:
     """What gives the bot's token, as it is then, or raises NoSecret. Raises ConfigError where there is none now."""
     read = _reader(settings, environ)
-    try:
-        read()
-    except VaultError as exc:
-        raise ConfigError(str(exc)) from exc
 
-    def token() -> str:
+    def asked() -> str:
         try:
             return read()
         except VaultError as exc:
             raise NoSecret(str(exc)) from exc
 
-    return token
+    try:
+        asked()
+    except NoSecret as exc:
+        raise ConfigError(str(exc)) from exc
+    return asked
 
 
 def _reader(settings: DiscordConfig, environ: Mapping[str, str]) -> Callable[[], str]:

@@ -37,8 +37,8 @@ from adapters.discord.lines import Lines
 from adapters.discord.posting import Posting
 from adapters.discord.reactions import reaction_event
 from adapters.discord.registration import register
-from adapters.discord.rest import Rest
-from adapters.discord.session import keep_connected
+from adapters.discord.rest import REFUSALS, Rest
+from adapters.discord.session import UNREACHABLE, keep_connected
 from adapters.discord.streams import Streams
 from adapters.discord.threads import Threads
 from adapters.discord.typing import Typing
@@ -66,6 +66,8 @@ class Settings:
     development_guilds: Sequence[int] = ()
     """Servers in which the commands are registered in the place of everywhere."""
     timing: Timing = field(default_factory=Timing)
+    refusals: int = REFUSALS
+    """After so many refused calls at once the bot rests, before Discord bans its address."""
 
 
 class DiscordAdapter:
@@ -76,11 +78,11 @@ class DiscordAdapter:
     def __init__(self, settings: Settings, *, clock: Clock = now_ms) -> None:
         self._settings = settings
         self._clock = clock
-        self._rest = Rest()
+        self._rest = Rest(refusals=settings.refusals)
         self._threads = Threads(self._rest)
         self._typing = Typing(self._rest, self._threads, settings.timing)
         self._streams = Streams(self._rest, self._threads, settings.timing, clock=clock)
-        self._gaps = Gaps(self._rest, self._hand_in, clock=clock)
+        self._gaps = Gaps(self._rest, self._hand_in, settings.timing, clock=clock)
         self._lines = Lines()
         self._posting = Posting(self._rest, self._threads, self._streams, self._typing, clock=clock)
         self._drafts: OrderedDict[tuple[str, str], tuple[Outgoing, list[Draft]]] = OrderedDict()
@@ -103,7 +105,9 @@ class DiscordAdapter:
             self._fetcher = Fetcher(self._settings.timing)
             stack.push_async_callback(self._fetcher.close)
             stack.push_async_callback(self._close)
-            await keep_connected(self._connect, lambda text: host.trouble(self.name, text))
+            await keep_connected(
+                self._connect, lambda text: host.trouble(self.name, text), self._settings.timing
+            )
 
     def render(self, outgoing: Outgoing) -> list[Part]:
         """See Adapter."""
@@ -122,6 +126,12 @@ class DiscordAdapter:
             return await self._posting.send(part, self._drafts_of(part.outgoing)[part.index])
         except ValueError as exc:
             raise SendFailed(f"this is no place on Discord: {exc}", retry_after=None) from exc
+        except SendFailed as exc:
+            if not self._rest.is_denied:
+                raise
+            # It costs no try, and goes out as soon as there is a token that counts.
+            self._refused.add(place)
+            raise Absent(str(exc)) from exc
 
     async def show(self, update: Update) -> None:
         """See Adapter."""
@@ -187,6 +197,13 @@ class DiscordAdapter:
     def on_resumed(self, shard: int) -> None:
         """A connection goes on where it broke."""
         self._gaps.resumed(shard)
+        if self._host is not None:
+            self._host.trouble(self.name, None)
+
+    def on_refused(self, reason: str) -> None:
+        """The gateway takes no connection."""
+        if self._host is not None:
+            self._host.trouble(self.name, UNREACHABLE.format(reason=reason))
 
     # ---------------------------------------------------------------- the connection
 
@@ -195,7 +212,11 @@ class DiscordAdapter:
         settings, host = self._settings, self._host
         assert host is not None  # noqa: S101 - run has set it
         client = Client(
-            self, rest_url=settings.rest_url, gateway_url=settings.gateway_url, timing=settings.timing
+            self,
+            rest_url=settings.rest_url,
+            gateway_url=settings.gateway_url,
+            timing=settings.timing,
+            trace=self._rest.trace(),
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client.close)
@@ -218,6 +239,7 @@ class DiscordAdapter:
                 watch(client, settings.timing),
                 self._gaps.keep(client),
                 self._register(host, client.application_id),
+                self._rest.until_denied(),
             )
 
     async def _recall(self, host: Host) -> None:
@@ -270,11 +292,12 @@ class DiscordAdapter:
 
     async def _refuse(self, message: discord.Message, text: str) -> None:
         """Best effort: what was refused is with whoever wrote it."""
-        for draft in render.arguments(
-            Outgoing("", ids.route(message.channel.id), text), max_file_bytes=SMALLEST_LIMIT_BYTES
-        ):
+        told = Outgoing("", ids.route(message.channel.id), text)
+        for number, draft in enumerate(render.arguments(told, max_file_bytes=SMALLEST_LIMIT_BYTES)):
+            # After a gap a message may come a second time that was refused at first.
+            nonce = ids.nonce("refused", str(message.id), str(number))
             try:
-                await self._rest.post(message.channel.id, draft, answers=message.id)
+                await self._rest.post(message.channel.id, draft, nonce=nonce, answers=message.id)
             except SendFailed as exc:
                 _log.warning("nobody could be told that a message was refused: %s", exc)
                 return
@@ -355,10 +378,10 @@ class DiscordAdapter:
 
     def _line(self, place: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if not self._lines.put(place, work):
-            # It is still on Discord, and read when the connection begins anew.
-            self._gaps.missed()
+            # It is still on Discord, and read when there is room again.
+            self._gaps.missed(() if self._client is None else self._client.shards)
             _log.error(
-                "more comes from Discord than can be taken in; some of it waits for the next connection"
+                "more comes from Discord than can be taken in; some of it is read again from the channels"
             )
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:

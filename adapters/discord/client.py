@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
+import aiohttp
 import discord
 import yarl
 from discord.gateway import DiscordWebSocket
@@ -23,7 +25,6 @@ MAX_PAUSE_SECONDS: Final = 30.0
 GROUP: Final = 3
 """A channel with several people outside of a server. Discord's documentation, Channel Types."""
 MAX_GROUPS: Final = 10_000
-HEARTBEAT_SECONDS: Final = 60.0
 PLAIN: Final = frozenset(
     {
         "attachments", "author", "channel_id", "channel_type", "content", "edited_timestamp", "flags", "guild_id", "id",
@@ -32,6 +33,9 @@ PLAIN: Final = frozenset(
     }
 )  # fmt: skip
 """What makes a message one: words, files, who and where. Discord's documentation, Message Object."""
+LONGEST_BACKOFF: Final = 5
+"""The library waits up to so many powers of two of seconds before it begins anew; by itself up to a quarter of an hour.
+"""
 
 _log = logging.getLogger("roost.discord")
 
@@ -62,6 +66,20 @@ class Timing:
     fetch_connect: float = 10.0
     fetch_silence: float = 15.0
     """Without a byte for so long a file of a person's counts as not to be had."""
+    heartbeat: float = 60.0
+    """Without a word for so long, not even a heartbeat acknowledged, a connection counts as dead."""
+    closing: float = 5.0
+    """How long the other end of a connection that is closed may take to say so: a dead one never does."""
+    again: float = 1.0
+    """Before a connection that was refused is tried again, and twice as long each time."""
+    longest: float = 60.0
+    """... but never longer than this."""
+    mended: float = 300.0
+    """Between two tries of what an operator has to mend: Discord allows 1,000 sessions a day."""
+    noted: float = 30.0
+    """Between two notes of until when everything was heard."""
+    gap_told: float = 120.0
+    """A shorter gap is not worth a word."""
 
 
 class Listener(Protocol):
@@ -94,6 +112,9 @@ class Listener(Protocol):
     def on_resumed(self, shard: int) -> None:
         """A connection goes on where it broke: what was missed has been told."""
 
+    def on_refused(self, reason: str) -> None:
+        """The gateway takes no connection, more than once; it is tried again and again."""
+
 
 def intents() -> discord.Intents:
     """What the bot asks to be told of; `message_content` is a privileged intent (Discord's documentation, Gateway,
@@ -106,21 +127,33 @@ def intents() -> discord.Intents:
 class Client(discord.AutoShardedClient):
     """The library's client with our settings."""
 
-    def __init__(self, listener: Listener, *, rest_url: str, gateway_url: str | None, timing: Timing) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        *,
+        rest_url: str,
+        gateway_url: str | None,
+        timing: Timing,
+        trace: aiohttp.TraceConfig,
+    ) -> None:
         super().__init__(
             intents=intents(),
             max_messages=None,
             chunk_guilds_at_startup=False,
             member_cache_flags=discord.MemberCacheFlags.none(),
             guild_ready_timeout=timing.guilds,
-            heartbeat_timeout=HEARTBEAT_SECONDS,
+            heartbeat_timeout=timing.heartbeat,
+            # A launch ends with a connection: `_connected` tries again, and says so.
+            shard_connect_timeout=None,
+            http_trace=trace,
             max_ratelimit_timeout=MAX_PAUSE_SECONDS,
             allowed_mentions=discord.AllowedMentions.none(),
         )
         # The library keeps both addresses with its classes: a process speaks to one Discord.
         Call.BASE = rest_url.rstrip("/")
-        self.heard_at = time.monotonic()
-        """When the last event came, on the steady clock."""
+        self._began = time.monotonic()
+        self._heard: dict[int, float] = {}
+        """When the last event came for each shard, on the steady clock."""
         self.groups: set[int] = set()
         self._listener = listener
         self._gateway_url = gateway_url
@@ -138,12 +171,59 @@ class Client(discord.AutoShardedClient):
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(url)
             return shards, url, limits
 
+        connect = self.http.ws_connect
+
+        async def connected(url: str, **options: Any) -> aiohttp.ClientWebSocketResponse:
+            return await self._connected(partial(connect, url, **options))
+
         self.http.get_bot_gateway = found  # type: ignore[method-assign]
+        self.http.ws_connect = connected  # type: ignore[method-assign]
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Called by the library before each new session."""
         if not initial:
             await asyncio.sleep(self._timing.identify_pause)
+
+    async def launch_shard(self, gateway: yarl.URL, shard_id: int, *, initial: bool = False) -> None:
+        """Called by the library for each shard in turn."""
+        await super().launch_shard(gateway, shard_id, initial=initial)
+        launched = self.get_shard(shard_id)
+        if launched is not None:
+            launched._parent._backoff._max = LONGEST_BACKOFF
+
+    def quiet_seconds(self, shard: int) -> float:
+        """For how long there has been no event for it."""
+        return time.monotonic() - self._heard.get(shard, self._began)
+
+    async def _connected(
+        self, connect: Callable[[], Awaitable[aiohttp.ClientWebSocketResponse]]
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Tries until the gateway takes a connection: a session is resumed then that would be lost otherwise."""
+        wait, failures = self._timing.again, 0
+        while True:
+            try:
+                socket = await connect()
+            except (aiohttp.ClientError, OSError) as exc:
+                failures += 1
+                _log.warning("Discord's gateway cannot be reached: %s", exc)
+                if failures > 1:
+                    self._listener.on_refused(str(exc))
+                await asyncio.sleep(wait)
+                wait = min(self._timing.longest, wait * 2)
+            else:
+                socket._timeout = aiohttp.ClientWSTimeout(ws_close=self._timing.closing)
+                return socket
+
+    def _shard_of(self, name: str, data: Any) -> int:
+        """Whose event it is: what belongs to no server comes on the first. Discord's documentation, Sharding."""
+        if "__shard_id__" in data:
+            return int(data["__shard_id__"])
+        if name == "READY":
+            return int(data["shard"][0])
+        guild = (
+            data.get("id") if name.startswith("GUILD_") and "guild_id" not in data else data.get("guild_id")
+        )
+        return 0 if guild is None else (int(guild) >> 22) % (self.shard_count or 1)
 
     def _guard(self) -> None:
         """What the library cannot read is left out, and said: it would end the connection otherwise."""
@@ -151,8 +231,8 @@ class Client(discord.AutoShardedClient):
 
         def guarded(name: str, parse: Callable[[Any], Any]) -> Callable[[Any], None]:
             def attempt(data: Any) -> None:
-                self.heard_at = time.monotonic()
                 try:
+                    self._heard[self._shard_of(name, data)] = time.monotonic()
                     if name == "MESSAGE_CREATE" and data.get("channel_type") == GROUP:
                         self._is_group(int(data["channel_id"]))
                     parse(data)
@@ -218,7 +298,7 @@ class Client(discord.AutoShardedClient):
 
     async def on_shard_disconnect(self, shard_id: int) -> None:
         """Called by the library whenever a connection ends."""
-        self._listener.on_lost(shard_id, time.monotonic() - self.heard_at)
+        self._listener.on_lost(shard_id, self.quiet_seconds(shard_id))
 
     async def on_shard_resumed(self, shard_id: int) -> None:
         """Called by the library."""

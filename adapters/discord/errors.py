@@ -98,7 +98,7 @@ def code_of(exc: BaseException) -> int | None:
     return cause.code if isinstance(cause, discord.HTTPException) else None
 
 
-def refusal_counts(exc: SendFailed) -> bool:
-    """Whether Discord counts it among the requests after too many of which it bans an address."""
+def status_of(exc: SendFailed) -> int | None:
+    """The HTTP status behind it."""
     cause = exc.__cause__
-    return isinstance(cause, discord.HTTPException) and cause.status in (401, 403, 429)
+    return cause.status if isinstance(cause, discord.HTTPException) else None

@@ -9,30 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
+import aiohttp
 import discord
 
 from adapters.base import Notes, NotSaved, Receipt, SendFailed
 from adapters.discord import ids
-from adapters.discord.client import Client
+from adapters.discord.client import Client, Timing
 from adapters.discord.draft import Draft
 from adapters.discord.rest import Rest
 from agent.protocol.clock import Clock
 
 HEARD: Final = f"{ids.NAME}:heard"
 DIRECT: Final = f"{ids.NAME}:dm:"
-HEARD_SECONDS: Final = 30.0
 MARGIN_MS: Final = 60_000
 """How much further back is read: clocks differ, and what had come in may not have been kept yet."""
 LONGEST_MS: Final = 7 * 86_400_000
-TOLD_MS: Final = 120_000
-"""A shorter gap is not worth a word."""
 MAX_CHANNELS: Final = 100
 MAX_MESSAGES: Final = 100
 """Of one channel."""
+MAX_TRIES: Final = 5
+"""To read a channel that Discord does not give just now."""
 AT_ONCE: Final = 4
+DM: Final = 1
+"""Discord's documentation, Channel Types."""
 OFFLINE: Final = "I was offline <t:{began}:t>\N{EN DASH}<t:{ended}:t>; answering {count} missed message{s}."
 AND_MORE: Final = " There were more; I have read the newest {count}."
 
@@ -41,37 +44,73 @@ Readable = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | d
 _log = logging.getLogger("roost.discord")
 
 
+@dataclass(frozen=True)
+class Gap:
+    """What has to be read of one channel, or of a direct conversation, of which only the id is known. Times are in
+    epoch milliseconds; `tries` is how often it was tried in vain."""
+
+    place: Readable | int
+    began: int
+    ended: int
+    tries: int = 0
+
+    @property
+    def since(self) -> int:
+        """The id after which it is read."""
+        return ids.first_at(self.began - MARGIN_MS)
+
+
 class Gaps:
     """`hand_in` deals with a message as if it had just been said, and returns when that is done."""
 
-    def __init__(self, rest: Rest, hand_in: HandIn, *, clock: Clock) -> None:
+    def __init__(self, rest: Rest, hand_in: HandIn, timing: Timing, *, clock: Clock) -> None:
         self._rest = rest
         self._hand_in = hand_in
+        self._timing = timing
         self._clock = clock
         self._notes: Notes | None = None
         self._heard: int | None = None
-        """Until when everything was heard, as far as an earlier service knows."""
+        """Until when everything was heard, as far as an earlier connection knows."""
+        self._begun: set[int] = set()
+        """The shards that have read what came after it."""
         self._down: dict[int, int] = {}
+        """Since when a shard hears nothing."""
+        self._missed: dict[int, int] = {}
+        """Since when a shard has heard what could not be taken in."""
         self._direct: set[int] = set()
-        self._overflown: int | None = None
+        self._unread: list[Gap] = []
+        self._reading = 0
 
     async def recall(self, notes: Notes) -> None:
-        """What an earlier service has left. Raises NotSaved."""
+        """What an earlier connection has left. Raises NotSaved."""
         self._notes = notes
         heard = await notes.get(HEARD)
-        if self._heard is None and heard is not None and heard.isdecimal():
+        if heard is not None and heard.isdecimal():
             self._heard = int(heard)
+        self._begun.clear()
         self._direct.update(int(key.removeprefix(DIRECT)) for key in await notes.all(DIRECT))
 
     async def keep(self, client: Client) -> None:
-        """Notes from time to time until when everything was heard, until cancelled."""
+        """Notes from time to time until when everything was heard, and reads what could not be read before, until
+        cancelled."""
+        await client.wait_until_ready()
         while True:
-            await asyncio.sleep(HEARD_SECONDS)
             await self.note(client)
+            await asyncio.sleep(self._timing.noted)
+            for shard in list(self._missed):
+                await self.fill(client, shard)
+            again, self._unread = self._unread, []
+            await self._read_all(client, again)
 
     async def note(self, client: Client) -> None:
-        """Notes it now. While a connection is down nothing is heard."""
-        if self._notes is None or self._down or self._overflown is not None or not client.is_ready():
+        """Notes it now. While a connection is down nothing is heard, and what is still to be read was not."""
+        behind = self._down or self._missed or self._unread or self._reading
+        if (
+            self._notes is None
+            or behind
+            or not client.is_ready()
+            or not self._begun.issuperset(client.shards)
+        ):
             return
         try:
             await self._notes.put(HEARD, str(self._clock()))
@@ -92,62 +131,102 @@ class Gaps:
         """A connection is gone, which had been quiet for so long."""
         self._down.setdefault(shard, self._clock() - int(quiet_seconds * 1000))
 
-    def missed(self) -> None:
-        """Something was heard and could not be taken in: the next session reads from here on."""
-        if self._overflown is None:
-            self._overflown = self._clock()
+    def missed(self, shards: Iterable[int]) -> None:
+        """Something was heard, on one of these, and could not be taken in: it is read from here on."""
+        for shard in shards:
+            self._missed.setdefault(shard, self._clock())
 
     def resumed(self, shard: int) -> None:
         """It has caught up by itself."""
         self._down.pop(shard, None)
 
     async def fill(self, client: Client, shard: int) -> None:
-        """A connection has begun anew: reads what it has not been told."""
-        now, lost = self._clock(), self._down.pop(shard, self._heard)
-        known = [each for each in (lost, self._overflown) if each is not None]
-        self._heard = self._overflown = None
-        if not known:
-            return
-        began = max(min(known), now - LONGEST_MS)
-        since = ids.first_at(began - MARGIN_MS)
-        wanted = sorted(_spoken_in(client, shard, since), key=lambda each: -(each.last_message_id or 0))
-        if len(wanted) > MAX_CHANNELS:
-            _log.warning("after a gap %d channels are read, and not %d", MAX_CHANNELS, len(wanted))
-        places: list[discord.abc.Messageable] = list(wanted[:MAX_CHANNELS])
-        if shard == 0:
-            places += [client.get_partial_messageable(each) for each in sorted(self._direct)[-MAX_CHANNELS:]]
+        """A connection has begun anew, or there is room again: reads what was not taken in."""
+        known = [self._down.pop(shard, None), self._missed.pop(shard, None)]
+        if shard not in self._begun:
+            self._begun.add(shard)
+            known.append(self._heard)
+        times = [each for each in known if each is not None]
+        if times:
+            now = self._clock()
+            await self._read_all(
+                client, _gaps(client, shard, max(min(times), now - LONGEST_MS), now, self._direct)
+            )
+        await self.note(client)
+
+    async def _read_all(self, client: Client, gaps: Iterable[Gap]) -> None:
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def read(place: discord.abc.Messageable) -> None:
+        async def read(gap: Gap) -> None:
             async with room:
-                await self._read(place, since, began=began, ended=now)
+                await self._try(client, gap)
 
-        await asyncio.gather(*map(read, places))
-
-    async def _read(self, place: discord.abc.Messageable, since: int, *, began: int, ended: int) -> None:
+        self._reading += 1
         try:
-            newest = [
-                each
-                async for each in place.history(
-                    limit=MAX_MESSAGES, after=discord.Object(since), oldest_first=False
-                )
-            ]
-        except (discord.HTTPException, OSError) as exc:
+            await asyncio.gather(*map(read, gaps))
+        finally:
+            self._reading -= 1
+
+    async def _try(self, client: Client, gap: Gap) -> None:
+        try:
+            newest = await _newest(client, gap)
+        except (discord.Forbidden, discord.NotFound) as exc:
+            _log.info("what was said in a gap is not to be read: %s", exc)
+        except (discord.DiscordException, aiohttp.ClientError, OSError) as exc:
             _log.warning("what was said in a gap cannot be read: %s", exc)
-            return
-        receipts = [await self._hand_in(message) for message in reversed(newest)]
-        taken = [each for each in receipts if each is not None and each.state == "accepted"]
-        if not taken or ended - began < TOLD_MS:
+            if gap.tries + 1 < MAX_TRIES:
+                self._unread.append(replace(gap, tries=gap.tries + 1))
+        else:
+            await self._take(gap, newest)
+
+    async def _take(self, gap: Gap, newest: list[discord.Message]) -> None:
+        """Hands in the messages of a channel, which come newest first, and tells the channel."""
+        count = 0
+        for message in reversed(newest[:MAX_MESSAGES]):
+            try:
+                receipt = await self._hand_in(message)
+            except Exception:
+                _log.exception("a missed message could not be dealt with")
+                continue
+            count += receipt is not None and receipt.state == "accepted"
+        if not count or gap.ended - gap.began < self._timing.gap_told * 1000:
             return
         said = OFFLINE.format(
-            began=began // 1000, ended=ended // 1000, count=len(taken), s="" if len(taken) == 1 else "s"
+            began=gap.began // 1000, ended=gap.ended // 1000, count=count, s="" if count == 1 else "s"
         )
-        if len(newest) >= MAX_MESSAGES:
+        if len(newest) > MAX_MESSAGES:
             said += AND_MORE.format(count=MAX_MESSAGES)
+        channel = newest[0].channel.id
         try:
-            await self._rest.post(newest[0].channel.id, Draft(said))
+            await self._rest.post(channel, Draft(said), nonce=ids.nonce("gap", str(channel), str(gap.ended)))
         except SendFailed as exc:
             _log.info("a channel could not be told of a gap: %s", exc)
+
+
+def _gaps(client: Client, shard: int, began: int, ended: int, direct: Iterable[int]) -> list[Gap]:
+    since = ids.first_at(began - MARGIN_MS)
+    spoken = sorted(_spoken_in(client, shard, since), key=lambda each: -(each.last_message_id or 0))
+    if len(spoken) > MAX_CHANNELS:
+        _log.warning("after a gap %d channels are read, and not %d", MAX_CHANNELS, len(spoken))
+    places: list[Readable | int] = list(spoken[:MAX_CHANNELS])
+    if shard == 0:
+        places += sorted(direct)[-MAX_CHANNELS:]
+    return [Gap(place, began, ended) for place in places]
+
+
+async def _newest(client: Client, gap: Gap) -> list[discord.Message]:
+    """At most one more than MAX_MESSAGES, the newest first. Raises what the library does."""
+    place = gap.place
+    if isinstance(place, int):
+        # The library leaves out of such a channel when it was last spoken in.
+        data: Any = await client.http.get_channel(place)
+        if client.user is None or data["type"] != DM or int(data.get("last_message_id") or 0) < gap.since:
+            return []
+        history = discord.DMChannel(me=client.user, state=client._connection, data=data).history
+    else:
+        history = place.history
+    after = discord.Object(gap.since)
+    return [each async for each in history(limit=MAX_MESSAGES + 1, after=after, oldest_first=False)]
 
 
 def _spoken_in(client: Client, shard: int, since: int) -> Iterator[Readable]:

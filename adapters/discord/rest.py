@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
+import aiohttp
 from discord.http import HTTPClient
 from discord.http import Route as Call
 
 from adapters.base import OutgoingFile, SendFailed
 from adapters.discord.draft import Draft
-from adapters.discord.errors import BANNED_SECONDS, NO_HISTORY, code_of, refusal_counts, translated
+from adapters.discord.errors import BANNED_SECONDS, NO_HISTORY, code_of, status_of, translated
 from agent.protocol.pace import Bucket
 
 CALLS_A_SECOND: Final = 40
@@ -26,6 +27,7 @@ CALLS_AT_ONCE: Final = 10
 REFUSALS: Final = 2_000
 """Of the 10,000 in 10 minutes after which Discord bans the address. Discord's documentation, Invalid Request Limit."""
 REFUSALS_SECONDS: Final = 600.0
+REFUSED: Final = (401, 403, 429)
 TOO_MANY_REFUSALS: Final = "Discord has refused so much that the bot rests before it is banned"
 OFFLINE: Final = "the bot is not logged in to Discord"
 PAGE: Final = 100
@@ -33,16 +35,38 @@ PAGE: Final = 100
 
 
 class Rest:
-    """Calls by the library's `http` while it is logged in."""
+    """Calls by the library's `http` while it is logged in. After `refusals` at once it rests."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refusals: int = REFUSALS) -> None:
         self._http: HTTPClient | None = None
         self._pace = Bucket(a_second=CALLS_A_SECOND, at_once=CALLS_AT_ONCE)
-        self._refusals = Bucket(a_second=REFUSALS / REFUSALS_SECONDS, at_once=REFUSALS)
+        self._refusals = Bucket(a_second=refusals / REFUSALS_SECONDS, at_once=refusals)
+        self._denied = asyncio.Event()
 
     def use(self, http: HTTPClient | None) -> None:
         """By what to call from now on; None: by nothing."""
         self._http = http
+        self._denied.clear()
+
+    def trace(self) -> aiohttp.TraceConfig:
+        """What counts refusals where they arrive: the library asks again by itself, and calls on its own account."""
+
+        async def ended(_session: Any, _context: Any, told: aiohttp.TraceRequestEndParams) -> None:
+            if told.response.status in REFUSED and told.response.headers.get("X-RateLimit-Scope") != "shared":
+                self._refusals.take()
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(ended)
+        return trace
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether Discord takes the bot's token no more."""
+        return self._denied.is_set()
+
+    async def until_denied(self) -> None:
+        """Returns when that is so."""
+        await self._denied.wait()
 
     async def post(
         self, channel: int, draft: Draft, *, nonce: str | None = None, answers: int | None = None
@@ -208,8 +232,9 @@ class Rest:
             with translated():
                 return await http.request(call, **more)
         except SendFailed as exc:
-            if refusal_counts(exc):
-                self._refusals.take()
+            # What belongs to an interaction has a token of its own.
+            if paced and status_of(exc) == 401:
+                self._denied.set()
             raise
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import Final
 
 import discord
@@ -25,12 +24,15 @@ _log = logging.getLogger("roost.discord")
 async def watch(client: Client, timing: Timing) -> None:
     """Until cancelled."""
     while True:
-        quiet = time.monotonic() - client.heard_at
-        if quiet < timing.silence:
-            await asyncio.sleep(timing.silence - quiet)
+        quiet = {shard: client.quiet_seconds(shard) for shard in client.shards}
+        longest = max(quiet.values(), default=0.0)
+        if longest < timing.silence:
+            await asyncio.sleep(timing.silence - longest)
             continue
-        await asyncio.gather(*(_probe(client, shard, timing) for shard in list(client.shards)))
-        client.heard_at = max(client.heard_at, time.monotonic() - timing.silence / 2)
+        due = [shard for shard, seconds in quiet.items() if seconds >= timing.silence]
+        await asyncio.gather(*(_probe(client, shard, timing) for shard in due))
+        # One that cannot be asked is let be for a while, and so are those beside it.
+        await asyncio.sleep(timing.silence / 4)
 
 
 async def _probe(client: Client, shard: int, timing: Timing) -> None:

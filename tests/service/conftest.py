@@ -87,6 +87,10 @@ class House:
             self._containers = engine.Namespace(instance_of(self.data))
         return self._containers
 
+    def now(self) -> int:
+        """The clock of the service, in epoch milliseconds."""
+        return now_ms() + self.clock_ahead_ms
+
     def script(self, *rules: dict[str, Any]) -> None:
         """What the mock does; see agent/providers/script.py."""
         self.agent["provider_options"] = {"script": list(rules)}
@@ -126,7 +130,7 @@ class House:
             adapters=adapters,
             backend=backend,
             interrupt_grace_seconds=grace,
-            clock=lambda: now_ms() + self.clock_ahead_ms,
+            clock=self.now,
         ) as self.app:
             for each in adapters:
                 await self.app.db.write(partial(_grant, channel=each.name))

@@ -747,6 +747,27 @@ def test_a_small_command_loads_little(roost: Roost) -> None:
     assert "asyncio" in loaded and not loaded & HEAVY
 
 
+@pytest.mark.parametrize("enabled", ["false", "true"])
+def test_a_service_loads_the_library_of_a_platform_only_when_it_is_enabled(
+    roost: Roost, enabled: str
+) -> None:
+    """From its start until it has answered and ended."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        done = roost(
+            "run",
+            said="hello\n",
+            PYTHONPROFILEIMPORTTIME="1",
+            ROOST_DISCORD__ENABLED=enabled,
+            ROOST_DISCORD__REST_URL=f"http://127.0.0.1:{nobody.getsockname()[1]}/api/v10",
+            DISCORD_TOKEN="made.up.token",  # noqa: S106  # it opens nothing
+        )
+    assert (done.stdout, done.returncode) == ("You said: hello\n", 0), done.stderr
+    lines = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
+    loaded = {line.rpartition("|")[2].strip() for line in lines}
+    assert "bot.app" in loaded
+    assert ("discord" in loaded) is (enabled == "true")
+
+
 # ---------------------------------------------------------------- run --provider
 
 NATIVE = "tests.fakes.providers:NativeProvider"

@@ -24,6 +24,13 @@ QUICK: Final = Timing(
     probe=1.0,
     defer=0.5,
     online=5.0,
+    heartbeat=60.0,
+    closing=0.2,
+    again=0.05,
+    longest=0.4,
+    mended=0.5,
+    noted=0.2,
+    gap_told=120.0,
 )
 """What a person would wait for without noticing, and a test would."""
 SECONDS: Final = 15.0
@@ -32,12 +39,15 @@ SECONDS: Final = 15.0
 class Town:
     """Discord, and the house in which the service lives. Ada owns the bot; Bob is nobody yet."""
 
-    def __init__(self, house: House, discord: DiscordServer, *, timing: Timing = QUICK) -> None:
+    def __init__(
+        self, house: House, discord: DiscordServer, *, timing: Timing = QUICK, refusals: int = 2_000
+    ) -> None:
         self.house = house
         self.discord = discord
         self.timing = timing
         self.servers: list[int] = []
         """Where the commands are registered; everywhere without one."""
+        self.refusals = refusals
         self.lab = discord.guild("Lab")
         self.general = self.lab.channel("general")
         self.ada = discord.person("Ada")
@@ -55,7 +65,9 @@ class Town:
                 gateway_url=self.discord.gateway_url,
                 development_guilds=self.servers,
                 timing=self.timing,
-            )
+                refusals=self.refusals,
+            ),
+            clock=self.house.now,
         )
         begun = len(self.discord.hub.sessions)
         async with self.house.open(adapter):
