@@ -18,6 +18,8 @@ from tests.service.test_discord_bad_input import answers
 from tests.service.town import Town, wirings
 
 FLOOD: Final = 200
+FLOOD_SECONDS: Final = 60.0
+"""A busy machine makes many small turns of it, and Discord takes one message of a channel in a second."""
 BURST: Final = 50
 STORM: Final = 500
 CHANNELS: Final = 20
@@ -61,12 +63,7 @@ async def test_200_messages_in_a_second_in_one_channel_are_all_answered_in_their
     async with town.open():
         for number in range(FLOOD):
             town.ada.say(town.general, str(number))
-        try:
-            await town.discord.until(lambda: len(repeated(town, town.general)) == FLOOD, 9)
-        except TimeoutError:
-            print("ANS", [(a[:90], len(a)) for a in answers(town, town.general)], len(repeated(town, town.general)))
-            print("STATES", town.house.states(), town.discord.hub.sessions[0].resumes, len(town.discord.hub.sessions))
-            raise
+        await town.discord.until(lambda: len(repeated(town, town.general)) == FLOOD, seconds=FLOOD_SECONDS)
         assert repeated(town, town.general) == list(range(FLOOD))
         await town.house.until_quiet_everywhere()
         assert town.discord.limited == []
