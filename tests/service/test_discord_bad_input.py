@@ -162,7 +162,7 @@ async def test_a_file_that_does_not_come_is_refused_after_a_while(town: Town) ->
 BAD_NAMES: Final = {
     "../../../etc/cron.d/roost": "roost",
     "..\\..\\windows\\win.ini": "win.ini",
-    "annual\u202egpj.exe": "annual gpj.exe",
+    "annual\u202egpj.exe": "annualgpj.exe",
     "bomb.zip": "bomb.zip",
     "..": "file",
     "\u200b": "file",
