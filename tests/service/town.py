@@ -62,6 +62,7 @@ class Town:
             lambda: token,
             rest_url=self.discord.rest_url,
             gateway_url=self.discord.gateway_url,
+            development_guilds=self.servers,
             timing=self.timing,
             refusals=self.refusals,
         )
