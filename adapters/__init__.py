@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from adapters.base import Adapter, Checkup, CommandInfo, Named
+from adapters.base import Adapter
+from adapters.checkup import Checkup, Named
+from adapters.offers import CommandInfo
 from agent.protocol.clock import Clock, now_ms
 
 

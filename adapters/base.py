@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from adapters.offers import CommandInfo
 from agent.protocol.messages import Card, Route
 
 EventKind = Literal["message", "command", "answer", "edit", "delete", "reaction", "complete"]
@@ -191,47 +192,6 @@ class Host(Protocol):
 
 
 @dataclass(frozen=True)
-class OptionInfo:
-    """A parameter of a command, for a channel that has typed ones. `completes` says that a `complete` event is
-    answered with suggestions for it; a text has at most `max_chars`."""
-
-    name: str
-    summary: str
-    kind: Literal["text", "number", "flag"] = "text"
-    required: bool = False
-    choices: Sequence[str] = ()
-    completes: bool = False
-    max_chars: int | None = None
-
-
-@dataclass(frozen=True)
-class CommandSpec:
-    """One command with all that it takes. `name` is its words, at most two."""
-
-    name: str
-    summary: str
-    options: Sequence[OptionInfo] = ()
-
-
-@dataclass(frozen=True)
-class CommandInfo:
-    """Commands that begin with the same word, as a channel shows them in one line; `specs` has each of them."""
-
-    name: str
-    summary: str
-    specs: Sequence[CommandSpec] = ()
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """What a `complete` event is answered with, a list of them in the receipt's data: the text to give, and how it is
-    shown. Each has at most 100 characters, and there are at most 25."""
-
-    value: str
-    label: str
-
-
-@dataclass(frozen=True)
 class OutgoingFile:
     """A file to send: its bytes were read out of the session's hostile folder already."""
 
@@ -355,34 +315,6 @@ class Open:
 
 
 Update = Live | Working | Settled | Open
-
-
-@dataclass(frozen=True)
-class Named:
-    """A place that the configuration names, and `where` it does, for whoever has to mend it."""
-
-    where: str
-    route: Route
-    threads: bool = True
-    """Whether what is asked there is to be answered in a thread of its own."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at before people depend on it, in one sentence: a warning can be lived with, with a
-    problem something does not work. `about` is a word for what it was."""
-
-    about: str
-    state: Literal["ok", "warning", "problem"]
-    text: str
-
-
-@dataclass(frozen=True)
-class Checkup:
-    """How a platform is set up. `invite` is the link by which the bot is brought there, where it is known."""
-
-    findings: Sequence[Finding]
-    invite: str | None = None
 
 
 class Adapter(Protocol):

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from adapters.base import CommandInfo
+from adapters.offers import CommandInfo
 from adapters.terminal import wire
 from adapters.terminal.links import SocketLink
 from agent.protocol.workspace import socket_address

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from adapters import check_discord
-from adapters.base import Checkup, Finding, Named
+from adapters.checkup import Checkup, Finding, Named
 from agent.protocol.messages import Route
 from bot import commands
 from bot.commands.registry import Registry

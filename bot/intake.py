@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adapters.base import CommandInfo, Event, Manners, Receipt, clean
+from adapters.base import Event, Manners, Receipt, clean
+from adapters.offers import CommandInfo
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox import MailboxError

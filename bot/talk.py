@@ -9,7 +9,8 @@ from typing import Final
 
 import typer
 
-from adapters.base import CommandInfo, clean
+from adapters.base import clean
+from adapters.offers import CommandInfo
 from adapters.terminal.console import KEPT, run_console
 from adapters.terminal.links import Link
 from adapters.terminal.once import run_once

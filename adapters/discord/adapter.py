@@ -128,9 +128,9 @@ class DiscordAdapter:
         except ValueError as exc:
             raise SendFailed(f"this is no place on Discord: {exc}", retry_after=None) from exc
         except SendFailed as exc:
-            if not self._rest.is_denied:
+            if not self._rest.is_denied and not isinstance(exc, Absent):
                 raise
-            # It costs no try, and goes out as soon as there is a token that counts.
+            # It costs no try, and goes out as soon as there is a way again.
             self._refused.add(place)
             raise Absent(str(exc)) from exc
 
@@ -188,7 +188,7 @@ class DiscordAdapter:
     def on_begin(self, shard: int) -> None:
         """A new session of the gateway: what was said before it is not told."""
         if self._host is not None and self._client is not None:
-            self._host.trouble(self.name, None)
+            self._works_again(self._host)
             self._begin(self._gaps.fill(self._client, shard), f"discord gap {shard}")
 
     def on_lost(self, shard: int, quiet_seconds: float) -> None:
@@ -199,7 +199,7 @@ class DiscordAdapter:
         """A connection goes on where it broke."""
         self._gaps.resumed(shard)
         if self._host is not None:
-            self._host.trouble(self.name, None)
+            self._works_again(self._host)
 
     def on_refused(self, reason: str) -> None:
         """The gateway takes no connection."""
@@ -251,9 +251,17 @@ class DiscordAdapter:
 
     def _come_online(self, host: Host) -> None:
         self._online.set()
-        for place in self._refused:
+        self._offer(host)
+
+    def _works_again(self, host: Host) -> None:
+        host.trouble(self.name, None)
+        self._offer(host)
+
+    def _offer(self, host: Host) -> None:
+        """What could not be sent may be tried again."""
+        refused, self._refused = self._refused, set()
+        for place in refused:
             host.present(self.name, place)
-        self._refused.clear()
 
     async def _register(self, host: Host, application: int) -> None:
         wanted = commands.payload(host.commands())

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapters.base import CommandInfo, CommandSpec, OptionInfo, Suggestion
+from adapters.offers import CommandInfo, CommandSpec, OptionInfo, Suggestion
 from adapters.text import shortened, utf16_units
 
 ROOT: Final = "roost"

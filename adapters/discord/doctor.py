@@ -13,13 +13,15 @@ from typing import Any, Final, Literal
 
 import discord
 
-from adapters.base import Checkup, CommandInfo, Finding, SendFailed
+from adapters.base import SendFailed
+from adapters.checkup import Checkup, Finding
 from adapters.discord import advice, commands, permissions
 from adapters.discord.errors import UNAUTHORIZED, UNAUTHORIZED_SECONDS
 from adapters.discord.examine import Wanted, gather
 from adapters.discord.facts import DIRECT, FORUMS, SPOKEN, THREADS, WRITTEN, Channel, Facts, Place, Server
 from adapters.discord.permissions import CREATE_THREADS, SEND, SEND_IN_THREADS, Permission
 from adapters.discord.session import BAD_TOKEN, NO_INTENT
+from adapters.offers import CommandInfo
 from adapters.text import shown_name
 from agent.protocol.clock import Clock
 

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 import discord
 
-from adapters.base import SendFailed
+from adapters.base import Absent, SendFailed
 
 BANNED_SECONDS: Final = 600.0
 """A 429 without `Via` comes from Cloudflare, which counts 10,000 refused requests in 10 minutes. Discord's
@@ -37,6 +37,7 @@ UNAUTHORIZED: Final = (
     "Discord does not take the bot's token: make a new one in the developer portal (Bot, Reset Token), put it where"
     " [discord] says, and start Roost again."
 )
+UNREACHED: Final = "Discord cannot be reached from this machine"
 SENTENCES: Final = {
     UNKNOWN_CHANNEL: "the channel or thread is not there any more",
     UNKNOWN_MESSAGE: "the message is not there any more",
@@ -66,6 +67,9 @@ def translated() -> Iterator[None]:
         raise SendFailed("Discord asked for a pause", retry_after=exc.retry_after) from exc
     except discord.HTTPException as exc:
         raise refusal(exc) from exc
+    except aiohttp.ClientConnectorError as exc:
+        # Nothing has left this machine: the next connection says when to try again.
+        raise Absent(UNREACHED) from exc
     except (TimeoutError, aiohttp.ClientError, OSError) as exc:
         # Nobody knows whether it was taken.
         raise SendFailed(f"Discord cannot be reached ({type(exc).__name__})", retry_after=0) from exc

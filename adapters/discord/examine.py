@@ -15,7 +15,8 @@ from typing import Any, Final, Literal
 from discord.http import HTTPClient
 from discord.http import Route as Call
 
-from adapters.base import Named, SendFailed
+from adapters.base import SendFailed
+from adapters.checkup import Named
 from adapters.discord import facts, ids
 from adapters.discord.errors import MISSING_ACCESS, ChannelGone, code_of, translated
 from adapters.discord.facts import Channel, Facts, Greeting, Json, Place, Server

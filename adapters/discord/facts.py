@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from adapters.base import Named
+from adapters.checkup import Named
 from adapters.discord.permissions import Overwrite
 from adapters.text import shown_name
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from adapters.base import CommandInfo
+from adapters.offers import CommandInfo
 from adapters.terminal import files, lines, wire
 from adapters.terminal.links import Link, LinkLost
 from agent.protocol.messages import MAX_ATTACHMENTS

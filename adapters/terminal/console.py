@@ -22,7 +22,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.utils import get_cwidth
 
-from adapters.base import CommandInfo
+from adapters.offers import CommandInfo
 from adapters.terminal import wire
 from adapters.terminal.client import EXIT_LOST, LOST, Client, Desk
 from adapters.terminal.lines import SERVICE_COMMANDS

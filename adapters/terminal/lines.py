@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from adapters.base import CommandInfo, clean
+from adapters.base import clean
+from adapters.offers import CommandInfo
 from agent.protocol.messages import MAX_TEXT_CHARS
 
 OWN_COMMANDS: Final = (

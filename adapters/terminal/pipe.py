@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, TextIO
 
-from adapters.base import CommandInfo
+from adapters.offers import CommandInfo
 from adapters.terminal.client import UNANSWERED, Client, Desk
 from adapters.terminal.lines import SERVICE_COMMANDS
 from adapters.terminal.links import Link

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from adapters.base import Suggestion
+from adapters.offers import Suggestion
 from adapters.terminal.text import plain
 from agent.protocol.messages import Route, Schedule
 from bot.access import may

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from adapters.base import OptionInfo, Suggestion
+from adapters.offers import OptionInfo, Suggestion
 
 Kind = Literal["text", "number", "flag"]
 

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from adapters.base import CommandInfo, CommandSpec, Sender, Suggestion
+from adapters.base import Sender
+from adapters.offers import CommandInfo, CommandSpec, Suggestion
 from agent.protocol.messages import Route
 from bot import surfaces
 from bot.access import Level, may

@@ -9,7 +9,6 @@ from typing import Final
 
 from adapters.base import (
     Adapter,
-    CommandInfo,
     Edit,
     Event,
     Live,
@@ -23,6 +22,7 @@ from adapters.base import (
     Update,
     Working,
 )
+from adapters.offers import CommandInfo
 from agent.protocol.messages import Card, CardField, Route
 
 TIMEOUT_SECONDS: Final = 10.0

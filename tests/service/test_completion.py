@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from adapters.base import Event, Receipt, Sender, Suggestion
+from adapters.base import Event, Receipt, Sender
+from adapters.offers import Suggestion
 from agent.protocol.clock import now_ms
 from bot.db import people, pool
 from tests.fakes.platform import PERSON, FakePlatform, refusal

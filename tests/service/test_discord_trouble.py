@@ -233,3 +233,21 @@ async def test_heartbeats_go_on_while_a_large_file_is_fetched_and_sent(house: Ho
             assert not session.resumes
             (received,) = house.folder(town.general.id).glob("in/files/*/*big.bin")
             assert received.stat().st_size == len(data)
+
+
+async def test_an_answer_waits_for_discord_while_it_cannot_be_reached_at_all(town: Town) -> None:
+    town.house.script({"steps": [{"do": "stall", "seconds": 1.0}, {"do": "result", "text": "here I am"}]})
+    town.house.delivery["max_attempts"] = 1
+    async with town.open():
+        place = town.discord.dm(town.ada)
+        town.ada.say(place, "wait for it")
+        await town.until(lambda: place.typing)
+        port = int(town.discord.rest_url.split(":")[2].split("/")[0])
+        await town.discord.stop()
+        await town.house.until(
+            lambda: bool(town.house.query("SELECT 1 FROM inbox WHERE kind = 'chat' AND state = 'done'"))
+        )
+        assert not town.house.query("SELECT 1 FROM dead_letters")
+        await town.discord.start(port=port)
+        await town.reads(place, "wait for it", "here I am")
+        assert not town.house.query("SELECT 1 FROM dead_letters")

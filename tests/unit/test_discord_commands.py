@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from adapters.base import CommandInfo, CommandSpec, OptionInfo, Suggestion
 from adapters.discord.commands import (
     ASK,
     STOP,
@@ -22,6 +21,7 @@ from adapters.discord.commands import (
     same,
     suggestions,
 )
+from adapters.offers import CommandInfo, CommandSpec, OptionInfo, Suggestion
 from bot import commands
 from bot.commands.registry import Registry
 from tests.fakes.discord_spec import DOCUMENT, Spec

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adapters.base import Named
+from adapters.checkup import Named
 from adapters.discord import advice, commands, errors, session
 from adapters.discord.doctor import judged
 from adapters.discord.facts import (

@@ -14,7 +14,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = ("bot", "adapters", "agent", "container", "tests")
 PLATFORM_LIBRARIES = {"terminal": {"prompt_toolkit", "rich"}, "discord": {"discord", "aiohttp", "yarl"}}
-SHARED = ("adapters.base", "adapters.text", "adapters.lines", "adapters.tables")
+SHARED = (
+    "adapters.base",
+    "adapters.checkup",
+    "adapters.offers",
+    "adapters.lines",
+    "adapters.tables",
+    "adapters.text",
+)
 """What all platforms build on."""
 TABLES = {
     "adapters/__init__.py",
@@ -63,9 +70,6 @@ def rule_for(path: Path) -> Rule:
             return Rule({"agent"}, {"pydantic", "claude_agent_sdk"})
         case ("agent", *_):
             return Rule({"agent"}, {"pydantic"})
-        case ("adapters", "__init__"):
-            # The table that opens one by its name.
-            return Rule({"agent.protocol", "adapters"}, {"pydantic"})
         case ("adapters", platform, _, *_):
             own = {"agent.protocol", *SHARED, f"adapters.{platform}"}
             return Rule(own, {"pydantic"} | PLATFORM_LIBRARIES.get(platform, set()))

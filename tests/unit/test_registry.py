@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from adapters.base import CommandSpec, OptionInfo, Sender, Suggestion
+from adapters.base import Sender
+from adapters.offers import CommandSpec, OptionInfo, Suggestion
 from bot import commands
 from bot.commands.help import about
 from bot.commands.options import Completes, options

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.base import CommandInfo
+from adapters.offers import CommandInfo
 from adapters.terminal.lines import (
     Attach,
     Help,

@@ -1,0 +1,48 @@
+"""What a channel can offer people to do: the commands of the service, with all that they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """A parameter of a command, for a channel that has typed ones. `completes` says that a `complete` event is
+    answered with suggestions for it; a text has at most `max_chars`."""
+
+    name: str
+    summary: str
+    kind: Literal["text", "number", "flag"] = "text"
+    required: bool = False
+    choices: Sequence[str] = ()
+    completes: bool = False
+    max_chars: int | None = None
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """One command with all that it takes. `name` is its words, at most two."""
+
+    name: str
+    summary: str
+    options: Sequence[OptionInfo] = ()
+
+
+@dataclass(frozen=True)
+class CommandInfo:
+    """Commands that begin with the same word, as a channel shows them in one line; `specs` has each of them."""
+
+    name: str
+    summary: str
+    specs: Sequence[CommandSpec] = ()
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a `complete` event is answered with, a list of them in the receipt's data: the text to give, and how it is
+    shown. Each has at most 100 characters, and there are at most 25."""
+
+    value: str
+    label: str
