@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
@@ -26,6 +27,12 @@ CALLS_AT_ONCE: Final = 10
 REFUSALS: Final = 2_000
 """Of the 10,000 in 10 minutes after which Discord bans the address. Discord's documentation, Invalid Request Limit."""
 REFUSALS_SECONDS: Final = 600.0
+REFUSALS_OF_ONE: Final = 200
+"""Of these in one channel, which rests alone: nobody who is refused there again and again silences the others."""
+MAX_REFUSED: Final = 1_000
+"""Channels with refusals that are remembered."""
+REST_SECONDS: Final = 60.0
+REFUSED_HERE: Final = "Discord has refused so much in this channel that the bot rests there"
 TOO_MANY_REFUSALS: Final = "Discord has refused so much that the bot rests before it is banned"
 OFFLINE: Final = "the bot is not logged in to Discord"
 PAGE: Final = 100
@@ -39,6 +46,8 @@ class Rest:
         self._http: HTTPClient | None = None
         self._pace = Bucket(a_second=CALLS_A_SECOND, at_once=CALLS_AT_ONCE)
         self._refusals = Bucket(a_second=REFUSALS / REFUSALS_SECONDS, at_once=REFUSALS)
+        self._refused: OrderedDict[object, Bucket] = OrderedDict()
+        """By the channel."""
 
     def use(self, http: HTTPClient | None) -> None:
         """By what to call from now on; None: by nothing."""
@@ -186,6 +195,9 @@ class Rest:
     ) -> Any:
         if self._refusals.wait():
             raise SendFailed(TOO_MANY_REFUSALS, retry_after=BANNED_SECONDS / 10, everywhere=True)
+        here = self._refused.get(call.channel_id)
+        if here is not None and here.wait():
+            raise SendFailed(REFUSED_HERE, retry_after=REST_SECONDS)
         while paced and (wait := self._pace.take()):  # noqa: ASYNC110 - a bucket fills by the clock
             await asyncio.sleep(wait)
         http = self._http
@@ -203,8 +215,20 @@ class Rest:
                 return await http.request(call, **more)
         except SendFailed as exc:
             if refusal_counts(exc):
-                self._refusals.take()
+                self._note_refusal(call.channel_id)
             raise
+
+    def _note_refusal(self, channel: object) -> None:
+        self._refusals.take()
+        if channel is None:
+            return
+        bucket = self._refused.pop(channel, None)
+        if bucket is None:
+            bucket = Bucket(a_second=REFUSALS_OF_ONE / REFUSALS_SECONDS, at_once=REFUSALS_OF_ONE)
+        bucket.take()
+        self._refused[channel] = bucket
+        while len(self._refused) > MAX_REFUSED:
+            self._refused.popitem(last=False)
 
 
 def _commands(method: str, application: int, guild: int | None) -> Call:
