@@ -101,7 +101,7 @@ def setup(
     root.addHandler(handler)
     root.setLevel(level)
     # Its library would write down what everybody says, and by which tokens it is answered.
-    logging.getLogger(DISCORD).setLevel(logging.INFO)
+    logging.getLogger(DISCORD).setLevel(max(logging.INFO, root.level))
     logging.captureWarnings(True)
     structlog.configure(
         processors=_PROCESSORS,
@@ -117,6 +117,7 @@ def close() -> None:
         root.removeHandler(handler)
         handler.close()
         logging.captureWarnings(False)
+        logging.getLogger(DISCORD).setLevel(logging.NOTSET)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

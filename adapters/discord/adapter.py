@@ -51,7 +51,7 @@ SMALLEST_LIMIT_BYTES: Final = 10 * 1024 * 1024
 """What every server and every direct conversation takes of a file. Discord's documentation, Uploading Files."""
 DRAFTS_KEPT: Final = 256
 DRAFTS_BYTES: Final = 128 * 1024 * 1024
-"""Of the files of all drafts that are kept; only those that were asked for last are kept whatever their size."""
+"""Of all drafts that are kept; only those that were asked for last are kept whatever their size."""
 MAX_INTERACTIONS: Final = 500
 """At once. Discord tells whoever did one more that the application did not respond."""
 OFFLINE: Final = "the bot is not connected to Discord"
@@ -356,9 +356,9 @@ class DiscordAdapter:
         )
         self._drafts[key] = (outgoing, drafts)
         self._drafts.move_to_end(key)
-        kept_bytes = sum(_file_bytes(each) for each, _ in self._drafts.values())
+        kept_bytes = sum(_bytes(each) for _, each in self._drafts.values())
         while len(self._drafts) > 1 and (len(self._drafts) > DRAFTS_KEPT or kept_bytes > DRAFTS_BYTES):
-            kept_bytes -= _file_bytes(self._drafts.popitem(last=False)[1][0])
+            kept_bytes -= _bytes(self._drafts.popitem(last=False)[1][1])
         return drafts
 
     def _largest_file(self, route: Route) -> int:
@@ -375,9 +375,8 @@ class DiscordAdapter:
         return self._client is not None and self._client.user is not None and self._client.user.id == user
 
     def _line(self, place: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        if not self._lines.put(place, work):
-            # It is still on Discord, and read when the connection begins anew.
-            self._gaps.missed()
+        # It is still on Discord, and read when the connection begins anew.
+        if not self._lines.put(place, work) and self._gaps.missed():
             _log.error(
                 "more comes from Discord than can be taken in; some of it waits for the next connection"
             )
@@ -393,8 +392,9 @@ class DiscordAdapter:
             _log.error("%s failed", task.get_name(), exc_info=error)
 
 
-def _file_bytes(outgoing: Outgoing) -> int:
-    return sum(len(file.data) for file in outgoing.files)
+def _bytes(drafts: Sequence[Draft]) -> int:
+    """About how much memory they take."""
+    return sum(len(each.content) + (len(each.file.data) if each.file is not None else 0) for each in drafts)
 
 
 async def _first_to_end(*works: Coroutine[Any, Any, None]) -> None:

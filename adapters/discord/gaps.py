@@ -92,10 +92,13 @@ class Gaps:
         """A connection is gone, which had been quiet for so long."""
         self._down.setdefault(shard, self._clock() - int(quiet_seconds * 1000))
 
-    def missed(self) -> None:
-        """Something was heard and could not be taken in: the next session reads from here on."""
-        if self._overflown is None:
-            self._overflown = self._clock()
+    def missed(self) -> bool:
+        """Something was heard and could not be taken in: the next session reads from here on. Whether it is the first
+        since the last session began."""
+        if self._overflown is not None:
+            return False
+        self._overflown = self._clock()
+        return True
 
     def resumed(self, shard: int) -> None:
         """It has caught up by itself."""

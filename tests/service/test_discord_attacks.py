@@ -17,6 +17,7 @@ from adapters.discord import DiscordAdapter, adapter, gaps, ids, rest, streams, 
 from agent.protocol.pace import Bucket
 from bot import log
 from bot.db import people
+from bot.gate import OF_ONE_PLACE
 from tests.fakes import discord_wire as wire
 from tests.fakes.discord_interactions import Asked, Interaction
 from tests.fakes.discord_server import DiscordServer
@@ -187,6 +188,20 @@ async def test_what_is_kept_of_threads_and_channels_has_a_bound(town: Town) -> N
         for place in range(streams.MAX_PLACES + 100):
             discord._streams.pause(place)
         assert len(discord._streams._next) <= streams.MAX_PLACES
+
+
+async def test_files_that_do_not_come_hold_up_nobody_who_sends_none(town: Town) -> None:
+    """Sixteen events of one channel are dealt with at once."""
+    town.timing = replace(QUICK, fetch_silence=30.0)
+    async with town.open():
+        await let_in(town, town.bob)
+        stalled = town.discord.fail("GET", "/attachments/", how="stall", times=100, seconds=60.0)
+        for number in range(OF_ONE_PLACE):
+            thread = town.bob.thread(town.general, f"thread {number}")
+            file = ("slow.bin", b"x" * 100_000, None)
+            town.bob.say(thread, "look", mention=[town.discord.bot], files=[file])
+        await town.until(lambda: stalled.met > 0)
+        assert await town.answer_to("and now?") == "You said: and now?"
 
 
 # ---------------------------------------------------------------- the agent: what it sends
