@@ -4,7 +4,9 @@ happen, and Ada is answered all the same."""
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from adapters.base import Outgoing, OutgoingFile, Reaction, SendFailed
 from adapters.discord import DiscordAdapter, adapter, gaps, ids, rest, streams, threads
 from agent.protocol.pace import Bucket
+from agent.protocol.workspace import Workspace
 from bot import log
 from bot.db import people
 from bot.gate import OF_ONE_PLACE
@@ -23,6 +26,7 @@ from tests.fakes.discord_interactions import Asked, Interaction
 from tests.fakes.discord_server import DiscordServer
 from tests.fakes.discord_things import Message, Place, User
 from tests.fakes.discord_values import Permission
+from tests.fakes.hostile import insert, message_row
 from tests.service.conftest import House
 from tests.service.town import QUICK, Town
 
@@ -139,6 +143,24 @@ async def test_a_question_is_answered_only_where_it_was_asked(town: Town) -> Non
         town.ada.click(thread.messages[0], "Red")
         await town.until(lambda: len(thread.messages) == 2)
         assert "Red" in thread.texts[1]
+
+
+async def test_who_administers_a_server_of_their_own_is_a_stranger_to_roost_there_as_well(town: Town) -> None:
+    theirs = town.discord.guild("Theirs")
+    theirs.join(town.bob)
+    channel = theirs.channel("channel")
+    channel.allow(town.bob, Permission.ADMINISTRATOR)
+    async with town.open():
+        assert await town.answer_to("hello") == "You said: hello"
+        await town.until(lambda: list(town.discord.commands.leaves(None)))
+        session = town.house.session_id(town.general.id)
+        for command in ("session list", "session stop"):
+            more = {"id": session} if command == "session stop" else {}
+            told = await town.bob.command(command, channel, **more).answer()
+            assert told.text == "You may not do this here; an admin can give you a role."
+        assert (await town.bob.complete("session show", channel, id="").answer()).choices == []
+        direct = await town.bob.command("session list", town.discord.dm(town.bob)).answer()
+        assert direct.text == "You may not do this here; an admin can give you a role."
 
 
 # ---------------------------------------------------------------- people: floods, and what is kept of them
@@ -336,6 +358,59 @@ async def test_nobody_is_notified_whatever_an_agent_puts_where(town: Town) -> No
             assert not (pinged.users or pinged.roles or pinged.everyone), each.text
             assert "@everyone" not in each.text and "@here" not in each.text
             assert each.embeds or each.flags & 1 << 2, "no preview"
+
+
+async def forge(
+    town: Town, thread: Place, rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]
+) -> None:
+    """Rows of a kind, with a content, and with other columns than honest ones, as whoever has taken over the
+    container of the conversation in a thread writes them."""
+    (found,) = town.house.query("SELECT id FROM sessions WHERE thread_id = ?", thread.id)
+    outbound = Workspace.on_host(town.house.data / "sessions" / found["id"]).outbound
+    place = {"platform_id": town.general.id, "thread_id": thread.id, "turn_id": None}
+    with closing(sqlite3.connect(outbound, timeout=10)) as db, db:
+        for number, (kind, content, columns) in enumerate(rows):
+            row = {**place, "kind": kind, "content": json.dumps(content), **columns}
+            insert(db, [message_row(101 + 2 * number, **row)])
+    town.house.app.intake._delivery.kick(found["id"])
+
+
+async def test_forged_rows_hurt_their_own_conversation_alone(town: Town) -> None:
+    async with town.open():
+        ours = town.ada.say(town.general, "ours", mention=[town.discord.bot])
+        theirs = town.ada.say(town.general, "theirs", mention=[town.discord.bot])
+        home, victim = await town.thread_of(ours), await town.thread_of(theirs)
+        await town.reads(home, "You said: ours")
+        await town.reads(victim, "You said: theirs")
+        await town.house.until_quiet_everywhere()
+        before = len(town.discord.requests)
+        question = {"title": "t", "question": "q", "options": ["a"], "expires_at": 2**53}
+        edits: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = [
+            ("action", {"do": {"action": "edit_message", "message": 101, "text": f"edit {n}"}}, {})
+            for n in range(200)
+        ]
+        await forge(
+            town,
+            home,
+            [
+                ("chat", {"text": "first"}, {}),
+                ("chat", {"text": "into theirs"}, {"thread_id": victim.id}),
+                ("chat", {"text": "into no place"}, {"platform_id": "../../users/@me", "thread_id": None}),
+                ("chat", {"text": "some day"}, {"deliver_after": 2**53}),
+                ("action", {"do": {"action": "ask_user_question", "question_id": "q" * 200, **question}}, {}),
+                ("action", {"do": {"action": "add_reaction", "message": 101, "emoji": "../@me"}}, {}),
+                *edits,
+                ("chat", {"text": "honest"}, {}),
+            ],
+        )
+        await town.until(lambda: "first" in home.texts or "edit 0" in home.texts)
+        town.ada.say(victim, "and now?")
+        await town.reads(victim, "You said: theirs", "and now?", "You said: and now?")
+        assert "honest" not in home.texts, "the others were answered before the flood was through"
+        homes = f"/channels/{home.id}/", f"/channels/{victim.id}/"
+        paths = [each.path for each in town.discord.requests[before:] if each.path.startswith("/channels/")]
+        assert all(path.startswith(homes) for path in paths), paths
+        assert "into theirs" not in victim.texts and "into no place" not in town.general.texts
 
 
 # ---------------------------------------------------------------- the token
