@@ -109,7 +109,7 @@ class Intake:
         self._seldom = log.Seldom()
         self._silent = log.Seldom()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._gates: dict[tuple[str, bool], Gate] = {}
+        self._gates: dict[tuple[str, str], Gate] = {}
         self._overload = Overload()
         self._turned_away = Overload(TURNED_AWAY_MS, more="")
         self._taking_files = asyncio.Semaphore(FILES_AT_ONCE)
@@ -183,11 +183,7 @@ class Intake:
 
     async def _pass(self, event: Event) -> Receipt:
         """Raises Crowded, DatabaseError, OSError."""
-        # Commands have a gate of their own: a flood can be stopped.
-        gate, place = (
-            self._gate(event.route.channel, commands=event.kind in ("command", "complete")),
-            event.route.platform_id,
-        )
+        gate, place = self._gate(event), event.route.platform_id
         try:
             await gate.enter(place)
         except BaseException:
@@ -209,11 +205,10 @@ class Intake:
             case _:
                 return await self._row(event)
 
-    def _gate(self, channel: str, *, commands: bool) -> Gate:
-        gate = self._gates.get((channel, commands))
-        if gate is None:
-            gate = self._gates[channel, commands] = Gate()
-        return gate
+    def _gate(self, event: Event) -> Gate:
+        """Commands have one of their own: a flood can be stopped. So have files, which may take minutes to come."""
+        kind = "commands" if event.kind in ("command", "complete") else "files" if event.remote else "words"
+        return self._gates.setdefault((event.route.channel, kind), Gate())
 
     def _overloaded(self, route: Route, text: str) -> Receipt:
         return Receipt("refused", self._overload.say(route, text, now=self._clock()))

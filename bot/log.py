@@ -27,6 +27,7 @@ _OBEYED: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2
 _CONTROL: Final = re.compile("[\x00-\x1f]")
 _CONTROL_BUT_LINES: Final = re.compile("[\x00-\x08\x0b-\x1f]")
 
+DISCORD: Final = "discord"
 SELDOM_SECONDS: Final = 60.0
 
 BRIEF: Final = ("discord.shard", "discord.gateway")
@@ -102,6 +103,8 @@ def setup(
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level)
+    # Its library would write down what everybody says, and by which tokens it is answered.
+    logging.getLogger(DISCORD).setLevel(max(logging.INFO, root.level))
     logging.captureWarnings(True)
     structlog.configure(
         processors=_PROCESSORS,
@@ -117,6 +120,7 @@ def close() -> None:
         root.removeHandler(handler)
         handler.close()
         logging.captureWarnings(False)
+        logging.getLogger(DISCORD).setLevel(logging.NOTSET)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

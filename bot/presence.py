@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import string
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from agent.protocol.messages import Route
 from bot import log
 from bot.lanes import Lanes
 from bot.redaction import redact
-from bot.screening import screened
+from bot.screening import UNSEEN, screened
 from bot.session import Session
 
 MAX_LIVE_CHARS: Final = 200_000
@@ -24,14 +24,7 @@ MAX_NEWS: Final = 10_000
 MAX_RUN_CHARS: Final = 8_192
 """The end of a live text that could be the beginning of a secret is not shown yet; when it is longer than this, no
 more is shown at all, and the rest comes with the answer."""
-_RUN: Final = (
-    string.ascii_letters
-    + string.digits
-    + "_-.~+/=[];?"
-    + "".join(
-        map(chr, (*range(9), *range(0xB, 0x20), *range(0x7F, 0xA0), 0xAD, *range(0x200B, 0x2010), 0xFEFF))
-    )
-)
+_RUN: Final = re.compile(rf"[A-Za-z0-9_.~+/=\[\];?{UNSEEN}-]*+")
 """What secrets of known shape are made of, and what may stand between without being seen. A word of any other script
 ends such a run."""
 CATCH_UP_SECONDS: Final = 1.0
@@ -181,4 +174,5 @@ def presentable(text: str, shown: int = 0) -> int:
 
 def _open_run(tail: str) -> int:
     """How long the run is in which a text ends."""
-    return len(tail) - len(tail.rstrip(_RUN))
+    found = _RUN.match(tail[::-1])
+    return found.end() if found else 0

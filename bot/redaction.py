@@ -1,7 +1,7 @@
 """Secrets of known shape, found in a text and struck out. Pure, and linear in the length of the text.
 
-What is looked for: keys of Anthropic, OpenAI, GitHub, AWS and Google, tokens of Slack and Discord, JSON web
-tokens, bearer headers and private key blocks. A secret of no known shape passes.
+What is looked for: keys of Anthropic, OpenAI, GitHub, AWS and Google, tokens of Slack and Discord and of Discord's
+webhooks, JSON web tokens, bearer headers and private key blocks. A secret of no known shape passes.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _PATTERNS: Final = (
     ("aws key", r"A(?<![A-Za-z0-9]A)[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"),
     ("google key", r"AIza(?<![A-Za-z0-9]AIza)[A-Za-z0-9_-]{35}"),
     ("web token", r"eyJ(?<![A-Za-z0-9_-]eyJ)[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+"),
+    ("discord webhook", r"/(?:webhooks|interactions)/\d{15,21}/(?P<secret>[A-Za-z0-9_.=-]{20,}+)"),
     ("bearer token", r"(?<![A-Za-z0-9])[Bb][Ee][Aa][Rr][Ee][Rr][ \t]{1,4}(?P<secret>[\w.~+/-]{20,}+=*+)"),
 )
 _COMPILED: Final = tuple((kind, re.compile(pattern, re.ASCII)) for kind, pattern in _PATTERNS)

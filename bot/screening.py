@@ -12,9 +12,30 @@ from bot.redaction import redact
 
 LONG_CHARS: Final = 16_384
 """A longer text is looked through on a thread: two million characters take most of a second."""
-_UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+_RANGES: Final = (
+    *(
+        (0x00, 0x08),
+        (0x0B, 0x1F),
+        (0x7F, 0x9F),
+        (0xAD, 0xAD),
+        (0x34F, 0x34F),
+        (0x61C, 0x61C),
+        (0x115F, 0x1160),
+    ),
+    *(
+        (0x17B4, 0x17B5),
+        (0x180B, 0x180F),
+        (0x200B, 0x200F),
+        (0x202A, 0x202E),
+        (0x2060, 0x206F),
+        (0x3164, 0x3164),
+    ),
+    *((0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0xE0000, 0xE0FFF)),
 )
+UNSEEN: Final = "".join(f"{chr(first)}-{chr(last)}" for first, last in _RANGES)
+"""Controls but tab and line feed, and what has no width (Unicode's Default_Ignorable_Code_Point), as they stand within
+the brackets of a regular expression."""
+_UNSEEN: Final = re.compile(f"[{UNSEEN}]")
 
 
 def screened(text: str) -> str:

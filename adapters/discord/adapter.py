@@ -51,6 +51,10 @@ SMALLEST_LIMIT_BYTES: Final = 10 * 1024 * 1024
 """What every server and every direct conversation takes of a file. Discord's documentation, Uploading Files."""
 DRAFTS_KEPT: Final = 256
 CANCEL_AGAIN_SECONDS: Final = 0.1
+DRAFTS_BYTES: Final = 128 * 1024 * 1024
+"""Of all drafts that are kept; only those that were asked for last are kept whatever their size."""
+MAX_INTERACTIONS: Final = 500
+"""At once. Discord tells whoever did one more that the application did not respond."""
 OFFLINE: Final = "the bot is not connected to Discord"
 
 _log = logging.getLogger("roost.discord")
@@ -95,6 +99,8 @@ class DiscordAdapter:
         self._refused: set[str] = set()
         """Places for which there was something to send while nobody was logged in."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._crowded = False
+        """Whether interactions are left out now, which is said once."""
 
     # ---------------------------------------------------------------- adapters.base.Adapter
 
@@ -124,7 +130,8 @@ class DiscordAdapter:
             self._refused.add(place)
             raise Absent(OFFLINE) from exc
         try:
-            return await self._posting.send(part, self._drafts_of(part.outgoing)[part.index])
+            drafts = self._drafts_of(part.outgoing)
+            sent = await self._posting.send(part, drafts[part.index])
         except ValueError as exc:
             raise SendFailed(f"this is no place on Discord: {exc}", retry_after=None) from exc
         except SendFailed as exc:
@@ -133,6 +140,9 @@ class DiscordAdapter:
             # It costs no try, and goes out as soon as there is a way again.
             self._refused.add(place)
             raise Absent(str(exc)) from exc
+        if part.index == len(drafts) - 1:
+            self._drafts.pop((part.outgoing.session, part.outgoing.id), None)
+        return sent
 
     async def show(self, update: Update) -> None:
         """See Adapter."""
@@ -173,13 +183,21 @@ class DiscordAdapter:
 
     def on_reaction(self, reaction: discord.RawReactionActionEvent) -> None:
         """Somebody has put an emoji on a message, or taken it away."""
-        if not self._is_me(reaction.user_id):
+        author = reaction.message_author_id
+        if not self._is_me(reaction.user_id) and (author is None or self._is_me(author)):
             self._line(reaction.channel_id, lambda: self._reacted(reaction))
 
     def on_interaction(self, interaction: discord.Interaction) -> None:
         """Somebody has given a command, pressed a button, filled in a form."""
-        if self._interactions is not None:
-            self._begin(self._interactions.handle(interaction), "discord interaction")
+        if self._interactions is None:
+            return
+        if len(self._tasks) >= MAX_INTERACTIONS:
+            if not self._crowded:
+                _log.error("more interactions come from Discord than can be dealt with; some are left out")
+            self._crowded = True
+            return
+        self._crowded = False
+        self._begin(self._interactions.handle(interaction), "discord interaction")
 
     def on_thread_gone(self, thread: int) -> None:
         """A thread was deleted."""
@@ -290,9 +308,10 @@ class DiscordAdapter:
         event = normalize.event(message, place, me, self._fetcher.fetch)
         if event is None:
             return None
-        if place.direct:
-            await self._gaps.direct(message.channel.id)
         receipt = await self._host.receive(event)
+        if place.direct and receipt.state in ("accepted", "duplicate"):
+            # What strangers say is not answered after a gap either.
+            await self._gaps.direct(message.channel.id)
         if receipt.state == "accepted" and place.opens:
             self._threads.begin(place.route, event.text)
         if receipt.state == "refused" and receipt.text:
@@ -368,8 +387,10 @@ class DiscordAdapter:
             previews=manners.previews,
         )
         self._drafts[key] = (outgoing, drafts)
-        while len(self._drafts) > DRAFTS_KEPT:
-            self._drafts.popitem(last=False)
+        self._drafts.move_to_end(key)
+        kept_bytes = sum(_bytes(each) for _, each in self._drafts.values())
+        while len(self._drafts) > 1 and (len(self._drafts) > DRAFTS_KEPT or kept_bytes > DRAFTS_BYTES):
+            kept_bytes -= _bytes(self._drafts.popitem(last=False)[1][1])
         return drafts
 
     def _largest_file(self, route: Route) -> int:
@@ -386,9 +407,9 @@ class DiscordAdapter:
         return self._client is not None and self._client.user is not None and self._client.user.id == user
 
     def _line(self, place: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        if not self._lines.put(place, work):
-            # It is still on Discord, and read when there is room again.
-            self._gaps.missed(() if self._client is None else self._client.shards)
+        # It is still on Discord, and read when there is room again.
+        shards = () if self._client is None else self._client.shards
+        if not self._lines.put(place, work) and self._gaps.missed(shards):
             _log.error(
                 "more comes from Discord than can be taken in; some of it is read again from the channels"
             )
@@ -402,6 +423,11 @@ class DiscordAdapter:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("%s failed", task.get_name(), exc_info=error)
+
+
+def _bytes(drafts: Sequence[Draft]) -> int:
+    """About how much memory they take."""
+    return sum(len(each.content) + (len(each.file.data) if each.file is not None else 0) for each in drafts)
 
 
 async def _first_to_end(*works: Coroutine[Any, Any, None]) -> None:

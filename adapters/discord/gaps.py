@@ -131,10 +131,13 @@ class Gaps:
         """A connection is gone, which had been quiet for so long."""
         self._down.setdefault(shard, self._clock() - int(quiet_seconds * 1000))
 
-    def missed(self, shards: Iterable[int]) -> None:
-        """Something was heard, on one of these, and could not be taken in: it is read from here on."""
+    def missed(self, shards: Iterable[int]) -> bool:
+        """Something was heard, on one of these, and could not be taken in: it is read from here on. Whether it is the
+        first since it was read."""
+        first = not self._missed
         for shard in shards:
             self._missed.setdefault(shard, self._clock())
+        return first
 
     def resumed(self, shard: int) -> None:
         """It has caught up by itself."""

@@ -177,6 +177,9 @@ class Interactions:
         if known is None:
             raise ValueError("a form about no message was filled in")
         await self._rest.respond(given.id, given.token, LATER, {"flags": EPHEMERAL})
+        if not _may_read(given, known[0]):
+            await self._tell(given, NOT_THERE, later=True)
+            return
         try:
             about = await self._client.get_partial_messageable(known[0]).fetch_message(known[1])
         except discord.HTTPException:
@@ -317,6 +320,13 @@ def _closed(content: str, by: str, answer: str) -> str:
     words = escaped(shortened(shown_name(answer, ANSWER_UNITS), ANSWER_UNITS))
     said = without_mass_mentions(f"**{escaped(by) or 'Somebody'}** answered: {words}")
     return shortened(f"{shortened(content, MESSAGE_UNITS - len(said) * 2 - 4)}\n\n{said}", MESSAGE_UNITS)
+
+
+def _may_read(given: discord.Interaction, channel: int) -> bool:
+    """Whether what was said in a channel is for whoever filled in a form there: its id came back from them, and the
+    bot would read for them what they may not."""
+    history = given.guild_id is None or given.permissions.read_message_history
+    return channel == given.channel_id and history
 
 
 def _ask_form(custom_id: str) -> dict[str, Any]:

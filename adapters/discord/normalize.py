@@ -183,7 +183,9 @@ def _named(content: str, message: discord.Message, me: discord.ClientUser) -> st
         kind, number = found[1], int(found[2])
         if kind == "#":
             channel = message.guild and message.guild.get_channel_or_thread(number)
-            return f"#{shown_name(channel.name)}" if channel else "#channel"
+            return (
+                f"#{shown_name(channel.name)}" if channel and _sees(message.author, channel) else "#channel"
+            )
         if kind == "@&":
             role = roles.get(number)
             if role is not None and role.tags is not None and role.tags.bot_id == me.id:
@@ -192,6 +194,14 @@ def _named(content: str, message: discord.Message, me: discord.ClientUser) -> st
         return "" if number == me.id else f"@{person_name(users.get(number, ''))}"
 
     return _EMOJI.sub(r"\1", _MENTION.sub(name, content)).strip()
+
+
+def _sees(author: discord.abc.User, channel: discord.abc.GuildChannel | discord.Thread) -> bool:
+    """Whether somebody sees a channel, as far as is known: who named it is told no more by what the agent reads."""
+    if isinstance(channel, discord.Thread):
+        around = None if channel.is_private() else channel.parent
+        return around is not None and _sees(author, around)
+    return isinstance(author, discord.Member) and channel.permissions_for(author).view_channel
 
 
 def quote_of(message: discord.Message, me: discord.ClientUser) -> tuple[str, str] | None:

@@ -15,6 +15,7 @@ from typing import Final
 from adapters.base import Edit, Outgoing, OutgoingFile, Part, SendFailed, clean, replacing
 from adapters.discord.card import embed
 from adapters.discord.draft import MESSAGE_UNITS, SUPPRESS_EMBEDS, Draft, mentions
+from adapters.discord.normalize import file_name
 from adapters.discord.question import components, question_texts
 from adapters.tables import tables_as_code
 from adapters.text import pieces, shown_name, split, utf8_bytes, without_mass_mentions
@@ -30,6 +31,10 @@ MARK_CHARS: Final = 80
 EMPTY: Final = "(An empty message.)"
 IN_THE_FILE: Final = "(This answer is long: all of it is in the file.)"
 
+ANY_BYTES: Final = "application/octet-stream"
+
+_MEDIA_TYPE: Final = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}(?:;[\x20-\x7e]{0,100})?", re.ASCII)
+_KEYS: Final = frozenset("0123456789#*")
 _MARKS: Final = frozenset(" \t>#`~*+-|.)0123456789")
 _CUSTOM_EMOJI: Final = re.compile(r"<?a?:?(\w{2,32}:\d{15,21})>?", re.ASCII)
 
@@ -60,6 +65,7 @@ def arguments(
     return [
         replace(
             draft,
+            file=None if draft.file is None else _as_file(draft.file),
             allowed_mentions=allowed,
             flags=0 if previews or draft.embeds else SUPPRESS_EMBEDS,
             reference=reference if index == 0 else None,
@@ -98,9 +104,16 @@ def emoji_path(emoji: str) -> str:
     text = emoji.strip()
     if own := _CUSTOM_EMOJI.fullmatch(text):
         return own[1]
-    if text.isascii() or any(c.isalpha() or c.isspace() or c in "/<>:" for c in text):
+    if text.isascii() or any(map(_is_in_no_emoji, text)):
         raise SendFailed(f"{shown_name(text)!r} is no emoji that Discord knows", retry_after=None)
     return text
+
+
+def _is_in_no_emoji(character: str) -> bool:
+    """Keycaps are made of digits and two signs; with any other of ASCII a path could become another one."""
+    if character.isascii():
+        return character not in _KEYS
+    return character.isalpha() or character.isspace()
 
 
 def _ready(text: str) -> str:
@@ -164,6 +177,13 @@ def _file(file: OutgoingFile, max_file_bytes: int) -> Draft:
         f"(The file {name} has {_mebibytes(len(file.data), up=True)}; this server takes"
         f" {_mebibytes(max_file_bytes, up=False)}.)"
     )
+
+
+def _as_file(file: OutgoingFile) -> OutgoingFile:
+    """What it is called stands in the head of a part of the request."""
+    known = _MEDIA_TYPE.fullmatch(file.media_type) is not None
+    name = file_name(file.name).replace('"', "'")
+    return replace(file, name=name, media_type=file.media_type if known else ANY_BYTES)
 
 
 def _mebibytes(size: int, *, up: bool) -> str:

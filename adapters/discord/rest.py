@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
@@ -29,6 +30,12 @@ REFUSALS: Final = 2_000
 """Of the 10,000 in 10 minutes after which Discord bans the address. Discord's documentation, Invalid Request Limit."""
 REFUSALS_SECONDS: Final = 600.0
 REFUSED: Final = (401, 403, 429)
+REFUSALS_OF_ONE: Final = 200
+"""Of these in one channel, which rests alone: nobody who is refused there again and again silences the others."""
+MAX_REFUSED: Final = 1_000
+"""Channels with refusals that are remembered."""
+REST_SECONDS: Final = 60.0
+REFUSED_HERE: Final = "Discord has refused so much in this channel that the bot rests there"
 TOO_MANY_REFUSALS: Final = "Discord has refused so much that the bot rests before it is banned"
 OFFLINE: Final = "the bot is not logged in to Discord"
 PAGE: Final = 100
@@ -42,6 +49,8 @@ class Rest:
         self._http: HTTPClient | None = None
         self._pace = Bucket(a_second=CALLS_A_SECOND, at_once=CALLS_AT_ONCE)
         self._refusals = Bucket(a_second=refusals / REFUSALS_SECONDS, at_once=refusals)
+        self._refused: OrderedDict[object, Bucket] = OrderedDict()
+        """By the channel."""
         self._denied = asyncio.Event()
         self._opening: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
@@ -220,6 +229,9 @@ class Rest:
     ) -> Any:
         if self._refusals.wait():
             raise SendFailed(TOO_MANY_REFUSALS, retry_after=BANNED_SECONDS / 10, everywhere=True)
+        here = self._refused.get(call.channel_id)
+        if here is not None and here.wait():
+            raise SendFailed(REFUSED_HERE, retry_after=REST_SECONDS)
         while paced and (wait := self._pace.take()):  # noqa: ASYNC110 - a bucket fills by the clock
             await asyncio.sleep(wait)
         http = self._http
@@ -239,7 +251,20 @@ class Rest:
             # What belongs to an interaction has a token of its own.
             if paced and status_of(exc) == 401:
                 self._denied.set()
+            if status_of(exc) in REFUSED:
+                self._note_refusal(call.channel_id)
             raise
+
+    def _note_refusal(self, channel: object) -> None:
+        if channel is None:
+            return
+        bucket = self._refused.pop(channel, None)
+        if bucket is None:
+            bucket = Bucket(a_second=REFUSALS_OF_ONE / REFUSALS_SECONDS, at_once=REFUSALS_OF_ONE)
+        bucket.take()
+        self._refused[channel] = bucket
+        while len(self._refused) > MAX_REFUSED:
+            self._refused.popitem(last=False)
 
 
 def _commands(method: str, application: int, guild: int | None) -> Call:

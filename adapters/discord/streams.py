@@ -30,6 +30,8 @@ KEPT_MS: Final = 7 * 86_400_000
 """A stream whose turn has not ended by then never will."""
 MAX_ENDED: Final = 1_000
 MAX_FAILURES: Final = 3
+MAX_PLACES: Final = 1_000
+"""Of which it is kept when they may be changed again; a pause is over long before so many others had one."""
 
 _log = logging.getLogger("roost.discord")
 
@@ -185,7 +187,10 @@ class Streams:
 
     def pause(self, place: int) -> None:
         """Something else was sent there just now."""
+        self._next.pop(place, None)
         self._next[place] = time.monotonic() + self._timing.edit
+        while len(self._next) > MAX_PLACES:
+            del self._next[next(iter(self._next))]
 
     def passed(self, out: Outgoing, place: int) -> None:
         """Something was sent there that is not the text of a stream: one of the same turn goes on below it, where

@@ -40,6 +40,7 @@ class Threads:
         self._notes = notes
         kept = await notes.all(ASIDE)
         self._aside.update(int(key.removeprefix(ASIDE)) for key in kept)
+        await self._forget(notes)
 
     def begin(self, route: Route, text: str) -> None:
         """A question was accepted whose thread is to be opened."""
@@ -119,6 +120,14 @@ class Threads:
         if self._notes is not None:
             try:
                 await self._notes.put(f"{ASIDE}{thread}", str(channel))
+                await self._forget(self._notes)
             except NotSaved:
                 _log.warning("it is not kept that a thread is done without", exc_info=True)
         return channel
+
+    async def _forget(self, notes: Notes) -> None:
+        """Whoever deletes one question after the other must not fill the disk with it: the oldest are found out about
+        anew where somebody still writes there. Raises NotSaved."""
+        for thread in sorted(self._aside)[:-MAX_KNOWN]:
+            self._aside.discard(thread)
+            await notes.drop(f"{ASIDE}{thread}")

@@ -189,3 +189,14 @@ def test_nothing_reaches_standard_output() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert all(word in done.stderr for word in ("before", "one", "two", "three"))
+
+
+def test_the_library_of_discord_says_no_more_than_it_is_asked_for_and_never_what_people_say() -> None:
+    said = logging.getLogger("discord.gateway")
+    for level, expected in (("DEBUG", ["info", "warning"]), ("WARNING", ["warning"])):
+        stream = io.StringIO()
+        log.setup(level, "json", stream=stream)
+        said.debug("WebSocket Event: %s", {"content": "between us"})
+        said.info("connected")
+        said.warning("slow")
+        assert [each["level"] for each in entries(stream)] == expected

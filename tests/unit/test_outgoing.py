@@ -123,6 +123,8 @@ async def test_a_long_reply_is_looked_through_once_and_off_the_loop(
         ("sk-ant-\x1b[mapi03-" + "A" * 20, "[redacted api key]"),
         ("sk-ant-api03-\x00AAAAA\x00" + "B" * 15 + "\x07!", "[redacted api key]!"),
         ("sk-ant-\u200bapi03-\u2060" + "A" * 20, "[redacted api key]"),
+        ("sk-ant-\u034fapi03-\ufe0f" + "A" * 20, "[redacted api key]"),
+        ("sk-ant-\u206aapi03-\U000e0041" + "A" * 20, "[redacted api key]"),
         ("sk-ant-\x9d0;title\x07api03-" + "A" * 20, "[redacted api key]"),
         (f"plain {KEY}\x1b[0m", "plain [redacted api key]"),
         ("\x1b[31mred\x1b[0m 👩‍👩‍👧", "\x1b[31mred\x1b[0m 👩‍👩‍👧"),

@@ -74,6 +74,8 @@ def test_no_part_of_a_secret_is_ever_shown(words: list[str], step: int) -> None:
         f"eyJ{'h' * 40}.eyJ{'p' * 900}.{'s' * 43}",
         f"sk-ant-\x1b[mapi03-{'A' * 30}",
         f"sk-ant-\u200bapi03-{'A' * 30}",
+        "sk-ant-\u2064api03-" + "A\ufe0f" * 30,
+        f"https://discord.com/api/webhooks/123456789012345678/{'w' * 68}",
         f"bearer \t {'b' * 3_000}",
     ],
 )
