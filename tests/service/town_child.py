@@ -19,9 +19,7 @@ async def main(root: str, rest_url: str, gateway_url: str, token: str, owner: st
     house = House(Path(root))
     settings = Settings(lambda: token, rest_url=rest_url, gateway_url=gateway_url, timing=QUICK)
     async with house.open(DiscordAdapter(settings)):
-        await house.app.db.write(
-            partial(people.grant, channel="discord", user_id=owner, role="owner", now=0)
-        )
+        await house.app.db.write(partial(people.grant, channel="discord", user_id=owner, role="owner", now=0))
         await asyncio.get_running_loop().create_future()
 
 

@@ -189,3 +189,19 @@ def test_nothing_reaches_standard_output() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert all(word in done.stderr for word in ("before", "one", "two", "three"))
+
+
+@pytest.mark.parametrize("name", ["discord.shard", "discord.gateway"])
+def test_a_lost_connection_is_one_line_of_a_library_that_would_say_forty(name: str) -> None:
+    stream = io.StringIO()
+    log.setup("INFO", "json", stream=stream)
+    try:
+        raise OSError(104, "Connection reset by peer")
+    except OSError as exc:
+        logging.getLogger(name).error("Attempting a reconnect in %.2fs", 1.5, exc_info=exc)
+    logging.getLogger(name).warning("heartbeat blocked\nLoop thread traceback:\n  File x")
+    first, second = entries(stream)
+    log.close()
+    assert first["event"] == "Attempting a reconnect in 1.50s: [Errno 104] Connection reset by peer"
+    assert second["event"] == "heartbeat blocked"
+    assert "exception" not in first
