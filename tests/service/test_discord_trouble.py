@@ -11,6 +11,8 @@ import pytest
 
 from adapters.discord.rest import TOO_MANY_REFUSALS
 from bot import control_client
+from bot.config_discord import DiscordConfig
+from bot.platforms import discord_token
 from tests.fakes.discord_faults import How
 from tests.fakes.discord_gateway import GatewaySettings
 from tests.fakes.discord_server import DiscordServer
@@ -124,6 +126,17 @@ async def test_what_is_wrong_from_the_start_is_said_and_not_tried_hotly(
         discord.message_content(True)
         await until_told(town, None)
         assert "Traceback" not in caplog.text
+
+
+async def test_a_token_that_is_gone_is_said_and_asked_for_again(town: Town) -> None:
+    environ = {"DISCORD_TOKEN": town.discord.token}
+    read = discord_token(DiscordConfig(enabled=True), environ)
+    environ.clear()
+    async with town.house.open(town.adapter(read)):
+        await until_told(town, "there is no token")
+        environ["DISCORD_TOKEN"] = town.discord.token
+        await town.until(lambda: town.discord.hub.live)
+        await until_told(town, None)
 
 
 # -------------------------------------------------------------------- refusals and failures of a call
