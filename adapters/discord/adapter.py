@@ -230,6 +230,8 @@ class DiscordAdapter:
         """One login, and what belongs to it, until it ends. Raises what the library does."""
         settings, host = self._settings, self._host
         assert host is not None  # noqa: S101 - run has set it
+        # Before there is a client: one that was never logged in cannot be closed.
+        token = settings.token()
         client = Client(
             self,
             rest_url=settings.rest_url,
@@ -239,7 +241,7 @@ class DiscordAdapter:
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client.close)
-            await client.login(settings.token())
+            await client.login(token)
             me = client.user
             assert me is not None and client.application_id is not None  # noqa: S101 - it is logged in
             self._rest.use(client.http)

@@ -3,7 +3,9 @@ meanwhile. Nothing is lost, and nothing is answered twice."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -282,10 +284,41 @@ async def test_every_shard_reads_its_own_gap_and_is_watched_by_itself(house: Hou
 
             def resumed() -> bool:
                 nonlocal said
-                if not quiet.resumes and said < 10 * busy.acked:
-                    said += 1
+                if not quiet.resumes and said < len(busy.heartbeats):
+                    said = len(busy.heartbeats)
                     town.ada.say(town.general, "busy")
                 return bool(quiet.resumes)
 
             await town.until(resumed)
             assert said and not busy.resumes
+
+
+async def test_what_is_said_after_the_service_was_killed_is_answered_once_by_the_next_one(town: Town) -> None:
+    discord = town.discord
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.service.town_child", str(town.house.data.parent)),
+        *(discord.rest_url, discord.gateway_url, discord.token, town.ada.id),
+    )
+    try:
+        async with asyncio.timeout(30):
+            await discord.until(lambda: discord.hub.live, seconds=30)
+            await ready(town)
+            before = ask(town, "before")
+            await town.thread_of(before)
+    finally:
+        child.kill()
+        await child.wait()
+    missed = [ask(town, f"missed {n}") for n in range(3)]
+    async with town.open():
+        await answered(town, before, *missed)
+
+
+async def test_the_service_stops_also_while_it_connects_anew(town: Town) -> None:
+    async with asyncio.timeout(20):
+        async with town.open():
+            await ready(town)
+            tried = town.discord.hub.connections
+            town.discord.hub.refuse(times=1_000)
+            town.discord.hub.drop()
+            await town.until(lambda: town.discord.hub.connections > tried + 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -55,11 +55,11 @@ class Town:
         for each in (self.ada, self.bob):
             self.lab.join(each)
 
-    def adapter(self) -> DiscordAdapter:
-        """One that has not been run yet."""
-        token = self.discord.token
+    def adapter(self, token: Callable[[], str] | None = None) -> DiscordAdapter:
+        """One that has not been run yet; without a `token` it has the one that counts now."""
+        now = self.discord.token
         settings = Settings(
-            lambda: token,
+            token or (lambda: now),
             rest_url=self.discord.rest_url,
             gateway_url=self.discord.gateway_url,
             development_guilds=self.servers,
