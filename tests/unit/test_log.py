@@ -191,7 +191,6 @@ def test_nothing_reaches_standard_output() -> None:
     assert all(word in done.stderr for word in ("before", "one", "two", "three"))
 
 
-<<<<<<< HEAD
 def test_the_library_of_discord_says_no_more_than_it_is_asked_for_and_never_what_people_say() -> None:
     said = logging.getLogger("discord.gateway")
     for level, expected in (("DEBUG", ["info", "warning"]), ("WARNING", ["warning"])):
@@ -201,7 +200,8 @@ def test_the_library_of_discord_says_no_more_than_it_is_asked_for_and_never_what
         said.info("connected")
         said.warning("slow")
         assert [each["level"] for each in entries(stream)] == expected
-=======
+
+
 @pytest.mark.parametrize("name", ["discord.shard", "discord.gateway"])
 def test_a_lost_connection_is_one_line_of_a_library_that_would_say_forty(name: str) -> None:
     stream = io.StringIO()
@@ -216,4 +216,3 @@ def test_a_lost_connection_is_one_line_of_a_library_that_would_say_forty(name: s
     assert first["event"] == "Attempting a reconnect in 1.50s: [Errno 104] Connection reset by peer"
     assert second["event"] == "heartbeat blocked"
     assert "exception" not in first
->>>>>>> 82f6208792d2def209bae5a6ef4d3fcf0e7f4a61
