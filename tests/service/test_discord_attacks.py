@@ -189,14 +189,13 @@ async def test_reactions_to_what_people_say_among_themselves_cost_no_call(town: 
 
 async def test_interactions_that_nobody_takes_are_not_hoarded(town: Town) -> None:
     async with town.open() as discord:
-        await town.until(lambda: list(town.discord.commands.leaves(None)))
         more = adapter.MAX_INTERACTIONS + 50
-        town.discord.fail("POST", "/interactions/", how="stall", times=more, seconds=20.0)
+        town.discord.fail("POST", "/interactions/", how="slow", times=more, seconds=20.0)
         for _ in range(more):
             forged(town, town.bob, town.general, "nothing of ours", "x")
-        await town.house.until(lambda: len(discord._tasks) >= adapter.MAX_INTERACTIONS)
+        # What is said after them is heard after them.
         assert await town.answer_to("still there?") == "You said: still there?"
-        assert len(discord._tasks) <= adapter.MAX_INTERACTIONS + 2
+        assert adapter.MAX_INTERACTIONS <= len(discord._tasks) <= adapter.MAX_INTERACTIONS + 2
 
 
 async def test_what_is_kept_of_threads_and_channels_has_a_bound(town: Town) -> None:
