@@ -119,7 +119,11 @@ class DiscordAdapter:
             self._refused.add(place)
             raise Absent(OFFLINE) from exc
         try:
-            return await self._posting.send(part, self._drafts_of(part.outgoing)[part.index])
+            draft, *more = self._drafts_of(part.outgoing)[part.index :]
+            last = draft.file is None and all(each.file is not None for each in more)
+            sent = await self._posting.send(part, draft, last=last)
+            await self._streams.later(part.outgoing)
+            return sent
         except ValueError as exc:
             raise SendFailed(f"this is no place on Discord: {exc}", retry_after=None) from exc
 

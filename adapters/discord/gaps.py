@@ -19,6 +19,7 @@ from adapters.discord import ids
 from adapters.discord.client import Client
 from adapters.discord.draft import Draft
 from adapters.discord.rest import Rest
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 
 HEARD: Final = f"{ids.NAME}:heard"
@@ -54,12 +55,17 @@ class Gaps:
         self._down: dict[int, int] = {}
         self._direct: set[int] = set()
         self._overflown: int | None = None
+        self._filling: set[int] = set()
+        """Connections whose gap is still being read: what was heard ends before it."""
 
     async def recall(self, notes: Notes) -> None:
         """What an earlier service has left. Raises NotSaved."""
         self._notes = notes
         heard = await notes.get(HEARD)
-        if self._heard is None and heard is not None and heard.isdecimal():
+        if heard is None:
+            # Whatever is said from the first connection on is missed, should this service not live to note more.
+            await notes.put(HEARD, str(self._clock()))
+        elif self._heard is None and heard.isdecimal():
             self._heard = int(heard)
         self._direct.update(int(key.removeprefix(DIRECT)) for key in await notes.all(DIRECT))
 
@@ -71,7 +77,9 @@ class Gaps:
 
     async def note(self, client: Client) -> None:
         """Notes it now. While a connection is down nothing is heard."""
-        if self._notes is None or self._down or self._overflown is not None or not client.is_ready():
+        if self._notes is None or not client.is_ready():
+            return
+        if self._down or self._filling or self._overflown is not None:
             return
         try:
             await self._notes.put(HEARD, str(self._clock()))
@@ -103,6 +111,13 @@ class Gaps:
 
     async def fill(self, client: Client, shard: int) -> None:
         """A connection has begun anew: reads what it has not been told."""
+        self._filling.add(shard)
+        try:
+            await self._fill(client, shard)
+        finally:
+            self._filling.discard(shard)
+
+    async def _fill(self, client: Client, shard: int) -> None:
         now, lost = self._clock(), self._down.pop(shard, self._heard)
         known = [each for each in (lost, self._overflown) if each is not None]
         self._heard = self._overflown = None
@@ -136,6 +151,7 @@ class Gaps:
             _log.warning("what was said in a gap cannot be read: %s", exc)
             return
         receipts = [await self._hand_in(message) for message in reversed(newest)]
+        failpoint.hit("gap-read")
         taken = [each for each in receipts if each is not None and each.state == "accepted"]
         if not taken or ended - began < TOLD_MS:
             return
