@@ -27,7 +27,7 @@ from tests.crash.town import Town
 from tests.crash.world import World
 
 ROUNDS: Final = 200
-DISCORD_ROUNDS: Final = 20
+DISCORD_ROUNDS: Final = 10
 """Random ones before Discord, where a round takes longer."""
 SHOWN: Final = 6
 """How many violations of a round are printed."""
