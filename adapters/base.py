@@ -120,8 +120,17 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """What a question was answered with. `by` is the platform's id of whoever did it."""
+
+    text: str
+    by: str
+
+
+@dataclass(frozen=True)
 class Receipt:
-    """What became of an event. `text` is what to show the person, if anything."""
+    """What became of an event. `text` is what to show the person, if anything; an answer to what is answered already is
+    refused with that as the `data`."""
 
     state: ReceiptState
     text: str | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adapters.base import Event, Manners, Receipt, clean
+from adapters.base import Answered, Event, Manners, Receipt, clean
 from adapters.offers import CommandInfo
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
@@ -352,7 +352,7 @@ class Intake:
         if text is None:
             return Receipt("refused", NOT_OPEN)
         if not questions.answer(db, asked.id, text, by=event.sender.id):
-            return Receipt("refused", ANSWERED)
+            return Receipt("refused", ANSWERED, data=Answered(asked.answer or text, asked.answered_by or ""))
         answer = Answer(
             question_id=asked.id, question=asked.question, answer=text, answered_by=event.sender.name
         )

@@ -89,8 +89,7 @@ class Presence:
         stream.broken = end < stream.shown
         if not stream.broken and end > stream.shown:
             stream.shown = end
-            self._of(session).live = Live(stream.route, stream.turn_id, stream.text[:end], stream.answers)
-            self._lanes.kick(session.id)
+            self._show_more(session, stream)
 
     async def catch_up(self, session: Session) -> None:
         """Returns when all live text of the session is shown, or after a while: what is said next, and is not the
@@ -101,8 +100,7 @@ class Presence:
             end = stream.text[max(0, stream.shown - OVERLAP_CHARS) :]
             if screened(end) == end:
                 stream.shown = len(stream.text)
-                self._of(session).live = Live(stream.route, stream.turn_id, stream.text, stream.answers)
-                self._lanes.kick(session.id)
+                self._show_more(session, stream)
         with suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_SECONDS):
                 await self._lanes.settle(session.id)
@@ -128,7 +126,18 @@ class Presence:
         # By now the text of the next turn may be coming in.
         if stream is not None and stream.turn_id not in session.unfinished:
             del self._streams[session.id]
+        elif stream is not None and stream.shown and not stream.broken:
+            self._show_more(session, stream)
         self._add(session, update)
+
+    def _show_more(self, session: Session, stream: _Stream) -> None:
+        """What an earlier turn has written, and was not sent yet, is to stand above it."""
+        message, oldest = session.unfinished.get(stream.turn_id), session.oldest()
+        if message is None or session.expected or (oldest is not None and oldest.seq < message.seq):
+            return
+        live = stream.text[: stream.shown]
+        self._of(session).live = Live(stream.route, stream.turn_id, live, stream.answers)
+        self._lanes.kick(session.id)
 
     def _add(self, session: Session, update: Working | Settled) -> None:
         """A newer word about work takes the place of an older one. An adapter that hangs is told the newest."""

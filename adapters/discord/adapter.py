@@ -131,7 +131,10 @@ class DiscordAdapter:
             raise Absent(OFFLINE) from exc
         try:
             drafts = self._drafts_of(part.outgoing)
-            sent = await self._posting.send(part, drafts[part.index])
+            draft, *more = drafts[part.index :]
+            last = draft.file is None and all(each.file is not None for each in more)
+            sent = await self._posting.send(part, draft, last=last)
+            await self._streams.later(part.outgoing)
         except ValueError as exc:
             raise SendFailed(f"this is no place on Discord: {exc}", retry_after=None) from exc
         except SendFailed as exc:

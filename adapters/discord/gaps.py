@@ -21,6 +21,7 @@ from adapters.discord import ids
 from adapters.discord.client import Client, Timing
 from adapters.discord.draft import Draft
 from adapters.discord.rest import Rest
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 
 HEARD: Final = f"{ids.NAME}:heard"
@@ -85,7 +86,10 @@ class Gaps:
         """What an earlier connection has left. Raises NotSaved."""
         self._notes = notes
         heard = await notes.get(HEARD)
-        if heard is not None and heard.isdecimal():
+        if heard is None:
+            # Whatever is said from the first connection on is missed, should this service not live to note more.
+            await notes.put(HEARD, str(self._clock()))
+        elif heard.isdecimal():
             self._heard = int(heard)
         self._begun.clear()
         self._direct.update(int(key.removeprefix(DIRECT)) for key in await notes.all(DIRECT))
@@ -195,6 +199,7 @@ class Gaps:
                 _log.exception("a missed message could not be dealt with")
                 continue
             count += receipt is not None and receipt.state == "accepted"
+        failpoint.hit("gap-read")
         if not count or gap.ended - gap.began < self._timing.gap_told * 1000:
             return
         said = OFFLINE.format(

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import discord
 
-from adapters.base import Event, Host, Question, Receipt, SendFailed
+from adapters.base import Answered, Event, Host, Question, Receipt, SendFailed
 from adapters.discord import commands, ids, normalize
 from adapters.discord.answers import answered
 from adapters.discord.client import Client, Timing
@@ -155,12 +155,17 @@ class Interactions:
         receipt, later = await self._in_time(given, self._host.receive(event), LATER_UPDATE)
         if receipt.state not in ("accepted", "duplicate"):
             await self._tell(given, receipt.text or NOT_FOR_YOU, later=later)
+            if isinstance(receipt.data, Answered) and given.message is not None:
+                # Whoever took that answer was killed before it was shown.
+                draft = Draft(_closed(given.message.content, f"<@{receipt.data.by}>", receipt.data.text))
+                await self._rest.edit(given.message.channel.id, given.message.id, draft)
             return
         shown = given.message
         if shown is None:
             await self._tell(given, DONE, later=later)
             return
-        draft = Draft(_closed(shown.content, shown_name(given.user.display_name), text))
+        by = escaped(shown_name(given.user.display_name)) or "Somebody"
+        draft = Draft(_closed(shown.content, by, text))
         if not later:
             try:
                 await self._rest.respond(given.id, given.token, UPDATE, draft.body())
@@ -318,7 +323,7 @@ def _label(message: discord.Message | None, index: int | None) -> str:
 def _closed(content: str, by: str, answer: str) -> str:
     """A question with its answer, and nothing to press any more."""
     words = escaped(shortened(shown_name(answer, ANSWER_UNITS), ANSWER_UNITS))
-    said = without_mass_mentions(f"**{escaped(by) or 'Somebody'}** answered: {words}")
+    said = without_mass_mentions(f"**{by}** answered: {words}")
     return shortened(f"{shortened(content, MESSAGE_UNITS - len(said) * 2 - 4)}\n\n{said}", MESSAGE_UNITS)
 
 

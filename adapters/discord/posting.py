@@ -48,8 +48,9 @@ class Posting:
         self.me = 0
         self._clock = clock
 
-    async def send(self, part: Part, draft: Draft) -> str | None:
-        """Returns the id of the part; None for what was taken away. Raises SendFailed."""
+    async def send(self, part: Part, draft: Draft, *, last: bool) -> str | None:
+        """Returns the id of the part; None for what was taken away. The `last` text of its reply leaves nothing behind
+        of what was shown while it was written. Raises SendFailed."""
         if draft.reaction is not None:
             await self._react(part, draft.reaction)
             return None
@@ -58,7 +59,10 @@ class Posting:
         route = part.outgoing.route
         try:
             place = await self._threads.ready(route)
-            return await self._put(part, draft, place)
+            sent = await self._put(part, draft, place)
+            if last:
+                await self._clear(part, place)
+            return sent
         except ChannelGone:
             if part.outgoing.notice and route.thread_id is not None:
                 # Where the answer was to stand is no place any more; whoever asked may still read the channel.
@@ -117,6 +121,15 @@ class Posting:
         message = await self._post(part, draft, place)
         self._streams.shown(stream, index, message, place)
         return message
+
+    async def _clear(self, part: Part, place: int) -> None:
+        stream = await self._streams.claim(part.outgoing)
+        if stream is None or stream.place != place:
+            return
+        if stream.posting and (found := await self._begun(place, stream)) is not None:
+            stream.ids.append(found)
+        stream.posting = False
+        await self._streams.whole(stream)
 
     async def _begun(self, place: int, stream: Stream) -> int | None:
         nonce = stream.nonce(len(stream.ids))

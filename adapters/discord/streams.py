@@ -22,6 +22,7 @@ from adapters.discord.draft import Draft
 from adapters.discord.render import live
 from adapters.discord.rest import Rest
 from adapters.discord.threads import Threads
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
 
@@ -159,9 +160,10 @@ class Streams:
         return bool(stream.ids)
 
     def visible(self, route: Route) -> bool:
-        """Whether an answer can be seen there that is still being written."""
+        """Whether an answer can be seen there that is being written; of one of an earlier service nobody knows."""
         return any(
-            each.route == route and each.ids and not each.claimed_by for each in self._streams.values()
+            each.route == route and each.ids and not each.claimed_by and each.text is not None
+            for each in self._streams.values()
         )
 
     async def claim(self, out: Outgoing) -> Stream | None:
@@ -173,6 +175,7 @@ class Streams:
                 stream.claimed_by = key
                 stream.by_notice = out.notice
                 await self._rest_of(stream)
+                failpoint.hit("stream-claimed")
                 return stream
         return None
 
@@ -200,6 +203,22 @@ class Streams:
                 stream.above += stream.ids
                 stream.ids, stream.shown = [], []
                 stream.left_at = stream.text or ""
+
+    async def whole(self, stream: Stream) -> None:
+        """All of the final text stands there: what is left of live text goes. Not only at the end of the turn, of
+        which a service that is killed before is never told."""
+        if stream.by_notice:
+            return
+        left, stream.above = stream.above + stream.ids[stream.used :], []
+        del stream.ids[stream.used :]
+        await self._take_away(stream, left)
+
+    async def later(self, out: Outgoing) -> None:
+        """A turn is answered: one before it, of an earlier service, has come to its end."""
+        for turn_id, stream in list(self._streams.items()):
+            earlier = stream.text is None and stream.route == out.route and turn_id != out.turn_id
+            if earlier and out.answers is not None and not out.notice:
+                await self.end(turn_id)
 
     async def end(self, turn_id: str) -> None:
         """The turn has come to its end, and all that it says is out: what is left of live text goes."""
@@ -293,6 +312,7 @@ class Streams:
         draft = Draft(wanted[changed])
         if changed < len(stream.ids):
             await self._rest.edit(stream.place, stream.ids[changed], draft)
+            failpoint.hit("stream-edited")
         else:
             await self._post(stream, changed, draft)
         stream.shown[changed:] = [wanted[changed]]
@@ -304,9 +324,11 @@ class Streams:
         assert self._notes is not None and stream.place is not None  # noqa: S101 - see show and _step
         stream.posting = True
         await self._notes.put(KEY + stream.turn_id, stream.note())
+        failpoint.hit("stream-noted")
         nonce = stream.nonce(index)
         reference = ids.referred(stream.answers, stream.place) if index == 0 else None
         message = await self._rest.post(stream.place, draft, nonce=nonce, answers=reference)
+        failpoint.hit("stream-posted")
         stream.ids.append(message)
         stream.posting = False
         gone, stream.above = stream.above, []

@@ -11,6 +11,7 @@ from adapters.discord import ids
 from adapters.discord.errors import HAS_THREAD, UNKNOWN_CHANNEL, ChannelGone, MessageGone, code_of
 from adapters.discord.normalize import thread_name
 from adapters.discord.rest import Rest
+from agent.protocol import failpoint
 from agent.protocol.messages import Route
 
 REST_MINUTES: Final = 1_440
@@ -103,6 +104,7 @@ class Threads:
         channel, thread = int(route.platform_id), ids.target(route)
         try:
             place = await self._rest.open_thread(channel, thread, name, rest_minutes=REST_MINUTES)
+            failpoint.hit("thread-opened")
         except SendFailed as exc:
             if code_of(exc) == HAS_THREAD:
                 place = thread

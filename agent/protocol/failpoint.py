@@ -100,7 +100,20 @@ AGENT: Final = frozenset(
         "agent-told-to-leave",
     }
 )
-NAMES: Final = HOST | AGENT
+DISCORD: Final = frozenset(
+    {
+        # What was said while nobody listened is read.
+        "gap-read",
+        # An answer is shown while it is written.
+        "thread-opened",
+        "stream-noted",
+        "stream-posted",
+        "stream-edited",
+        "stream-claimed",
+    }
+)
+"""The adapter's own: only a service before Discord comes by them."""
+NAMES: Final = HOST | AGENT | DISCORD
 
 
 def mistake(value: str | None) -> str | None:

@@ -25,6 +25,9 @@ class QuestionRecord:
     options: tuple[str, ...]
     state: Literal["open", "answered"]
     expires_at: int
+    answer: str | None = None
+    answered_by: str | None = None
+    """The platform's id of who did it."""
 
     def option(self, number: int) -> str | None:
         """The text of an option, counted from 0; None where there is none of this number."""
@@ -41,6 +44,8 @@ class QuestionRecord:
             options=tuple(json.loads(row["options"])),
             state=row["state"],
             expires_at=row["expires_at"],
+            answer=row["answer"],
+            answered_by=row["answered_by"],
         )
 
 

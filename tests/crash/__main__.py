@@ -1,6 +1,7 @@
 """Kills the service and its runners wherever it can, and judges what is left: `make crash`.
 
-Without anything said, every failpoint, 200 random rounds and one long run. Exit status 1 when anything was violated.
+Without anything said, every failpoint, 200 random rounds, one long run, and the rounds before Discord. Exit
+status 1 when anything was violated.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.crash import chance, points
+from tests.crash import chance, points, stories
 from tests.crash.nursery import Nursery
 from tests.crash.plan import Round
 from tests.crash.soak import Soak
+from tests.crash.town import Town
 from tests.crash.world import World
 
 ROUNDS: Final = 200
+DISCORD_ROUNDS: Final = 10
+"""Random ones before Discord, where a round takes longer."""
 SHOWN: Final = 6
 """How many violations of a round are printed."""
 
@@ -57,22 +61,38 @@ class Table:
 
 def starts(given: argparse.Namespace) -> list[tuple[Start, str]]:
     """What is to be played."""
-
-    def of(plan: Round, again: str) -> tuple[Start, str]:
-        return lambda root, nursery: World(plan, root, nursery), again
-
-    named = [plan for plan in points.rounds() if not given.point or plan.name in given.point]
-    alone = given.seed is not None or given.soak
-    chosen = [of(plan, f"make crash POINT={plan.name}") for plan in named if given.point or not alone]
     first = random.SystemRandom().randrange(2**31) if given.seed is None else given.seed
-    if not given.point and not given.soak:
+    chosen: list[tuple[Start, str]] = []
+    if not given.discord:
         seeds = range(first, first + given.rounds)
-        print(f"seeds {seeds[0]} to {seeds[-1]}" if given.rounds else "no random rounds", flush=True)
-        chosen += [of(chance.round_of(seed), f"make crash SEED={seed} ROUNDS=1") for seed in seeds]
-    if given.soak or not (given.point or alone):
+        chosen += _chosen(given, World, points.rounds(), map(chance.round_of, seeds))
+    if given.discord or given.seed is None:
+        count = given.rounds if given.discord else min(given.rounds, DISCORD_ROUNDS)
+        by_chance = map(stories.round_of, range(first, first + count))
+        chosen += _chosen(given, Town, stories.rounds(), by_chance, " DISCORD=1")
+    if not given.point and not given.soak:
+        print(f"seeds from {first} on" if given.rounds else "no random rounds", flush=True)
+    if given.soak or not (given.point or given.seed is not None or given.discord):
         # The longest comes first: at the end it would be alone.
         chosen.insert(0, (partial(Soak, first), f"make crash SOAK=1 SEED={first}"))
     return chosen
+
+
+def _chosen(
+    given: argparse.Namespace,
+    world: Callable[[Round, Path, Nursery], World],
+    named: Iterable[Round],
+    by_chance: Iterable[Round],
+    more: str = "",
+) -> Iterator[tuple[Start, str]]:
+    """The rounds of one kind of world; `more` is what it takes besides to play one of them again."""
+    alone = given.seed is not None or given.soak
+    for plan in named:
+        if plan.name in given.point if given.point else not alone:
+            yield partial(world, plan), f"make crash POINT={plan.name}"
+    if not given.point and not given.soak:
+        for plan in by_chance:
+            yield partial(world, plan), f"make crash SEED={plan.seed} ROUNDS=1{more}"
 
 
 async def play(chosen: Sequence[tuple[Start, str]], *, workers: int, keep: bool) -> list[str]:
@@ -92,6 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how many random rounds")
     parser.add_argument("--point", action="append", help="only the round of this failpoint")
     parser.add_argument("--soak", action="store_true", help="only the long run")
+    parser.add_argument("--discord", action="store_true", help="only the rounds before Discord")
     parser.add_argument("--keep", action="store_true", help="leave the folder of a round that failed")
     parser.add_argument("--workers", type=int, default=1 + (os.cpu_count() or 1))
     given = parser.parse_args(arguments)

@@ -13,7 +13,8 @@ from typing import Any, Final
 TOKEN: Final = re.compile(r"\b[mt][0-9]+\b")
 """The word by which what was said is known again in its answer."""
 _ROWS: Final = (
-    "SELECT id, event_id, session, seq, kind, trigger, state, platform_id, content FROM inbox ORDER BY seq"
+    "SELECT id, event_id, session, seq, kind, trigger, state,"
+    " platform_id || coalesce('/' || thread_id, ''), content FROM inbox ORDER BY seq"
 )
 _WAITING: Final = (
     "SELECT (SELECT count(*) FROM notices) + (SELECT count(*) FROM deliveries WHERE state = 'waiting')"
@@ -44,6 +45,7 @@ class Row:
     trigger: bool
     state: str
     place: str
+    """The platform's id of it, and behind a slash that of the thread."""
     token: str | None
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from bot.booking import NOT_DELIVERED
 from bot.db.accounts import accounts
 from tests.crash.books import TOKEN, Books, books, ids, written
-from tests.crash.platform import Platform, Sent
+from tests.crash.platform import UNHEARD, Scene, Sent
 
 NOTE: Final = "note "
 """So begins what a tool said in the middle of a turn, which a rerun may say again."""
@@ -35,7 +35,7 @@ KEPT: Final = (
 """What may lie in a data folder when nobody works. A work folder of a backup that was killed stays for a day."""
 
 
-def answers(platform: Platform) -> dict[str, list[str]]:
+def answers(platform: Scene) -> dict[str, list[str]]:
     """Which message_outs answer the message with a token, in the order in which they were shown."""
     texts: dict[str, dict[int, str]] = {}
     for sent in platform.taken():
@@ -50,7 +50,7 @@ def answers(platform: Platform) -> dict[str, list[str]]:
     return dict(found)
 
 
-def missing(platform: Platform, data: Path, said: Books, series: int) -> list[str]:
+def missing(platform: Scene, data: Path, said: Books, series: int) -> list[str]:
     """What is still to come before all is quiet."""
     shown = answers(platform)
     return [
@@ -71,7 +71,7 @@ def missing(platform: Platform, data: Path, said: Books, series: int) -> list[st
 
 
 def violations(
-    platform: Platform, data: Path, *, series: int, killed: Collection[int], may_fail: Collection[str]
+    platform: Scene, data: Path, *, series: int, killed: Collection[int], may_fail: Collection[str]
 ) -> Iterator[str]:
     """Everything that is not as it was promised, when nobody works any more."""
     said, shown = books(data), answers(platform)
@@ -88,11 +88,11 @@ def violations(
     yield from _files(data, said)
 
 
-def _acknowledged(platform: Platform, said: Books) -> Iterator[str]:
+def _acknowledged(platform: Scene, said: Books) -> Iterator[str]:
     known = Counter(row.event_id for row in said.rows)
     changes = Counter(event.about for event in platform.events.values() if event.about)
     for event in platform.events.values():
-        if event.kind == "command":
+        if event.kind == "command" or event.receipt == UNHEARD:
             continue
         if event.receipt == "dropped" and changes[event.about] > 1:
             continue  # Another change of the same message has left nothing to be changed.
@@ -116,7 +116,7 @@ def _accounts(data: Path, said: Books, may_fail: Collection[str]) -> Iterator[st
 
 
 def _ends(
-    platform: Platform, said: Books, shown: dict[str, list[str]], may_fail: Collection[str]
+    platform: Scene, said: Books, shown: dict[str, list[str]], may_fail: Collection[str]
 ) -> Iterator[str]:
     notices: dict[str, set[str]] = defaultdict(set)
     for sent in platform.taken():
@@ -137,17 +137,17 @@ def _ends(
             yield f"{row.token} has failed"
 
 
-def _changed(platform: Platform, *how: str) -> set[str]:
+def _changed(platform: Scene, *how: str) -> set[str]:
     """The events of what somebody has edited or deleted."""
     return {event.about for event in platform.events.values() if event.kind in how}
 
 
-def _stopped(platform: Platform) -> set[str]:
+def _stopped(platform: Scene) -> set[str]:
     """Where somebody has stopped an answer, which then lacks the word of its question."""
     return {sent.place for sent in platform.taken() if STOPPED in sent.text}
 
 
-def _given_up(platform: Platform, said: Books) -> Iterator[str]:
+def _given_up(platform: Scene, said: Books) -> Iterator[str]:
     opening = NOT_DELIVERED.split("(")[0]
     told = {sent.out_id for sent in platform.taken() if sent.notice and sent.text.startswith(opening)}
     if len(told) != len(said.given_up):
@@ -170,7 +170,7 @@ def _order(said: Books, shown: dict[str, list[str]]) -> Iterator[str]:
             yield f"{place} was accepted in the order {tokens} and answered in the order {seen}"
 
 
-def _records(platform: Platform, said: Books) -> Iterator[str]:
+def _records(platform: Scene, said: Books) -> Iterator[str]:
     seen = {(sent.out_id, sent.part) for sent in platform.taken()}
     yield from (
         f"part {part} of {out_id} was recorded as sent and is not" for out_id, part in said.sent - seen
@@ -178,7 +178,7 @@ def _records(platform: Platform, said: Books) -> Iterator[str]:
     yield from (f"part {part} of {out_id} was sent and not recorded" for out_id, part in seen - said.sent)
 
 
-def _wire(platform: Platform, killed: Collection[int]) -> Iterator[str]:
+def _wire(platform: Scene, killed: Collection[int]) -> Iterator[str]:
     """A part goes out once; again only when its sender cannot know, and then as the very same."""
     keys: dict[tuple[str, int], list[Sent]] = defaultdict(list)
     in_doubt: Counter[tuple[str, int]] = Counter()
@@ -201,7 +201,7 @@ def _wire(platform: Platform, killed: Collection[int]) -> Iterator[str]:
             yield f"{count} parts in {place} were in doubt when life {life} was killed"
 
 
-def _actions(platform: Platform, said: Books) -> Iterator[str]:
+def _actions(platform: Scene, said: Books) -> Iterator[str]:
     """Each has been answered, and none that was never done; an edit finds what it edits."""
     told = {row.event_id for row in said.rows if row.event_id.startswith("action:")}
     yield from (f"nobody was told of {event_id}" for event_id in sorted(said.actions - told))

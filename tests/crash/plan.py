@@ -103,9 +103,9 @@ class Relent:
 @dataclass(frozen=True)
 class Wait:
     """Until everything that was said is answered, or until an agent says that it works, or until the service has
-    taken what people did."""
+    taken what people did; before Discord also until the beginning of an answer stands there, or a question."""
 
-    until: Literal["answered", "working", "acknowledged"]
+    until: Literal["answered", "working", "acknowledged", "begun", "asked"]
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,8 @@ class Life:
     that and not the service."""
 
     acts: Sequence[Act] = ()
+    before: Sequence[Act] = field(default=(), kw_only=True)
+    """What people do before it begins, while no service runs."""
     point: str | None = None
     runner_points: Sequence[str | None] = ()
     end: Literal["point", "kill", "stop", "go on"] = "point"

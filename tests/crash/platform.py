@@ -8,16 +8,18 @@ import json
 import random
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from tests.fakes.wire import LINE_LIMIT
 
 BUSY_SECONDS: Final = 0.02
 SLOW_SECONDS: Final = 0.05
 
+UNHEARD: Final = "unheard"
+"""The receipt of what nobody may ever have been told of."""
 _PEER: Final = struct.Struct("3i")
 
 Outcome = Literal["taken", "lost", "refused"]
@@ -74,6 +76,42 @@ class Moods:
     """A part that was taken before is answered like the first time, and not shown again."""
 
 
+class Scene(Protocol):
+    """What a round needs of a platform: it outlives the services, and remembers what was said and what was shown."""
+
+    life: int
+    moods: Moods
+    events: dict[str, Said]
+    """What people have done, by the id under which the service knows it."""
+
+    @property
+    def connected(self) -> int:
+        """The life of the service that was connected last."""
+
+    @property
+    def at_work(self) -> int:
+        """How often it was said that a turn runs."""
+
+    @property
+    def ids(self) -> Mapping[tuple[str, int], str]:
+        """What it has answered for each part of each message."""
+
+    async def open(self) -> None:
+        """Begins to serve."""
+
+    async def close(self) -> None:
+        """Ends that."""
+
+    def begin(self, *, gone: int | None) -> None:
+        """A new service is about to connect. The pid of the last one, which is `gone`."""
+
+    def say(self, event: Said) -> None:
+        """Somebody does something."""
+
+    def taken(self) -> Sequence[Sent]:
+        """What people see, in order."""
+
+
 @dataclass
 class Platform:
     """Serves one service at a time at `socket`. Whoever waits for news is told with every line."""
@@ -111,6 +149,12 @@ class Platform:
             self._writer.close()
         for task in self._tasks:
             task.cancel()
+
+    def begin(self, *, gone: int | None) -> None:
+        """See Scene."""
+        self.life += 1
+        if gone is not None:
+            self.gone.add(gone)
 
     def say(self, event: Said) -> None:
         """Somebody does something. It is delivered now, and with every new connection until acknowledged."""

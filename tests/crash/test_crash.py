@@ -16,6 +16,7 @@ import pytest
 from tests.crash import chance, judge, points
 from tests.crash.nursery import Nursery
 from tests.crash.plan import Life, Round, Say, Wait
+from tests.crash.platform import Platform
 from tests.crash.world import World
 
 POINTS = (
@@ -52,6 +53,11 @@ async def test_what_was_accepted_survives_a_kill_at_any_moment(tmp_path: Path) -
 # ---------------------------------------------------------------- the judge
 
 
+def _wire(world: World) -> Platform:
+    assert isinstance(world.platform, Platform)
+    return world.platform
+
+
 def _in_bot_db(sql: str) -> Callable[[World], None]:
     def tamper(world: World) -> None:
         with closing(sqlite3.connect(world.data / "bot.db")) as db, db:
@@ -61,30 +67,30 @@ def _in_bot_db(sql: str) -> Callable[[World], None]:
 
 
 def _again(world: World) -> None:
-    world.platform.wire.append(world.platform.wire[0])
+    _wire(world).wire.append(_wire(world).wire[0])
 
 
 def _another_answer(world: World) -> None:
-    world.platform.wire.append(replace(world.platform.wire[-1], out_id="another"))
+    _wire(world).wire.append(replace(_wire(world).wire[-1], out_id="another"))
 
 
 def _note_lost(world: World) -> None:
-    note = next(sent for sent in world.platform.wire if sent.text.startswith(judge.NOTE))
-    world.platform.wire.remove(note)
+    note = next(sent for sent in _wire(world).wire if sent.text.startswith(judge.NOTE))
+    _wire(world).wire.remove(note)
 
 
 def _other_order(world: World) -> None:
-    world.platform.wire.reverse()
+    _wire(world).wire.reverse()
 
 
 def _edit_of_nothing(world: World) -> None:
-    wire = world.platform.wire
+    wire = _wire(world).wire
     number = next(number for number, sent in enumerate(wire) if sent.replaces is not None)
     wire[number] = replace(wire[number], replaces="w0")
 
 
 def _silence(world: World) -> None:
-    del world.platform.wire[-1]
+    del _wire(world).wire[-1]
 
 
 def _litter(world: World) -> None:
@@ -145,9 +151,9 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_the_judge_sees_what_was_tampered_with(played: World, tmp_path: Path, name: str) -> None:
     world = World(played.plan, tmp_path, Nursery())
     shutil.copytree(played.data, world.data, ignore=shutil.ignore_patterns("*.sock"))
-    world.platform.events = dict(played.platform.events)
-    world.platform.wire = list(played.platform.wire)
-    world.platform.ids = dict(played.platform.ids)
+    _wire(world).events = dict(_wire(played).events)
+    _wire(world).wire = list(_wire(played).wire)
+    _wire(world).ids = dict(_wire(played).ids)
     assert world.verdict() == []
     tamper, said = TAMPERINGS[name]
     tamper(world)

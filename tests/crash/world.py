@@ -9,7 +9,7 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -38,7 +38,7 @@ from tests.crash.plan import (
     Spoil,
     Wait,
 )
-from tests.crash.platform import Platform, Said
+from tests.crash.platform import Platform, Said, Scene
 from tests.crash.processes import Process
 from tests.crash.service import SETTINGS
 from tests.fakes.wire import NAME
@@ -59,22 +59,27 @@ class World:
     """Made for one round, which `run` plays."""
 
     patience_seconds: float = QUIET_SECONDS
+    script: Sequence[Mapping[str, Any]] = SCRIPT
 
     def __init__(self, plan: Round, root: Path, nursery: Nursery) -> None:
         self.plan = plan
         self.root = root
         self.data = root / "data"
         self.rng = random.Random(plan.seed)
-        self.platform = Platform(root / "socket", replace(plan.moods), random.Random(plan.seed))
+        self.platform: Scene = self.scene()
         self.process: Process | None = None
         self.killed: set[int] = set()
         self._nursery = nursery
         self._words = 0
         self._at_work = 0
 
+    def scene(self) -> Scene:
+        """The platform."""
+        return Platform(self.root / "socket", replace(self.plan.moods), random.Random(self.plan.seed))
+
     async def run(self) -> list[str]:
         """What was violated."""
-        self._settle_in()
+        self.settle_in()
         await self.platform.open()
         found: list[str] = []
         try:
@@ -106,9 +111,7 @@ class World:
     async def start(self, life: Life | None = None) -> None:
         """A new service."""
         life = life or Life()
-        self.platform.life += 1
-        if self.process is not None:
-            self.platform.gone.add(self.process.pid)
+        self.platform.begin(gone=None if self.process is None else self.process.pid)
         self._at_work = self.platform.at_work
         self.process = Process(await self._nursery.born(self.root, life.point, life.runner_points))
 
@@ -116,7 +119,7 @@ class World:
         """Returns when everything has come to its end, with a service that nobody kills."""
         if self.process is None or self.process.ended:
             await self.start()
-        await self.until(lambda: not self._missing(), self.patience_seconds, self._missing)
+        await self.until(lambda: self._lives() and not self.missing(), self.patience_seconds, self.missing)
 
     async def last_words(self) -> None:
         """A last message finds whatever an earlier one has left undone, for it comes after that."""
@@ -147,21 +150,9 @@ class World:
                 self._change(act)
             case Relent():
                 self.platform.moods.forbidden = None
-            case Wait("answered"):
-                await self.until(
-                    lambda: self._over() or not self._missing(), self.patience_seconds, self._missing
-                )
-            case Wait("working"):
-                # The service says so when it has woken an agent, and the agent itself when it has begun.
-                await self.until(
-                    lambda: self._over() or self.platform.at_work - self._at_work >= 2, self.patience_seconds
-                )
-            case Wait("acknowledged"):
-                events = self.platform.events.values()
-                await self.until(
-                    lambda: self._over() or all(event.receipt is not None for event in events),
-                    self.patience_seconds,
-                )
+            case Wait(what):
+                why = self.missing if what == "answered" else list
+                await self.until(lambda: self.over() or self.holds(what), self.patience_seconds, why)
             case Pause(seconds):
                 await asyncio.sleep(seconds)
             case KillRunners(name):
@@ -169,15 +160,29 @@ class World:
             case Spoil():
                 await self._spoil(act)
 
+    def holds(self, what: str) -> bool:
+        """Whether that has come for which a Wait is. Raises Violated."""
+        match what:
+            case "answered":
+                return not self.missing()
+            case "working":
+                # The service says so when it has woken an agent, and the agent itself when it has begun.
+                return self.platform.at_work - self._at_work >= 2
+            case "acknowledged":
+                return all(event.receipt is not None for event in self.platform.events.values())
+        raise Violated(f"nobody knows how to wait for {what}")
+
     # ---------------------------------------------------------------- in detail
 
     async def _live(self, life: Life) -> None:
         spoils = [act for act in life.acts if isinstance(act, Spoil)]
         for spoil in spoils:
             await self.act(spoil)
+        for act in life.before:
+            await self.act(act)
         await self.start(life)
         for act in life.acts:
-            if not isinstance(act, Spoil) and not self._over():
+            if not isinstance(act, Spoil) and not self.over():
                 await self.act(act)
         await self._end(life)
 
@@ -244,9 +249,8 @@ class World:
             else:
                 path.write_bytes(b"this is no database" * 1000)
 
-    def _missing(self) -> list[str]:
-        if self.process is not None and self.process.ended:
-            raise Violated("the service has died: " + self._last_words_of_it())
+    def missing(self) -> list[str]:
+        """What is still to come before all is quiet."""
         try:
             if self.platform.connected < self.platform.life:
                 return ["the service does not connect"]
@@ -254,7 +258,13 @@ class World:
         except sqlite3.Error as exc:
             return [f"a database cannot be read: {exc}"]
 
-    def _over(self) -> bool:
+    def _lives(self) -> bool:
+        """Raises Violated when it does not."""
+        if self.over():
+            raise Violated("the service has died: " + self._last_words_of_it())
+        return True
+
+    def over(self) -> bool:
         """Whether this life has met its end already."""
         return self.process is None or self.process.ended
 
@@ -273,10 +283,11 @@ class World:
         log = self.root / "stderr.log"
         return log.read_text(errors="replace")[-1500:] if log.exists() else "(nothing on stderr)"
 
-    def _settle_in(self) -> None:
+    def settle_in(self) -> None:
+        """What lies there before the first service."""
         self.data.mkdir()
         (self.root / "report.txt").write_text("a report")
-        script = json.dumps(SCRIPT).replace('"FILE"', json.dumps(str(self.root / "report.txt")))
+        script = json.dumps(list(self.script)).replace('"FILE"', json.dumps(str(self.root / "report.txt")))
         settings: dict[str, Any] = {
             "service": {"data_dir": str(self.data)},
             "agents": {

@@ -36,10 +36,11 @@ def hits(folder: str) -> Counter[str]:
 
 
 def test_every_point_stands_in_the_code_once_and_on_its_side() -> None:
-    agent, host = hits("agent"), hits("bot")
+    agent, host, discord = hits("agent"), hits("bot"), hits("adapters")
     # The host's end of the mailbox lies in agent/protocol, with everything else that crosses the wall.
     assert set(host) <= failpoint.HOST
-    assert agent + host == Counter(failpoint.NAMES)
+    assert set(discord) == failpoint.DISCORD
+    assert agent + host + discord == Counter(failpoint.NAMES)
     assert {name for name in agent if name.startswith("agent-")} == failpoint.AGENT
 
 
