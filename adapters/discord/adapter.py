@@ -86,7 +86,7 @@ class DiscordAdapter:
         self._rest = Rest(refusals=settings.refusals)
         self._threads = Threads(self._rest)
         self._typing = Typing(self._rest, self._threads, settings.timing)
-        self._streams = Streams(self._rest, self._threads, settings.timing, clock=clock)
+        self._streams = Streams(self._rest, self._threads, self._typing, settings.timing, clock=clock)
         self._gaps = Gaps(self._rest, self._hand_in, settings.timing, clock=clock)
         self._lines = Lines()
         self._posting = Posting(self._rest, self._threads, self._streams, self._typing, clock=clock)
@@ -153,9 +153,7 @@ class DiscordAdapter:
             return
         match update:
             case Live() if self._manners(update.route).streaming:
-                # Nothing takes the sign away but a message: what is written there shows well enough that it goes on.
-                if self._streams.show(update):
-                    await self._typing.end(update.route)
+                self._streams.show(update)
             case Working(on=True) if not self._streams.visible(update.route):
                 self._typing.begin(update.route)
             case Working(on=True):

@@ -111,6 +111,10 @@ class Posting:
                 stream.ids.append(found)
         if index < len(stream.ids):
             shown = stream.ids[index]
+            if self._streams.stands(stream, index, draft):
+                self._streams.shown(stream, index, shown, place)
+                return shown
+            await self._streams.turn(place)
             try:
                 await self._awake(place, lambda: self._rest.edit(place, shown, draft))
             except MessageGone:

@@ -18,10 +18,11 @@ from typing import Final
 from adapters.base import Live, Notes, NotSaved, Outgoing, SendFailed
 from adapters.discord import ids
 from adapters.discord.client import Timing
-from adapters.discord.draft import Draft
+from adapters.discord.draft import SUPPRESS_EMBEDS, Draft, mentions
 from adapters.discord.render import live
 from adapters.discord.rest import Rest
 from adapters.discord.threads import Threads
+from adapters.discord.typing import Typing
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
@@ -117,9 +118,10 @@ def belongs(out: Outgoing, stream: Stream) -> bool:
 class Streams:
     """One for each turn that shows live text."""
 
-    def __init__(self, rest: Rest, threads: Threads, timing: Timing, *, clock: Clock) -> None:
+    def __init__(self, rest: Rest, threads: Threads, typing: Typing, timing: Timing, *, clock: Clock) -> None:
         self._rest = rest
         self._threads = threads
+        self._typing = typing
         self._timing = timing
         self._clock = clock
         self._streams: dict[str, Stream] = {}
@@ -144,10 +146,10 @@ class Streams:
             else:
                 self._streams.setdefault(turn_id, stream)
 
-    def show(self, update: Live) -> bool:
-        """More of an answer; whether any of it stands there already."""
+    def show(self, update: Live) -> None:
+        """More of an answer."""
         if update.turn_id in self._ended or self._notes is None:
-            return False
+            return
         stream = self._streams.get(update.turn_id)
         if stream is None:
             stream = Stream(update.turn_id, update.route, update.answers, self._clock())
@@ -157,7 +159,6 @@ class Streams:
             stream.news.set()
             if stream.task is None:
                 stream.task = asyncio.create_task(self._pump(stream), name=f"discord stream {stream.turn_id}")
-        return bool(stream.ids)
 
     def visible(self, route: Route) -> bool:
         """Whether an answer can be seen there that is being written; of one of an earlier service nobody knows."""
@@ -187,6 +188,21 @@ class Streams:
         else:
             stream.ids.append(message)
         stream.used = max(stream.used, index + 1)
+
+    def draft(self, stream: Stream, text: str) -> Draft:
+        """A piece of live text as it is sent."""
+        manners = self._manners(stream.route)
+        flags = 0 if manners.previews else SUPPRESS_EMBEDS
+        return Draft(text, flags=flags, allowed_mentions=mentions(people=manners.mentions))
+
+    def stands(self, stream: Stream, index: int, draft: Draft) -> bool:
+        """Whether that is what a message of the stream's shows already."""
+        return index < len(stream.shown) and draft == self.draft(stream, stream.shown[index])
+
+    async def turn(self, place: int) -> None:
+        """Returns when live text may be changed there again."""
+        while (wait := self._next.get(place, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110 - it moves on
+            await asyncio.sleep(wait)
 
     def pause(self, place: int) -> None:
         """Something else was sent there just now."""
@@ -309,7 +325,7 @@ class Streams:
             return False
         if stream.place is None:
             stream.place = await self._threads.ready(stream.route)
-        draft = Draft(wanted[changed])
+        draft = self.draft(stream, wanted[changed])
         if changed < len(stream.ids):
             await self._rest.edit(stream.place, stream.ids[changed], draft)
             failpoint.hit("stream-edited")
@@ -327,10 +343,15 @@ class Streams:
         failpoint.hit("stream-noted")
         nonce = stream.nonce(index)
         reference = ids.referred(stream.answers, stream.place) if index == 0 else None
-        message = await self._rest.post(stream.place, draft, nonce=nonce, answers=reference)
+        place = stream.place
+        message = await self._typing.before(
+            stream.route, lambda: self._rest.post(place, draft, nonce=nonce, answers=reference)
+        )
         failpoint.hit("stream-posted")
         stream.ids.append(message)
         stream.posting = False
+        # Nothing takes the sign away but a message, and what grows there shows well enough that it goes on.
+        await self._typing.end(stream.route)
         gone, stream.above = stream.above, []
         await self._take_away(stream, gone)
         await self._notes.put(KEY + stream.turn_id, stream.note())

@@ -41,8 +41,14 @@ async def answered(town: Town, *asked: Message) -> None:
 
 
 async def ready(town: Town) -> None:
-    """Returns when the first connection has begun: it is noted that all was heard."""
-    await town.house.until(lambda: bool(town.house.query("SELECT 1 FROM notes WHERE key = ?", HEARD)))
+    """Returns when a connection has begun: it is noted anew until when all was heard, and not only from when on."""
+
+    def noted() -> list[str]:
+        return [row["text"] for row in town.house.query("SELECT text FROM notes WHERE key = ?", HEARD)]
+
+    await town.house.until(lambda: bool(noted()))
+    before = noted()
+    await town.house.until(lambda: noted() != before)
 
 
 def ask(town: Town, text: str, *, place: Place | None = None) -> Message:
