@@ -50,7 +50,7 @@ _log = logging.getLogger("roost.discord")
 
 
 class Interactions:
-    """`place_of` says where a channel's conversation is."""
+    """`place_of` says where a channel's conversation is, `fetch` gets what is attached to a message."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Interactions:
         threads: Threads,
         timing: Timing,
         place_of: Callable[[normalize.Where, int], Place | None],
+        fetch: normalize.Fetch,
     ) -> None:
         self._client = client
         self._rest = rest
@@ -67,6 +68,7 @@ class Interactions:
         self._threads = threads
         self._timing = timing
         self._place_of = place_of
+        self._fetch = fetch
 
     async def handle(self, given: discord.Interaction) -> None:
         """Answers it, whatever it is."""
@@ -196,6 +198,7 @@ class Interactions:
             mentions_bot=True,
             direct=place.direct,
             reply_to=(shown_name(about.author.display_name), normalize.text_of(about, me)),
+            remote=normalize.files_of(about, self._fetch),
         )
         receipt = await self._host.receive(event)
         if receipt.state != "accepted":
