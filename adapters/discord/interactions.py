@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import discord
 
-from adapters.base import Event, Host, Question, Receipt, SendFailed
+from adapters.base import OVER, Event, Host, Question, Receipt, SendFailed
 from adapters.discord import commands, ids, normalize
 from adapters.discord.answers import answered
 from adapters.discord.client import Client, Timing
 from adapters.discord.draft import MESSAGE_UNITS, SUPPRESS_EMBEDS, Draft, mentions
 from adapters.discord.normalize import Place
-from adapters.discord.question import FORM_FIELD, Pressed, form, parse_custom_id
+from adapters.discord.question import FORM_FIELD, NOBODY_ANSWERED, Pressed, form, parse_custom_id
 from adapters.discord.rest import Rest
 from adapters.discord.threads import Threads
 from adapters.text import escaped, shortened, shown_name, without_mass_mentions
@@ -157,6 +157,9 @@ class Interactions:
         receipt, later = await self._in_time(given, self._host.receive(event), LATER_UPDATE)
         if receipt.state not in ("accepted", "duplicate"):
             await self._tell(given, receipt.text or NOT_FOR_YOU, later=later)
+            if receipt.data == OVER and given.message is not None:
+                closed = shortened(f"{given.message.content}\n\n{NOBODY_ANSWERED}", MESSAGE_UNITS)
+                await self._rest.edit(given.message.channel.id, given.message.id, Draft(closed))
             return
         shown = given.message
         if shown is None:

@@ -205,8 +205,20 @@ async def test_a_question_is_answered_once_and_not_by_a_stranger(town: Town) -> 
             town.ada.click(question, "Green")
 
 
+async def test_a_question_that_has_expired_is_closed_by_who_comes_too_late(town: Town) -> None:
+    town.house.script({"steps": [ASK, {"do": "result", "text": "{tool}"}]})
+    async with town.open():
+        _, thread = await begun(town)
+        await town.until(lambda: thread.messages and thread.messages[0].components)
+        town.house.clock_ahead_ms += 3_600_000
+        told = await town.ada.click(thread.messages[0], "Red").answer()
+        assert told.ephemeral and "expired" in told.text
+        await town.until(lambda: not thread.messages[0].components)
+        assert thread.messages[0].text == "**Colour**\nWhich one?\n\n*Nobody answered in time.*"
+
+
 async def test_an_agent_edits_reacts_and_shows_cards(town: Town) -> None:
-    fields = [{"name": "Took", "value": "3 min", "inline": False}]
+    fields = [{"name": "Took", "value": "3 min"}]
     card = {"title": "Build 7", "text": "all green", "fields": fields, "fallback_text": "Build 7: all green"}
     town.house.script(
         {
