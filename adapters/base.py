@@ -14,13 +14,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from adapters.offers import CommandInfo
 from agent.protocol.messages import Card, Route
 
 EventKind = Literal["message", "command", "answer", "edit", "delete", "reaction", "complete"]
 ReceiptState = Literal["accepted", "duplicate", "dropped", "refused"]
+OVER: Final = "over"
+"""The data of a receipt that refuses an answer because its question has expired."""
 
 
 class SendFailed(Exception):

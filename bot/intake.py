@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adapters.base import Answered, Event, Manners, Receipt, clean
+from adapters.base import OVER, Answered, Event, Manners, Receipt, clean
 from adapters.offers import CommandInfo
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
@@ -347,7 +347,7 @@ class Intake:
         if asked is None or asked.route != event.route:
             return Receipt("refused", NOT_OPEN)
         if asked.state == "open" and asked.expires_at <= now:
-            return Receipt("refused", EXPIRED)
+            return Receipt("refused", EXPIRED, OVER)
         text = event.text if event.choice is None else asked.option(event.choice)
         if text is None:
             return Receipt("refused", NOT_OPEN)

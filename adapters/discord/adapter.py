@@ -229,8 +229,8 @@ class DiscordAdapter:
 
     async def _connect(self) -> None:
         """One login, and what belongs to it, until it ends. Raises what the library does."""
-        settings, host = self._settings, self._host
-        assert host is not None  # noqa: S101 - run has set it
+        settings, host, fetcher = self._settings, self._host, self._fetcher
+        assert host is not None and fetcher is not None  # noqa: S101 - run has set them
         # Before there is a client: one that was never logged in cannot be closed.
         token = settings.token()
         client = Client(
@@ -251,7 +251,7 @@ class DiscordAdapter:
             self._client = client
             self._posting.me = me.id
             self._interactions = Interactions(
-                client, self._rest, host, self._threads, settings.timing, self._place_of
+                client, self._rest, host, self._threads, settings.timing, self._place_of, fetcher.fetch
             )
             self._come_online(host)
             stack.callback(self._online.clear)
@@ -312,6 +312,9 @@ class DiscordAdapter:
         if event is None:
             return None
         receipt = await self._host.receive(event)
+        if receipt.state == "duplicate":
+            # It may have been edited in a gap, of which Discord tells nobody afterwards.
+            await self._edited(message)
         if place.direct and receipt.state in ("accepted", "duplicate"):
             # What strangers say is not answered after a gap either.
             await self._gaps.direct(message.channel.id)

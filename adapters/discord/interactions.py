@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import discord
 
-from adapters.base import Answered, Event, Host, Question, Receipt, SendFailed
+from adapters.base import OVER, Answered, Event, Host, Question, Receipt, SendFailed
 from adapters.discord import commands, ids, normalize
 from adapters.discord.answers import answered
 from adapters.discord.client import Client, Timing
 from adapters.discord.draft import MESSAGE_UNITS, SUPPRESS_EMBEDS, Draft, mentions
 from adapters.discord.normalize import Place
-from adapters.discord.question import FORM_FIELD, Pressed, form, parse_custom_id
+from adapters.discord.question import FORM_FIELD, NOBODY_ANSWERED, Pressed, form, parse_custom_id
 from adapters.discord.rest import Rest
 from adapters.discord.threads import Threads
 from adapters.text import escaped, shortened, shown_name, without_mass_mentions
@@ -50,7 +50,7 @@ _log = logging.getLogger("roost.discord")
 
 
 class Interactions:
-    """`place_of` says where a channel's conversation is."""
+    """`place_of` says where a channel's conversation is, `fetch` gets what is attached to a message."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Interactions:
         threads: Threads,
         timing: Timing,
         place_of: Callable[[normalize.Where, int], Place | None],
+        fetch: normalize.Fetch,
     ) -> None:
         self._client = client
         self._rest = rest
@@ -67,6 +68,7 @@ class Interactions:
         self._threads = threads
         self._timing = timing
         self._place_of = place_of
+        self._fetch = fetch
 
     async def handle(self, given: discord.Interaction) -> None:
         """Answers it, whatever it is."""
@@ -159,6 +161,9 @@ class Interactions:
                 # Whoever took that answer was killed before it was shown.
                 draft = Draft(_closed(given.message.content, f"<@{receipt.data.by}>", receipt.data.text))
                 await self._rest.edit(given.message.channel.id, given.message.id, draft)
+            if receipt.data == OVER and given.message is not None:
+                closed = shortened(f"{given.message.content}\n\n{NOBODY_ANSWERED}", MESSAGE_UNITS)
+                await self._rest.edit(given.message.channel.id, given.message.id, Draft(closed))
             return
         shown = given.message
         if shown is None:
@@ -201,6 +206,7 @@ class Interactions:
             mentions_bot=True,
             direct=place.direct,
             reply_to=(shown_name(about.author.display_name), normalize.text_of(about, me)),
+            remote=normalize.files_of(about, self._fetch),
         )
         receipt = await self._host.receive(event)
         if receipt.state != "accepted":

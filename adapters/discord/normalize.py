@@ -162,11 +162,27 @@ def is_addressed(message: discord.Message, me: discord.ClientUser) -> bool:
 def text_of(message: discord.Message, me: discord.ClientUser) -> str:
     """What was said, with names in the place of ids; a mention of the bot itself is left out."""
     parts = [_named(message.content, message, me)]
-    parts += ["[forwarded] " + _EMOJI.sub(r"\1", each.content) for each in message.message_snapshots]
+    for each in message.message_snapshots:
+        parts.append("[forwarded] " + _EMOJI.sub(r"\1", each.content))
+        parts += map(_card, each.embeds)
     if message.poll is not None:
         options = "; ".join(_option(answer) for answer in message.poll.answers)
         parts.append(f"[poll] {message.poll.question}: {options}")
+    if message.author.bot or message.webhook_id is not None:
+        parts += [_named(_card(each), message, me) for each in message.embeds]
     return "\n".join(part for part in parts if part)
+
+
+def _card(embed: discord.Embed) -> str:
+    """What a program has put on a card, which is often all that it says; the preview of a link is of another type.
+    Discord's documentation, Embed Types."""
+    if embed.type != "rich":
+        return ""
+    head = " ".join(each for each in (embed.title, embed.url) if each)
+    fields = [f"{each.name}: {each.value}" for each in embed.fields]
+    said = [embed.author.name, head, embed.description, *fields, embed.footer.text]
+    text = "\n".join(each for each in said if each)
+    return f"[card] {text}" if text else ""
 
 
 def _option(answer: discord.PollAnswer) -> str:

@@ -18,10 +18,16 @@ async def register(
 ) -> None:
     """Registers them everywhere, or, where `guilds` are named, in these alone, which takes effect at once. What Discord
     refuses is logged: everything else works without."""
-    for guild in guilds or (None,):
+    # What is registered everywhere as well stands twice in the lists of a server.
+    everywhere: Sequence[Mapping[str, Any]] = () if guilds else wanted
+    for guild, there in [(None, everywhere), *((each, wanted) for each in guilds)]:
         try:
-            if not commands.same(wanted, await rest.commands(application, guild)):
-                await rest.register(application, guild, wanted)
-                _log.info("the commands are registered with Discord")
+            if not commands.same(there, await rest.commands(application, guild)):
+                await rest.register(application, guild, list(there))
+                _log.info(
+                    "the commands are registered with Discord"
+                    if there
+                    else "no commands are registered everywhere"
+                )
         except SendFailed as exc:
             _log.error("the commands could not be registered with Discord: %s", exc)

@@ -118,7 +118,17 @@ def belongs(out: Outgoing, stream: Stream) -> bool:
 class Streams:
     """One for each turn that shows live text."""
 
-    def __init__(self, rest: Rest, threads: Threads, typing: Typing, timing: Timing, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        rest: Rest,
+        threads: Threads,
+        typing: Typing,
+        timing: Timing,
+        *,
+        manners: Callable[[Route], Manners],
+        clock: Clock,
+    ) -> None:
+        self._manners = manners
         self._rest = rest
         self._threads = threads
         self._typing = typing

@@ -216,6 +216,18 @@ async def test_what_an_ended_session_has_missed_is_read_and_a_long_gap_is_told(
             assert 9 * 60 < ended - began < 12 * 60
 
 
+async def test_an_edit_in_a_gap_is_told_as_well(town: Town) -> None:
+    async with town.open():
+        said = ask(town, "before")
+        await answered(town, said)
+        await away(town, minutes=1)
+        town.ada.edit(said, f"{town.discord.bot.mention} as it reads now")
+        await town.house.until(
+            lambda: bool(town.house.query("SELECT 1 FROM inbox WHERE content LIKE '%as it reads now%'"))
+        )
+        assert notices(town.general) == []
+
+
 async def test_a_gap_in_which_nothing_was_missed_is_not_told(town: Town) -> None:
     async with town.open():
         await answered(town, ask(town, "before"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -128,6 +129,29 @@ async def test_the_menu_of_a_message_asks_about_it(town: Town) -> None:
         assert "made of cheese" in row["content"]
 
 
+async def test_what_a_program_has_posted_is_asked_about_with_its_card_and_its_file(town: Town) -> None:
+    build = town.discord.person("Build", bot=True)
+    town.lab.join(build)
+    card = {
+        "type": "rich",
+        "title": "Build 7",
+        "description": "all red",
+        "fields": [{"name": "Took", "value": "3 min", "inline": False}],
+    }
+    async with town.open():
+        await town.until(lambda: list(town.discord.commands.leaves(None)))
+        about = build.say(town.general, embeds=[card], files=[("log.txt", b"it broke", "text/plain")])
+        form = town.ada.menu("Ask Roost about this", about)
+        assert (await form.answer()).modal is not None
+        town.ada.submit(form, {"What do you want to know about it?": "Why?"})
+        thread = await town.thread_of(about)
+        await town.reads(thread, "You said: Why?\nI received log.txt (8 bytes).")
+        (row,) = town.house.query("SELECT content FROM inbox WHERE kind = 'chat'")
+        assert json.loads(row["content"])["reply_to"]["text"] == "[card] Build 7\nall red\nTook: 3 min"
+        (received,) = town.house.folder(town.general.id).glob("in/files/*/*log.txt")
+        assert received.read_bytes() == b"it broke"
+
+
 async def test_the_menu_of_a_message_stops_its_turn(town: Town) -> None:
     town.house.script(
         {"steps": [{"do": "delta", "text": "on and on and on"}, {"do": "stall", "seconds": 60}]}
@@ -179,6 +203,18 @@ async def test_a_question_is_answered_once_and_not_by_a_stranger(town: Town) -> 
         await town.until(lambda: len(thread.messages) == 2)
         with pytest.raises(CannotDo):
             town.ada.click(question, "Green")
+
+
+async def test_a_question_that_has_expired_is_closed_by_who_comes_too_late(town: Town) -> None:
+    town.house.script({"steps": [ASK, {"do": "result", "text": "{tool}"}]})
+    async with town.open():
+        _, thread = await begun(town)
+        await town.until(lambda: thread.messages and thread.messages[0].components)
+        town.house.clock_ahead_ms += 3_600_000
+        told = await town.ada.click(thread.messages[0], "Red").answer()
+        assert told.ephemeral and "expired" in told.text
+        await town.until(lambda: not thread.messages[0].components)
+        assert thread.messages[0].text == "**Colour**\nWhich one?\n\n*Nobody answered in time.*"
 
 
 async def test_an_agent_edits_reacts_and_shows_cards(town: Town) -> None:

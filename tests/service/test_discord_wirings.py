@@ -95,6 +95,8 @@ async def test_an_answer_that_may_not_stream_is_posted_once(town: Town) -> None:
 
 
 async def test_commands_of_a_development_server_are_registered_there_alone(town: Town) -> None:
+    async with town.open():
+        await town.until(lambda: list(town.discord.commands.leaves(None)))
     town.servers = [int(town.lab.id)]
     async with town.open():
         await town.until(lambda: list(town.discord.commands.leaves(town.lab.id)))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from adapters.base import Event, EventKind, IncomingFile, Receipt, Sender, clean
+from adapters.base import OVER, Event, EventKind, IncomingFile, Receipt, Sender, clean
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import Answer, AskQuestion, Attachment, ChatIn, Clear, Route, SystemIn
 from bot import control_client, files, gate
@@ -596,7 +596,7 @@ async def test_an_answer_to_nothing_here_is_refused(app: App, given: dict[str, A
 
 async def test_a_late_answer_is_refused(app: App) -> None:
     await asked(app, expires_at=1)
-    assert await app.intake.receive(answer()) == Receipt("refused", EXPIRED)
+    assert await app.intake.receive(answer()) == Receipt("refused", EXPIRED, OVER)
 
 
 async def test_a_strangers_answer_leaves_the_question_open(app: App) -> None:
