@@ -334,6 +334,6 @@ async def test_a_token_that_others_can_read_is_warned_of_in_words(setup: Setup) 
     token = setup.folder / "discord.token"
     token.write_text(setup.discord.token)
     token.chmod(0o644)
-    setup.settings["token_file"] = "discord.token"
+    setup.settings["token_file"] = "discord.token"  # noqa: S105  a file's name
     status, _, complained = await setup.check()
     assert status == 0 and "chmod 600 it" in complained and "{" not in complained
