@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
+from bot import log
 from bot.cli_options import CommandLine, ConfigOption, JsonOption
 from bot.cli_service import opened, say_answer, settings
 from bot.errors import CommandFailed
@@ -21,6 +22,11 @@ NOT_HERE: Final = (
     "The Discord of this demo is part of Roost's source and not of an installed package:"
     " clone the repository, and there `make install` and `.venv/bin/roost discord demo`."
 )
+
+DemoConfig = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="<path>", help="Whose agents answer; without it the mock does."),
+]
 
 discord_app = CommandLine("See whether the bot is set up on Discord, and try it without.")
 
@@ -36,17 +42,22 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     Asks Discord for 30 seconds at most and changes nothing there; exits 1 when there is a problem.
     """
-    told = opened(PARTS["check"])(settings(config))
+    # Else a warning, such as of a token that others can read, shows as a dictionary.
+    log.setup("WARNING", "console")
+    try:
+        told = opened(PARTS["check"])(settings(config))
+    finally:
+        log.close()
     say_answer(told, as_json=as_json)
     if not told.fits:
         raise typer.Exit(EXIT_FAILED)
 
 
 @discord_app.command("demo")
-def demo(config: ConfigOption = None) -> None:
+def demo(config: DemoConfig = None) -> None:
     """Talk to the bot on a Discord of this machine, as two people; nothing leaves it.
 
-    Without --config the mock answers. Piped input is read line by line; /help says what a line can be.
+    Piped input is read line by line; /help says what a line can be.
     """
     if not (ROOT / Path(*DEMO.split("."))).with_suffix(".py").is_file():
         raise CommandFailed(NOT_HERE)

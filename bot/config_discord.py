@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
@@ -10,6 +11,7 @@ from bot.config_fields import LocalPath, ServerUrl
 from bot.config_model import ConfigModel
 from bot.config_vault import Variable
 
+SERVER_ID: Final = re.compile(r"[0-9]{1,20}")
 API_URL = "https://discord.com/api/v10"
 
 
@@ -19,8 +21,14 @@ def _gateway(value: str) -> str:
     return value
 
 
+def _server_id(value: str) -> str:
+    if not SERVER_ID.fullmatch(value):
+        raise ValueError("should be the id of a server, which has digits alone: Copy Server ID in its menu")
+    return value
+
+
 GatewayUrl = Annotated[str, AfterValidator(_gateway)]
-ServerId = Annotated[str, Field(pattern=r"^\d{1,20}$")]
+ServerId = Annotated[str, AfterValidator(_server_id)]
 
 
 class DiscordConfig(ConfigModel):

@@ -6,12 +6,13 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 Loc = tuple[int | str, ...]
+WIRINGS: Final = "should be a list: each of its tables begins with [[wirings]], in two brackets"
 
 
 def explain(
@@ -41,7 +42,7 @@ def _line(
     source = variable or str(file or "configuration")
     if unknown:
         return f"{source}: {_unknown(loc, _names(model, loc[:-1]))}"
-    said = _said(error)
+    said = WIRINGS if error["type"] == "list_type" and loc == ("wirings",) else _said(error)
     place = _place(loc)
     gap = " " if said.startswith("should") else ": "
     return f"{source}: {place}{gap}{said}" if place else f"{source}: {said}"

@@ -136,6 +136,8 @@ class Client(discord.AutoShardedClient):
         timing: Timing,
         trace: aiohttp.TraceConfig,
     ) -> None:
+        # The library warns of every bot that it cannot talk aloud; ours never does.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         super().__init__(
             intents=intents(),
             max_messages=None,

@@ -49,7 +49,7 @@ async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
     if not await context.db.write(lambda db: people.claim(db, channel, actor, given.code, now=now)):
         context.guesses.was_wrong(channel, actor)
         raise CommandFailed(
-            "This code is not valid; on the service's machine `roost owner code` prints a new one."
+            f"This code is not valid; on the service's machine `roost owner code {channel}` prints a new one."
         )
     return Reply("You are the owner now.", {"role": "owner"})
 

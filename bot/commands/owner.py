@@ -27,7 +27,9 @@ async def code(context: Context, invocation: Invocation, given: Where) -> Reply:
     """Makes a code with which the first owner claims the bot on a channel; the one before is void."""
     if invocation.channel != "control":
         # In a channel everybody could read it.
-        raise CommandFailed("A code is only printed on the service's own machine: `roost owner code`.")
+        raise CommandFailed(
+            "A code is only printed on the service's own machine: `roost owner code CHANNEL`."
+        )
     if given.channel not in context.channels:
         known = ", ".join(sorted(context.channels))
         raise CommandFailed(f"There is no channel {given.channel}; there are: {known}.")

@@ -58,8 +58,12 @@ def find(commands: Commands, name: str, user: User, place: Place) -> Leaf:
     found = exact or [each for each in leaves if each.words[-len(words) :] == words]
     found = [each for each in found if _granted(each.command, user, place)]
     if len({each.words for each in found}) != 1:
-        offered = sorted(" ".join(each.words) for each in leaves)
-        raise CannotDo(f"no single command {name!r} among {offered}")
+        several = ", ".join(sorted(" ".join(each.words) for each in found))
+        raise CannotDo(
+            f"Which one is meant? {several}."
+            if several
+            else f"There is no command {name} for {user.name} here."
+        )
     return found[0]
 
 

@@ -40,7 +40,8 @@ from tests.fakes.discord_spec import VARIABLE
 ADAPTER: Final = "adapters.discord"
 NO_ADAPTER: Final = "This Roost has no Discord adapter ({missing} is not there), so there is nothing to try."
 BANNER: Final = (
-    "A Discord on this machine: {url}. You are ada and bob, in #general, #random and dm; /help says how.\n"
+    "A Discord on this machine: {url}.\n"
+    "You are ada and bob, in #general, #random and dm; /help says how.\n"
     "Everything lies in {folder} and is gone when you leave; the log is roost.log in it."
 )
 EXIT_INTERRUPTED: Final = 130

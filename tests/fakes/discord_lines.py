@@ -18,11 +18,12 @@ hello                        says it as whoever spoke last, where they were
 /as bob   /in #random        changes who you are, and where: #general, #random, dm, t1
 /reply 3 TEXT                answers message 3
 /edit [3] TEXT   /delete [3] changes or takes away one of your own messages, the last one without a number
-/react [3] EMOJI   /unreact  puts an emoji on a message, or takes it off
+/react [3] EMOJI             puts an emoji on a message, the bot's last one without a number
+/unreact [3] EMOJI           takes it off
 /file PATH [TEXT]            sends a file
 /thread [3] NAME             opens a thread
 /click 1                     clicks button 1, or chooses option 1
-/run NAME [OPTION=VALUE ...] gives a slash command
+/run NAME [OPTION=VALUE ...] gives a slash command; /run help lists them
 /fill TEXT | TEXT            fills in the form that was shown, field by field
 /cut                         drops the bot's connection to the gateway
 /help   /quit"""

@@ -105,9 +105,9 @@ class Person(User):
         """Opens a thread, from a message or without one."""
         self._needs(channel, Permission.CREATE_PUBLIC_THREADS)
         if channel.kind not in (Kind.TEXT, Kind.ANNOUNCEMENT):
-            raise CannotDo("there are no threads in such a channel")
+            raise CannotDo("There are no threads in a channel of this kind.")
         if message is not None and message.thread is not None:
-            raise CannotDo("that message has a thread")
+            raise CannotDo("That message has a thread already.")
         return self.world.add_thread(channel, name, self, message=message)
 
     def post(self, forum: Place, title: str, text: str, *, files: Sequence[File] = ()) -> Place:

@@ -153,9 +153,14 @@ class Playground:
         if number not in self._board.choices:
             raise Unclear(f"There is no button ({number}).")
         message, custom_id, value = self._board.choices[number]
-        if value is None:
-            return self._who.click(message, custom_id)
-        return self._who.choose(message, value, custom_id=custom_id)
+        try:
+            if value is None:
+                return self._who.click(message, custom_id)
+            return self._who.choose(message, value, custom_id=custom_id)
+        except CannotDo as exc:
+            raise Unclear(
+                f"{self._who.name} cannot choose ({number}): it is gone, or not to be seen."
+            ) from exc
 
     def _fill(self, text: str) -> Interaction:
         form = next((each for each in reversed(self._asked) if each.modal and each.user is self._who), None)

@@ -328,3 +328,12 @@ async def test_a_running_service_notices_nothing(house: House, tmp_path: Path) -
             assert await Setup(discord, tmp_path).findings() == []
             assert service.close_codes == []
             assert await town.answer_to("still there?") == "You said: still there?"
+
+
+async def test_a_token_that_others_can_read_is_warned_of_in_words(setup: Setup) -> None:
+    token = setup.folder / "discord.token"
+    token.write_text(setup.discord.token)
+    token.chmod(0o644)
+    setup.settings["token_file"] = "discord.token"  # noqa: S105  a file's name
+    status, _, complained = await setup.check()
+    assert status == 0 and "chmod 600 it" in complained and "{" not in complained

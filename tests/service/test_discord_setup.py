@@ -72,3 +72,7 @@ async def test_whoever_reads_the_start_owns_the_bot_and_is_answered(tmp_path: Pa
             assert asked.thread is not None
             thread = asked.thread
             await discord.until(lambda: thread.texts == ["You said: hello"], SECONDS)
+    written = (tmp_path / "data" / "logs" / "roost.log").read_text()
+    assert "static token" in written and "voice" not in written, (
+        "the library warns of what no bot of ours has"
+    )

@@ -276,7 +276,18 @@ def test_a_wiring_names_its_mistake(tmp_path: Path) -> None:
         "config.toml: wirings[2].channel should have at least 1 character",
         'config.toml: wirings[2].agent: an agent is named with small letters, digits, "-" and "_"',
     ]
-    assert mistakes(write(tmp_path, "wirings = 3\n")) == ["config.toml: [wirings] should be a valid list"]
+    for text in ("wirings = 3\n", '[wirings]\nchannel = "terminal"\n'):
+        assert mistakes(write(tmp_path, text)) == [
+            "config.toml: [wirings] should be a list: each of its tables begins with [[wirings]], in two brackets"
+        ]
+
+
+def test_a_server_is_named_by_its_id(tmp_path: Path) -> None:
+    text = '[discord]\ndevelopment_servers = ["1234567890", "Lab"]\n'
+    assert mistakes(write(tmp_path, text)) == [
+        "config.toml: [discord] development_servers[1] should be the id of a server, which has digits alone: "
+        "Copy Server ID in its menu"
+    ]
 
 
 def test_a_wiring_names_an_agent_that_there_is_and_a_place_once(tmp_path: Path) -> None:
