@@ -26,7 +26,7 @@ from adapters.discord.replying import (
     Replying,
 )
 from adapters.discord.rest import Rest
-from adapters.discord.threads import Threads
+from adapters.discord.threads import HAD_THREAD, Threads
 from adapters.text import escaped, shortened, shown_name, without_mass_mentions
 
 ASK_PREFIX: Final = "ra:"
@@ -115,7 +115,9 @@ class Interactions:
             custom_id = f"{ASK_PREFIX}{given.channel_id}:{message}"
             await self._rest.respond(given.id, given.token, FORM, _ask_form(custom_id))
             return
-        has_thread = bool(pointed.message.get("thread") or int(pointed.message.get("flags") or 0) & 1 << 5)
+        has_thread = bool(
+            pointed.message.get("thread") or int(pointed.message.get("flags") or 0) & HAD_THREAD
+        )
         event = self._event(given, "command", about=message if has_thread else None, command="stop")
         receipt, later = await self._replying.in_time(given, self._host.receive(event), LATER)
         await self._replying.answer(given, receipt, later=later)
