@@ -13,7 +13,7 @@ from adapters.discord import commands, ids, normalize
 from adapters.discord.client import Client, Timing
 from adapters.discord.draft import MESSAGE_UNITS, Draft
 from adapters.discord.normalize import Place
-from adapters.discord.question import FORM_FIELD, Pressed, form, parse_custom_id
+from adapters.discord.question import FORM_FIELD, Pressed, form, parse_custom_id, text_form
 from adapters.discord.replying import (
     CHOICES,
     DONE,
@@ -31,9 +31,8 @@ from adapters.text import escaped, shortened, shown_name, without_mass_mentions
 
 ASK_PREFIX: Final = "ra:"
 """The form of "Ask Roost about this": the channel and the message follow."""
-ASK_FORM_TITLE: Final = "Ask Roost about this"
-ASK_UNITS: Final = 4_000
 ANSWER_UNITS: Final = 300
+"""Of an answer that is shown under its question."""
 
 NOT_READ: Final = "This could not be read; please reload Discord and try again."
 NOT_THERE: Final = "The message is not there any more, or I may not read it."
@@ -113,7 +112,8 @@ class Interactions:
         message = int(pointed.message["id"])
         if pointed.name == commands.ASK:
             custom_id = f"{ASK_PREFIX}{given.channel_id}:{message}"
-            await self._rest.respond(given.id, given.token, FORM, _ask_form(custom_id))
+            asking = text_form(custom_id, title=commands.ASK, label=WHAT)
+            await self._rest.respond(given.id, given.token, FORM, asking)
             return
         has_thread = bool(
             pointed.message.get("thread") or int(pointed.message.get("flags") or 0) & HAD_THREAD
@@ -157,7 +157,7 @@ class Interactions:
         if shown is None:
             await self._replying.tell(given, DONE, later=later)
             return
-        draft = Draft(_closed(shown.content, shown_name(given.user.display_name), text))
+        draft = Draft(_closed(shown.content, by=shown_name(given.user.display_name), answer=text))
         if not later:
             try:
                 await self._rest.respond(given.id, given.token, UPDATE, draft.body())
@@ -255,7 +255,7 @@ def _label(message: discord.Message | None, index: int | None) -> str:
     return str(index)
 
 
-def _closed(content: str, by: str, answer: str) -> str:
+def _closed(content: str, *, by: str, answer: str) -> str:
     """A question with its answer, and nothing to press any more."""
     words = escaped(shortened(shown_name(answer, ANSWER_UNITS), ANSWER_UNITS))
     said = without_mass_mentions(f"**{escaped(by) or 'Somebody'}** answered: {words}")
@@ -267,22 +267,6 @@ def _may_read(given: discord.Interaction, channel: int) -> bool:
     bot would read for them what they may not."""
     history = given.guild_id is None or given.permissions.read_message_history
     return channel == given.channel_id and history
-
-
-def _ask_form(custom_id: str) -> dict[str, Any]:
-    entered = {
-        "type": 4,
-        "custom_id": FORM_FIELD,
-        "style": 2,
-        "required": True,
-        "min_length": 1,
-        "max_length": ASK_UNITS,
-    }
-    return {
-        "custom_id": custom_id,
-        "title": ASK_FORM_TITLE,
-        "components": [{"type": 18, "label": WHAT, "component": entered}],
-    }
 
 
 def _entered_text(data: Any) -> str:

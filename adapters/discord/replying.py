@@ -28,6 +28,7 @@ CHOICES: Final = 8
 FORM: Final = 9
 """Kinds of a first answer: documentation, Interaction Callback Type."""
 EPHEMERAL: Final = 1 << 6
+"""Only its person sees it: documentation, Message Flags."""
 
 NOT_FOR_YOU: Final = "You may not do this here; an admin can give you a role."
 DONE: Final = "Done."
