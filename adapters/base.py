@@ -85,7 +85,7 @@ class RemoteFile:
 @dataclass(frozen=True)
 class Event:
     """What a platform told us, normalised. `id` is the platform's own and unique, so that a redelivery
-    is known for one.
+    is known for one. `created_at` is in epoch milliseconds.
 
     | kind | what somebody did | what belongs to it |
     | --- | --- | --- |

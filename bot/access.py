@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
-from adapters.base import Event
+from adapters.base import Event, Receipt
 from bot import surfaces
 from bot.db.people import Role
 from bot.engage import Strangers
@@ -69,6 +69,11 @@ class Drop:
 
     reason: str
     text: str | None = None
+
+    @property
+    def receipt(self) -> Receipt:
+        """What the adapter is told of it."""
+        return Receipt("refused" if self.text else "dropped", self.text)
 
 
 def may(role: Role | None, level: Level) -> bool:

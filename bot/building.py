@@ -338,7 +338,6 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         sessions,
         work.posting,
         out.delivery,
-        work.operations,
         registry,
         wirings,
         config.limits,

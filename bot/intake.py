@@ -9,36 +9,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adapters.base import OVER, Answered, Event, Manners, Receipt, clean
+from adapters.base import Event, Manners, Receipt, clean
 from adapters.offers import CommandInfo
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from agent.protocol.mailbox import MailboxError
-from agent.protocol.messages import Answer, Attachment, ChatIn, Quote, Route
-from bot import access, hearing, log, reactions, revisions
+from agent.protocol.messages import Attachment, ChatIn, Quote, Route
+from bot import access, answers, hearing, log, reactions, revisions
 from bot.access import Drop
-from bot.actions import tell
 from bot.commands.context import Context
-from bot.commands.registry import Invocation, Registry
+from bot.commands.registry import Registry
 from bot.config_tables import LimitsConfig
-from bot.db import backlog, inbox, questions
+from bot.db import backlog, inbox
 from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.db.inbox import Accepted
 from bot.db.sessions import SessionRecord
 from bot.delivery import Delivery
-from bot.errors import DatabaseError, RoostError
+from bot.errors import DatabaseError
 from bot.fetching import Fetching
 from bot.files import Refused, discard, discard_leftovers, take_in
 from bot.gate import Crowded, Gate, Overload
 from bot.metrics import Metrics
 from bot.notebook import Notebook
-from bot.operations import Operations
+from bot.ordering import Ordering
 from bot.posting import Posting
 from bot.sessions import Sessions
 from bot.troubles import Troubles
 from bot.wirings import Wirings
-from container.base import BackendError
 
 MAX_NAME_CHARS: Final = 200
 MAX_QUOTE_CHARS: Final = 4000
@@ -56,11 +53,7 @@ TOO_MUCH_EVERYWHERE: Final = (
     "I have too many messages to answer at the moment; please wait a moment and send it again."
 )
 CROWDED: Final = "Too many messages come in here at once; please wait a moment and send it again."
-NOT_OPEN: Final = "This question is not open any more."
-EXPIRED: Final = "This question has expired: nobody waits for the answer any more."
-ANSWERED: Final = "This question is answered already."
 NOT_SAVED: Final = "Roost could not save this message; please send it again in a moment."
-IN_THE_WAY: Final = "Roost could not do this: {reason}."
 
 T = TypeVar("T")
 _log = log.get("roost.intake")
@@ -82,7 +75,6 @@ class Intake:
         sessions: Sessions,
         posting: Posting,
         delivery: Delivery,
-        operations: Operations,
         registry: Registry[Context],
         wirings: Wirings,
         limits: LimitsConfig,
@@ -99,8 +91,7 @@ class Intake:
         self._sessions = sessions
         self._posting = posting
         self._delivery = delivery
-        self._operations = operations
-        self._registry = registry
+        self._ordering = Ordering(db, registry, wirings)
         self._wirings = wirings
         self._limits = limits
         self._incoming = incoming
@@ -156,7 +147,7 @@ class Intake:
 
     def commands(self) -> Sequence[CommandInfo]:
         """The commands that people may use in a channel."""
-        return self._registry.infos()
+        return self._ordering.commands()
 
     def manners(self, route: Route) -> Manners:
         """How the agent behaves in a place."""
@@ -199,9 +190,9 @@ class Intake:
     async def _deal_with(self, event: Event) -> Receipt:
         match event.kind:
             case "command":
-                return await self._command(event)
+                return await self._ordering.command(event)
             case "complete":
-                return await self._complete(event)
+                return await self._ordering.complete(event)
             case _:
                 return await self._row(event)
 
@@ -275,7 +266,7 @@ class Intake:
         if refusal is not None:
             return refusal
         if event.kind == "answer":
-            return self._accept_answer(db, event)
+            return answers.accept(db, event, now=now)
         # Answers are always taken: somebody was asked.
         if backlog.total(db) >= self._limits.backlog_total:
             return _TooMuch(TOO_MUCH_EVERYWHERE)
@@ -299,7 +290,7 @@ class Intake:
         facts = hearing.facts(db, event, self._wirings.of(event.route))
         decided = access.decide(event, facts)
         if isinstance(decided, Drop):
-            return _dropped(decided)
+            return decided.receipt
         if inbox.known(db, event.id):
             return Receipt("duplicate")
         if not facts.addressed:
@@ -341,73 +332,6 @@ class Intake:
         )
         failpoint.hit("inbox-mid-commit")
         return Accepted(record, message)
-
-    def _accept_answer(self, db: sqlite3.Connection, event: Event) -> Accepted | Receipt:
-        asked, now = questions.get(db, event.question_id), self._clock()
-        if asked is None or asked.route != event.route:
-            return Receipt("refused", NOT_OPEN)
-        if asked.state == "open" and asked.expires_at <= now:
-            return Receipt("refused", EXPIRED, OVER)
-        text = event.text if event.choice is None else asked.option(event.choice)
-        if text is None:
-            return Receipt("refused", NOT_OPEN)
-        if not questions.answer(db, asked.id, text, by=event.sender.id):
-            return Receipt("refused", ANSWERED, data=Answered(asked.answer or text, asked.answered_by or ""))
-        answer = Answer(
-            question_id=asked.id, question=asked.question, answer=text, answered_by=event.sender.name
-        )
-        record = rows.get(db, asked.session)
-        row = tell(db, asked.session, answer, event_id=event.id, route=asked.route, trigger=True, now=now)
-        return Receipt("dropped") if record is None or row is None else Accepted(record, row)
-
-    async def _command(self, event: Event) -> Receipt:
-        found = self._registry.find(event.command, event.arguments.get("text", ""))
-        level = None if found is None else found[0].level
-        wiring = self._wirings.of(event.route)
-        facts = await self._db.read(lambda db: hearing.facts(db, event, wiring, level))
-        decided, role = access.decide(event, facts), facts.standing
-        if isinstance(decided, Drop):
-            usage = (
-                self._registry.usage(event.command, role, event.route.channel)
-                if decided.reason == "unknown_command"
-                else None
-            )
-            return Receipt("refused", usage) if usage else _dropped(decided)
-        if found is None:
-            return Receipt("dropped")
-        invocation = Invocation(event.sender, role, event.route.channel, event.route, guest=facts.guest)
-        try:
-            reply = await self._registry.run(*found, event.arguments, invocation)
-        except DatabaseError:
-            raise
-        except RoostError as exc:
-            return Receipt("refused", str(exc))
-        except (BackendError, MailboxError, OSError) as exc:
-            _log.exception("a command failed", event_id=event.id)
-            return Receipt("refused", IN_THE_WAY.format(reason=exc))
-        return Receipt("accepted", reply.text, reply.data)
-
-    async def _complete(self, event: Event) -> Receipt:
-        """Suggestions for who may run the command, and for nobody else a word: they have only typed so far."""
-        found = self._registry.find(event.command)
-        level = None if found is None else found[0].level
-        wiring = self._wirings.of(event.route)
-        facts = await self._db.read(lambda db: hearing.facts(db, event, wiring, level))
-        if found is None or isinstance(access.decide(event, facts), Drop):
-            return Receipt("dropped", data=[])
-        given = dict(event.arguments)
-        typed = given.pop(event.completing, "")
-        invocation = Invocation(
-            event.sender, facts.standing, event.route.channel, event.route, guest=facts.guest
-        )
-        return Receipt(
-            "accepted",
-            data=await self._registry.complete(found[0], event.completing, typed, given, invocation),
-        )
-
-
-def _dropped(decided: Drop) -> Receipt:
-    return Receipt("refused" if decided.text else "dropped", decided.text)
 
 
 def _cleaned(event: Event) -> Event:

@@ -1,14 +1,12 @@
-"""The adapter itself: connects, hands in what comes, sends what it is given."""
+"""The adapter itself: connects, has what comes heard, sends what it is given."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
 import discord
@@ -21,7 +19,6 @@ from adapters.base import (
     Open,
     Outgoing,
     Part,
-    Receipt,
     SendFailed,
     Settled,
     Update,
@@ -29,16 +26,13 @@ from adapters.base import (
 )
 from adapters.discord import commands, ids, normalize, render
 from adapters.discord.client import Client, Timing
-from adapters.discord.draft import Draft
+from adapters.discord.draft import SMALLEST_LIMIT_BYTES, Draft
 from adapters.discord.fetching import Fetcher
-from adapters.discord.gaps import Gaps
-from adapters.discord.interactions import Interactions
-from adapters.discord.lines import Lines
+from adapters.discord.listening import Listening
 from adapters.discord.posting import Posting
-from adapters.discord.reactions import reaction_event
 from adapters.discord.registration import register
 from adapters.discord.rest import REFUSALS, Rest
-from adapters.discord.session import UNREACHABLE, keep_connected
+from adapters.discord.session import keep_connected
 from adapters.discord.streams import Streams
 from adapters.discord.threads import Threads
 from adapters.discord.typing import Typing
@@ -47,17 +41,11 @@ from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 
 REST_URL: Final = "https://discord.com/api/v10"
-SMALLEST_LIMIT_BYTES: Final = 10 * 1024 * 1024
-"""What every server and every direct conversation takes of a file. Discord's documentation, Uploading Files."""
-DRAFTS_KEPT: Final = 256
 CANCEL_AGAIN_SECONDS: Final = 0.1
+DRAFTS_KEPT: Final = 256
 DRAFTS_BYTES: Final = 128 * 1024 * 1024
 """Of all drafts that are kept; only those that were asked for last are kept whatever their size."""
-MAX_INTERACTIONS: Final = 500
-"""At once. Discord tells whoever did one more that the application did not respond."""
 OFFLINE: Final = "the bot is not connected to Discord"
-
-_log = logging.getLogger("roost.discord")
 
 
 @dataclass(frozen=True)
@@ -76,31 +64,33 @@ class Settings:
 
 
 class DiscordAdapter:
-    """Implements adapters.base.Adapter and adapters.discord.client.Listener."""
+    """Implements adapters.base.Adapter."""
 
     name = ids.NAME
 
     def __init__(self, settings: Settings, *, clock: Clock = now_ms) -> None:
         self._settings = settings
-        self._clock = clock
         self._rest = Rest(refusals=settings.refusals)
         self._threads = Threads(self._rest)
         self._typing = Typing(self._rest, self._threads, settings.timing)
-        self._streams = Streams(self._rest, self._threads, self._typing, settings.timing, clock=clock)
-        self._gaps = Gaps(self._rest, self._hand_in, settings.timing, clock=clock)
-        self._lines = Lines()
+        self._streams = Streams(
+            self._rest,
+            self._threads,
+            self._typing,
+            settings.timing,
+            manners=self._manners,
+            clock=clock,
+        )
+        self._listening = Listening(
+            self._rest, self._threads, settings.timing, self._works_again, clock=clock
+        )
         self._posting = Posting(self._rest, self._threads, self._streams, self._typing, clock=clock)
         self._drafts: OrderedDict[tuple[str, str], tuple[Outgoing, list[Draft]]] = OrderedDict()
         self._host: Host | None = None
         self._client: Client | None = None
-        self._fetcher: Fetcher | None = None
-        self._interactions: Interactions | None = None
         self._online = asyncio.Event()
         self._refused: set[str] = set()
         """Places for which there was something to send while nobody was logged in."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._crowded = False
-        """Whether interactions are left out now, which is said once."""
 
     # ---------------------------------------------------------------- adapters.base.Adapter
 
@@ -109,8 +99,9 @@ class DiscordAdapter:
         again with patience: no answer of Discord's ends the service."""
         self._host = host
         async with AsyncExitStack() as stack:
-            self._fetcher = Fetcher(self._settings.timing)
-            stack.push_async_callback(self._fetcher.close)
+            fetcher = Fetcher(self._settings.timing)
+            stack.push_async_callback(fetcher.close)
+            self._listening.begin(host, fetcher)
             stack.push_async_callback(self._close)
             await keep_connected(
                 self._connect, lambda text: host.trouble(self.name, text), self._settings.timing
@@ -165,76 +156,16 @@ class DiscordAdapter:
             case Live() | Settled() | Open():
                 pass
 
-    # ---------------------------------------------------------------- adapters.discord.client.Listener
-
-    def on_message(self, message: discord.Message) -> None:
-        """Somebody has said something."""
-        if message.type in normalize.SPOKEN and not self._is_me(message.author.id):
-            self._line(message.channel.id, lambda: self._said(message))
-
-    def on_edit(self, message: discord.Message) -> None:
-        """A message has changed."""
-        if message.type in normalize.SPOKEN and not self._is_me(message.author.id):
-            self._line(message.channel.id, lambda: self._edited(message))
-
-    def on_delete(self, channel: int, messages: frozenset[int]) -> None:
-        """Messages were taken away."""
-        for message in sorted(messages):
-            self._line(channel, partial(self._deleted, channel, message))
-
-    def on_reaction(self, reaction: discord.RawReactionActionEvent) -> None:
-        """Somebody has put an emoji on a message, or taken it away."""
-        author = reaction.message_author_id
-        if not self._is_me(reaction.user_id) and (author is None or self._is_me(author)):
-            self._line(reaction.channel_id, lambda: self._reacted(reaction))
-
-    def on_interaction(self, interaction: discord.Interaction) -> None:
-        """Somebody has given a command, pressed a button, filled in a form."""
-        if self._interactions is None:
-            return
-        if len(self._tasks) >= MAX_INTERACTIONS:
-            if not self._crowded:
-                _log.error("more interactions come from Discord than can be dealt with; some are left out")
-            self._crowded = True
-            return
-        self._crowded = False
-        self._begin(self._interactions.handle(interaction), "discord interaction")
-
-    def on_thread_gone(self, thread: int) -> None:
-        """A thread was deleted."""
-        self._threads.gone(thread)
-
-    def on_begin(self, shard: int) -> None:
-        """A new session of the gateway: what was said before it is not told."""
-        if self._host is not None and self._client is not None:
-            self._works_again(self._host)
-            self._begin(self._gaps.fill(self._client, shard), f"discord gap {shard}")
-
-    def on_lost(self, shard: int, quiet_seconds: float) -> None:
-        """A connection is gone."""
-        self._gaps.lost(shard, quiet_seconds)
-
-    def on_resumed(self, shard: int) -> None:
-        """A connection goes on where it broke."""
-        self._gaps.resumed(shard)
-        if self._host is not None:
-            self._works_again(self._host)
-
-    def on_refused(self, reason: str) -> None:
-        """The gateway takes no connection."""
-        if self._host is not None:
-            self._host.trouble(self.name, UNREACHABLE.format(reason=reason))
-
     # ---------------------------------------------------------------- the connection
 
     async def _connect(self) -> None:
         """One login, and what belongs to it, until it ends. Raises what the library does."""
-        settings, host, fetcher = self._settings, self._host, self._fetcher
-        assert host is not None and fetcher is not None  # noqa: S101 - run has set them
+        settings, host = self._settings, self._host
+        assert host is not None  # noqa: S101 - run has set it
         # Before there is a client: one that was never logged in cannot be closed.
         token = settings.token()
         client = Client(
-            self,
+            self._listening,
             rest_url=settings.rest_url,
             gateway_url=settings.gateway_url,
             timing=settings.timing,
@@ -250,16 +181,15 @@ class DiscordAdapter:
             await self._recall(host)
             self._client = client
             self._posting.me = me.id
-            self._interactions = Interactions(
-                client, self._rest, host, self._threads, settings.timing, self._place_of, fetcher.fetch
-            )
-            self._come_online(host)
+            self._listening.use(client, host)
+            self._online.set()
+            self._offer(host)
             stack.callback(self._online.clear)
-            stack.push_async_callback(self._gaps.note, client)
+            stack.push_async_callback(self._listening.gaps.note, client)
             await _first_to_end(
                 client.connect(),
                 watch(client, settings.timing),
-                self._gaps.keep(client),
+                self._listening.gaps.keep(client),
                 self._register(host, client.application_id),
                 self._rest.until_denied(),
             )
@@ -268,11 +198,7 @@ class DiscordAdapter:
         """Raises NotSaved."""
         await self._threads.recall(host.notes)
         await self._streams.recall(host.notes)
-        await self._gaps.recall(host.notes)
-
-    def _come_online(self, host: Host) -> None:
-        self._online.set()
-        self._offer(host)
+        await self._listening.gaps.recall(host.notes)
 
     def _works_again(self, host: Host) -> None:
         host.trouble(self.name, None)
@@ -290,92 +216,10 @@ class DiscordAdapter:
         await asyncio.get_running_loop().create_future()
 
     async def _close(self) -> None:
-        await self._lines.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._listening.close()
         await self._typing.close()
         await self._streams.close()
         await self._threads.close()
-
-    # ---------------------------------------------------------------- what comes in
-
-    async def _said(self, message: discord.Message) -> None:
-        await self._hand_in(message)
-
-    async def _hand_in(self, message: discord.Message) -> Receipt | None:
-        place = await self._find_place(message)
-        me = None if self._client is None else self._client.user
-        if place is None or me is None or self._fetcher is None or self._host is None:
-            return None
-        event = normalize.event(message, place, me, self._fetcher.fetch)
-        if event is None:
-            return None
-        receipt = await self._host.receive(event)
-        if receipt.state == "duplicate":
-            # It may have been edited in a gap, of which Discord tells nobody afterwards.
-            await self._edited(message)
-        if place.direct and receipt.state in ("accepted", "duplicate"):
-            # What strangers say is not answered after a gap either.
-            await self._gaps.direct(message.channel.id)
-        if receipt.state == "accepted" and place.opens:
-            self._threads.begin(place.route, event.text)
-        if receipt.state == "refused" and receipt.text:
-            await self._refuse(message, receipt.text)
-        return receipt
-
-    async def _refuse(self, message: discord.Message, text: str) -> None:
-        """Best effort: what was refused is with whoever wrote it."""
-        told = Outgoing("", ids.route(message.channel.id), text)
-        for number, draft in enumerate(render.arguments(told, max_file_bytes=SMALLEST_LIMIT_BYTES)):
-            # After a gap a message may come a second time that was refused at first.
-            nonce = ids.nonce("refused", str(message.id), str(number))
-            try:
-                await self._rest.post(message.channel.id, draft, nonce=nonce, answers=message.id)
-            except SendFailed as exc:
-                _log.warning("nobody could be told that a message was refused: %s", exc)
-                return
-
-    async def _edited(self, message: discord.Message) -> None:
-        place, me = await self._find_place(message), None if self._client is None else self._client.user
-        event = None if place is None or me is None else normalize.edit(message, place, me)
-        if event is not None and self._host is not None:
-            await self._host.receive(event)
-
-    async def _deleted(self, channel: int, message: int) -> None:
-        if self._host is not None:
-            await self._host.receive(normalize.deletion(channel, message, self._clock()))
-
-    async def _reacted(self, reaction: discord.RawReactionActionEvent) -> None:
-        if self._client is None or self._client.user is None or self._host is None:
-            return
-        channel = await self._known(reaction.channel_id)
-        event = reaction_event(reaction, channel, self._client.user, self._clock())
-        if event is not None:
-            await self._host.receive(event)
-
-    async def _find_place(self, message: discord.Message) -> normalize.Place | None:
-        channel: normalize.Where = message.channel
-        if isinstance(channel, discord.PartialMessageable):
-            channel = await self._known(channel.id)
-        return self._place_of(channel, message.id)
-
-    async def _known(self, channel: int) -> Any:
-        """A channel that the cache may not have: Discord tells of no archived threads."""
-        if self._client is None:
-            return None
-        try:
-            return self._client.get_channel(channel) or await self._client.fetch_channel(channel)
-        except (discord.DiscordException, OSError) as exc:
-            _log.warning("a channel is not known: %s", exc)
-            return None
-
-    def _place_of(self, channel: normalize.Where, message: int) -> normalize.Place | None:
-        if channel is None or isinstance(channel, discord.PartialMessageable):
-            return None
-        threads = self._manners(ids.route(channel.id)).threads
-        group = self._client is not None and channel.id in self._client.groups
-        return normalize.place_of(channel, message, threads=threads, group=group)
 
     # ---------------------------------------------------------------- small things
 
@@ -408,27 +252,6 @@ class DiscordAdapter:
 
     def _manners(self, route: Route) -> Manners:
         return Manners() if self._host is None else self._host.manners(route)
-
-    def _is_me(self, user: int) -> bool:
-        return self._client is not None and self._client.user is not None and self._client.user.id == user
-
-    def _line(self, place: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        # It is still on Discord, and read when there is room again.
-        shards = () if self._client is None else self._client.shards
-        if not self._lines.put(place, work) and self._gaps.missed(shards):
-            _log.error(
-                "more comes from Discord than can be taken in; some of it is read again from the channels"
-            )
-
-    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("%s failed", task.get_name(), exc_info=error)
 
 
 def _bytes(drafts: Sequence[Draft]) -> int:

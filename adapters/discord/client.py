@@ -25,6 +25,7 @@ MAX_PAUSE_SECONDS: Final = 30.0
 GROUP: Final = 3
 """A channel with several people outside of a server. Discord's documentation, Channel Types."""
 MAX_GROUPS: Final = 10_000
+"""That are known for one; more would be taken for conversations with a single person."""
 PLAIN: Final = frozenset(
     {
         "attachments", "author", "channel_id", "channel_type", "content", "edited_timestamp", "flags", "guild_id", "id",

@@ -6,8 +6,6 @@ a message. The rules are those of Discord's "Application Commands" and "Receivin
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -60,12 +58,6 @@ def payload(infos: Sequence[CommandInfo]) -> list[Json]:
     if length > MAX_COMMAND_CHARS:
         raise ValueError(f"/{ROOT} has {length} characters in all; Discord takes {MAX_COMMAND_CHARS}")
     return [root, _common(ASK, MESSAGE_COMMAND), _common(STOP, MESSAGE_COMMAND)]
-
-
-def digest(commands: Sequence[Mapping[str, Any]]) -> str:
-    """A fingerprint of a payload that is another one exactly when Discord would show something else."""
-    text = json.dumps(_normal(commands), sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def same(commands: Sequence[Mapping[str, Any]], registered: Sequence[Mapping[str, Any]]) -> bool:

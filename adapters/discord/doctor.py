@@ -30,9 +30,11 @@ SECONDS: Final = 30.0
 NO_SUCH_INTENT: Final = 4014
 """Discord's documentation, Gateway Close Event Codes."""
 FEW_STARTS: Final = 50
-
+"""Of the 1,000 sessions that a bot may begin in a day. Discord's documentation, Gateway, Session Start Limit."""
 MOST_NAMES: Final = 10
+"""Of servers, in one line."""
 MOST_CHANNELS: Final = 20
+"""Of those with something missing, each in a line of its own."""
 REASON_CHARS: Final = 300
 EXAMPLE_URL: Final = "https://discord.com/api/v10"
 

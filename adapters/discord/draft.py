@@ -10,6 +10,8 @@ from adapters.base import OutgoingFile
 MESSAGE_UNITS: Final = 2_000
 """Of a message's content, in UTF-16 units: https://docs.discord.com/developers/resources/message, and the safe way
 to count it."""
+SMALLEST_LIMIT_BYTES: Final = 10 * 1024 * 1024
+"""What every server and every direct conversation takes of a file. Discord's documentation, Uploading Files."""
 SUPPRESS_EMBEDS: Final = 1 << 2
 """The flag by which Discord does not look behind the links of a message. Same document, Message Flags."""
 

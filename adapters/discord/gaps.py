@@ -29,7 +29,9 @@ DIRECT: Final = f"{ids.NAME}:dm:"
 MARGIN_MS: Final = 60_000
 """How much further back is read: clocks differ, and what had come in may not have been kept yet."""
 LONGEST_MS: Final = 7 * 86_400_000
+"""What was said before that is nobody's question any more."""
 MAX_CHANNELS: Final = 100
+"""Of one connection, those that were spoken in last; and as many direct conversations."""
 MAX_MESSAGES: Final = 100
 """Of one channel."""
 MAX_TRIES: Final = 5

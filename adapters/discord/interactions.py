@@ -1,48 +1,49 @@
-"""Interactions: commands, buttons, menus and forms become events, and are answered where only their person sees it.
-
-Discord waits three seconds for a first answer (documentation, Receiving and Responding to Interactions). What takes
-longer is put off within one, and answered later.
-"""
+"""Interactions: commands, buttons, menus and forms become events, and are answered where only their person sees it."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Final
 
 import discord
 
 from adapters.base import OVER, Answered, Event, Host, Question, Receipt, SendFailed
 from adapters.discord import commands, ids, normalize
-from adapters.discord.answers import answered
 from adapters.discord.client import Client, Timing
-from adapters.discord.draft import MESSAGE_UNITS, SUPPRESS_EMBEDS, Draft, mentions
+from adapters.discord.draft import MESSAGE_UNITS, Draft
 from adapters.discord.normalize import Place
-from adapters.discord.question import FORM_FIELD, NOBODY_ANSWERED, Pressed, form, parse_custom_id
+from adapters.discord.question import (
+    FORM_FIELD,
+    NOBODY_ANSWERED,
+    Pressed,
+    form,
+    parse_custom_id,
+    text_form,
+)
+from adapters.discord.replying import (
+    CHOICES,
+    DONE,
+    EPHEMERAL,
+    FORM,
+    LATER,
+    LATER_UPDATE,
+    NOT_FOR_YOU,
+    UPDATE,
+    Replying,
+)
 from adapters.discord.rest import Rest
-from adapters.discord.threads import Threads
+from adapters.discord.threads import HAD_THREAD, Threads
 from adapters.text import escaped, shortened, shown_name, without_mass_mentions
 
-MESSAGE: Final = 4
-LATER: Final = 5
-LATER_UPDATE: Final = 6
-UPDATE: Final = 7
-CHOICES: Final = 8
-FORM: Final = 9
-"""Kinds of a first answer: documentation, Interaction Callback Type."""
-EPHEMERAL: Final = 1 << 6
 ASK_PREFIX: Final = "ra:"
 """The form of "Ask Roost about this": the channel and the message follow."""
-ASK_FORM_TITLE: Final = "Ask Roost about this"
-ASK_UNITS: Final = 4_000
 ANSWER_UNITS: Final = 300
+"""Of an answer that is shown under its question."""
 
-NOT_FOR_YOU: Final = "You may not do this here; an admin can give you a role."
 NOT_READ: Final = "This could not be read; please reload Discord and try again."
 NOT_THERE: Final = "The message is not there any more, or I may not read it."
 BROKEN: Final = "That went wrong; an admin finds the reason in the log."
-DONE: Final = "Done."
 ASKED: Final = "I answer in <#{place}>."
 WHAT: Final = "What do you want to know about it?"
 
@@ -66,7 +67,7 @@ class Interactions:
         self._rest = rest
         self._host = host
         self._threads = threads
-        self._timing = timing
+        self._replying = Replying(rest, timing)
         self._place_of = place_of
         self._fetch = fetch
 
@@ -89,20 +90,20 @@ class Interactions:
                     await self._entered(given, data)
         except ValueError as exc:
             _log.warning("an interaction could not be read: %s", exc)
-            await self._say(given, NOT_READ)
+            await self._replying.say(given, NOT_READ)
         except SendFailed as exc:
             _log.warning("an interaction could not be answered: %s", exc)
         except Exception:
             _log.exception("an interaction could not be dealt with")
-            await self._say(given, BROKEN)
+            await self._replying.say(given, BROKEN)
 
     # ---------------------------------------------------------------- commands
 
     async def _command(self, given: discord.Interaction, name: str, arguments: dict[str, str]) -> None:
-        receipt, later = await self._in_time(
+        receipt, later = await self._replying.in_time(
             given, self._host.receive(self._event(given, "command", command=name, arguments=arguments)), LATER
         )
-        await self._answer(given, receipt, later=later)
+        await self._replying.answer(given, receipt, later=later)
 
     async def _complete(self, given: discord.Interaction, data: Any) -> None:
         name, arguments = commands.invoked(data)
@@ -120,12 +121,15 @@ class Interactions:
         message = int(pointed.message["id"])
         if pointed.name == commands.ASK:
             custom_id = f"{ASK_PREFIX}{given.channel_id}:{message}"
-            await self._rest.respond(given.id, given.token, FORM, _ask_form(custom_id))
+            asking = text_form(custom_id, title=commands.ASK, label=WHAT)
+            await self._rest.respond(given.id, given.token, FORM, asking)
             return
-        has_thread = bool(pointed.message.get("thread") or int(pointed.message.get("flags") or 0) & 1 << 5)
+        has_thread = bool(
+            pointed.message.get("thread") or int(pointed.message.get("flags") or 0) & HAD_THREAD
+        )
         event = self._event(given, "command", about=message if has_thread else None, command="stop")
-        receipt, later = await self._in_time(given, self._host.receive(event), LATER)
-        await self._answer(given, receipt, later=later)
+        receipt, later = await self._replying.in_time(given, self._host.receive(event), LATER)
+        await self._replying.answer(given, receipt, later=later)
 
     # ---------------------------------------------------------------- questions
 
@@ -154,23 +158,17 @@ class Interactions:
         self, given: discord.Interaction, pressed: Pressed, text: str, *, choice: int | None
     ) -> None:
         event = self._event(given, "answer", question_id=pressed.question_id, text=text, choice=choice)
-        receipt, later = await self._in_time(given, self._host.receive(event), LATER_UPDATE)
+        receipt, later = await self._replying.in_time(given, self._host.receive(event), LATER_UPDATE)
         if receipt.state not in ("accepted", "duplicate"):
-            await self._tell(given, receipt.text or NOT_FOR_YOU, later=later)
-            if isinstance(receipt.data, Answered) and given.message is not None:
-                # Whoever took that answer was killed before it was shown.
-                draft = Draft(_closed(given.message.content, f"<@{receipt.data.by}>", receipt.data.text))
-                await self._rest.edit(given.message.channel.id, given.message.id, draft)
-            if receipt.data == OVER and given.message is not None:
-                closed = shortened(f"{given.message.content}\n\n{NOBODY_ANSWERED}", MESSAGE_UNITS)
-                await self._rest.edit(given.message.channel.id, given.message.id, Draft(closed))
+            await self._replying.tell(given, receipt.text or NOT_FOR_YOU, later=later)
+            await self._close(given, receipt)
             return
         shown = given.message
         if shown is None:
-            await self._tell(given, DONE, later=later)
+            await self._replying.tell(given, DONE, later=later)
             return
         by = escaped(shown_name(given.user.display_name)) or "Somebody"
-        draft = Draft(_closed(shown.content, by, text))
+        draft = Draft(_closed(shown.content, by=by, answer=text))
         if not later:
             try:
                 await self._rest.respond(given.id, given.token, UPDATE, draft.body())
@@ -180,6 +178,18 @@ class Interactions:
                 _log.info("an answer is shown by an edit: %s", exc)
         await self._rest.edit(shown.channel.id, shown.id, draft)
 
+    async def _close(self, given: discord.Interaction, refused: Receipt) -> None:
+        """A question that is over has nothing to press, whoever was killed before that was shown."""
+        shown = given.message
+        if shown is None:
+            return
+        if isinstance(refused.data, Answered):
+            text = _closed(shown.content, by=f"<@{refused.data.by}>", answer=refused.data.text)
+            await self._rest.edit(shown.channel.id, shown.id, Draft(text))
+        elif refused.data == OVER:
+            text = shortened(f"{shown.content}\n\n{NOBODY_ANSWERED}", MESSAGE_UNITS)
+            await self._rest.edit(shown.channel.id, shown.id, Draft(text))
+
     # ---------------------------------------------------------------- "Ask Roost about this"
 
     async def _ask(self, given: discord.Interaction, key: str, text: str) -> None:
@@ -188,12 +198,12 @@ class Interactions:
             raise ValueError("a form about no message was filled in")
         await self._rest.respond(given.id, given.token, LATER, {"flags": EPHEMERAL})
         if not _may_read(given, known[0]):
-            await self._tell(given, NOT_THERE, later=True)
+            await self._replying.tell(given, NOT_THERE, later=True)
             return
         try:
             about = await self._client.get_partial_messageable(known[0]).fetch_message(known[1])
         except discord.HTTPException:
-            await self._tell(given, NOT_THERE, later=True)
+            await self._replying.tell(given, NOT_THERE, later=True)
             return
         place, me = self._place_of(given.channel, known[1]), self._client.user
         if place is None or me is None:
@@ -210,12 +220,12 @@ class Interactions:
         )
         receipt = await self._host.receive(event)
         if receipt.state != "accepted":
-            await self._tell(given, receipt.text or NOT_FOR_YOU, later=True)
+            await self._replying.tell(given, receipt.text or NOT_FOR_YOU, later=True)
             return
         if place.opens:
             self._threads.begin(place.route, text)
         where = await self._threads.ready(place.route)
-        await self._tell(given, ASKED.format(place=where), later=True)
+        await self._replying.tell(given, ASKED.format(place=where), later=True)
 
     # ---------------------------------------------------------------- what they share
 
@@ -247,63 +257,6 @@ class Interactions:
             **more,
         )
 
-    async def _in_time(
-        self, given: discord.Interaction, work: Coroutine[Any, Any, Receipt], kind: int
-    ) -> tuple[Receipt, bool]:
-        """What comes of it, and whether that was put off meanwhile, by an answer of this kind."""
-        task = asyncio.ensure_future(work)
-        try:
-            done, _ = await asyncio.wait({task}, timeout=self._timing.defer)
-            if not done:
-                data = {"flags": EPHEMERAL} if kind == LATER else None
-                try:
-                    await self._rest.respond(given.id, given.token, kind, data)
-                except SendFailed as exc:
-                    _log.warning("an interaction was answered too late: %s", exc)
-            return await task, not done
-        except BaseException:
-            task.cancel()
-            raise
-
-    async def _answer(self, given: discord.Interaction, receipt: Receipt, *, later: bool) -> None:
-        text = receipt.text or (DONE if receipt.state == "accepted" else NOT_FOR_YOU)
-        answer = answered(text)
-        first, *rest = answer.pages
-        if answer.file is not None:
-            if not later:
-                await self._rest.respond(given.id, given.token, LATER, {"flags": EPHEMERAL})
-            await self._rest.complete(given.application_id, given.token, _ephemeral(first), answer.file)
-            return
-        await self._tell(given, first, later=later)
-        for page in rest:
-            await self._rest.follow_up(given.application_id, given.token, _ephemeral(page))
-
-    async def _say(self, given: discord.Interaction, text: str) -> None:
-        """Best effort, after something went wrong."""
-        try:
-            await self._tell(given, text, later=False)
-        except SendFailed as exc:
-            _log.debug("an interaction could not be answered: %s", exc)
-
-    async def _tell(self, given: discord.Interaction, text: str, *, later: bool) -> None:
-        """Raises SendFailed."""
-        if later and given.message is not None:
-            # What was put off there is the change of the message that was pressed.
-            await self._rest.follow_up(given.application_id, given.token, _ephemeral(text))
-        elif later:
-            await self._rest.complete(given.application_id, given.token, _ephemeral(text))
-        else:
-            await self._rest.respond(given.id, given.token, MESSAGE, _ephemeral(text))
-
-
-def _ephemeral(text: str) -> dict[str, Any]:
-    """Text that only its person sees."""
-    return {
-        "content": without_mass_mentions(text),
-        "flags": EPHEMERAL | SUPPRESS_EMBEDS,
-        "allowed_mentions": mentions(people=False),
-    }
-
 
 def _chosen(data: Any) -> int:
     """The option of a menu. Raises ValueError."""
@@ -326,7 +279,7 @@ def _label(message: discord.Message | None, index: int | None) -> str:
     return str(index)
 
 
-def _closed(content: str, by: str, answer: str) -> str:
+def _closed(content: str, *, by: str, answer: str) -> str:
     """A question with its answer, and nothing to press any more."""
     words = escaped(shortened(shown_name(answer, ANSWER_UNITS), ANSWER_UNITS))
     said = without_mass_mentions(f"**{by}** answered: {words}")
@@ -338,22 +291,6 @@ def _may_read(given: discord.Interaction, channel: int) -> bool:
     bot would read for them what they may not."""
     history = given.guild_id is None or given.permissions.read_message_history
     return channel == given.channel_id and history
-
-
-def _ask_form(custom_id: str) -> dict[str, Any]:
-    entered = {
-        "type": 4,
-        "custom_id": FORM_FIELD,
-        "style": 2,
-        "required": True,
-        "min_length": 1,
-        "max_length": ASK_UNITS,
-    }
-    return {
-        "custom_id": custom_id,
-        "title": ASK_FORM_TITLE,
-        "components": [{"type": 18, "label": WHAT, "component": entered}],
-    }
 
 
 def _entered_text(data: Any) -> str:

@@ -20,6 +20,8 @@ THREAD_NAME_CHARS: Final = 100
 NO_NAME: Final = "Conversation"
 SOMEBODY: Final = "somebody"
 NO_FILE_NAME: Final = "file"
+ANY_BYTES: Final = "application/octet-stream"
+"""The media type of a file of which nobody says more."""
 FILE_NAME_UNITS: Final = 100
 EXTENSION_UNITS: Final = 20
 VOICE: Final = "voice message"
@@ -131,7 +133,7 @@ def deletion(channel: int, message: int, now: int) -> Event:
         id=f"{said}:delete",
         kind="delete",
         route=ids.route(channel),
-        sender=Sender("", "somebody"),
+        sender=Sender("", SOMEBODY),
         created_at=now,
         about=said,
     )
@@ -242,8 +244,7 @@ def files_of(message: discord.Message, fetch: Fetch) -> Sequence[RemoteFile]:
         *(file for forwarded in message.message_snapshots for file in forwarded.attachments),
     ]
     files = [
-        remote(_file_name(each), each.content_type or "application/octet-stream", each.size, each.url)
-        for each in attached
+        remote(_file_name(each), each.content_type or ANY_BYTES, each.size, each.url) for each in attached
     ]
     for sticker in message.stickers:
         extension = sticker.format.file_extension

@@ -95,6 +95,12 @@ def components(asked: Question) -> list[dict[str, Any]]:
 
 def form(asked: Question) -> dict[str, Any]:
     """The data of the interaction callback (type 9) that opens the form. Raises SendFailed as `components` does."""
+    title = shortened(shown_name(asked.title), FORM_UNITS) or "Answer"
+    return text_form(_custom_id(f"rm:{asked.id}"), title=title, label="Your answer")
+
+
+def text_form(custom_id: str, *, title: str, label: str) -> dict[str, Any]:
+    """The same for any form with one field, FORM_FIELD, for a text; title and label have FORM_UNITS at most."""
     entered = {
         "type": _FIELD,
         "custom_id": FORM_FIELD,
@@ -103,11 +109,10 @@ def form(asked: Question) -> dict[str, Any]:
         "min_length": 1,
         "max_length": ANSWER_UNITS,
     }
-    title = shortened(shown_name(asked.title), FORM_UNITS) or "Answer"
     return {
-        "custom_id": _custom_id(f"rm:{asked.id}"),
+        "custom_id": custom_id,
         "title": title,
-        "components": [{"type": _LABEL, "label": "Your answer", "component": entered}],
+        "components": [{"type": _LABEL, "label": label, "component": entered}],
     }
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from adapters.base import Edit, Outgoing, OutgoingFile, Part, SendFailed, clean, replacing
 from adapters.discord.card import embed
 from adapters.discord.draft import MESSAGE_UNITS, SUPPRESS_EMBEDS, Draft, mentions
-from adapters.discord.normalize import file_name
+from adapters.discord.normalize import ANY_BYTES, file_name
 from adapters.discord.question import components, question_texts
 from adapters.tables import tables_as_code
 from adapters.text import pieces, shown_name, split, utf8_bytes, without_mass_mentions
@@ -30,8 +30,6 @@ MARK_CHARS: Final = 80
 """More than these are no beginning of a line that is being written in good faith."""
 EMPTY: Final = "(An empty message.)"
 IN_THE_FILE: Final = "(This answer is long: all of it is in the file.)"
-
-ANY_BYTES: Final = "application/octet-stream"
 
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}(?:;[\x20-\x7e]{0,100})?", re.ASCII)
 _KEYS: Final = frozenset("0123456789#*")

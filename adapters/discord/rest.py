@@ -187,14 +187,12 @@ class Rest:
         body = {"type": kind} if data is None else {"type": kind, "data": data}
         await self._send(call, body, paced=False)
 
-    async def follow_up(
-        self, application: int, token: str, data: Mapping[str, Any], file: OutgoingFile | None = None
-    ) -> None:
+    async def follow_up(self, application: int, token: str, data: Mapping[str, Any]) -> None:
         """One more answer to an interaction, within fifteen minutes."""
         call = Call(
             "POST", "/webhooks/{webhook_id}/{webhook_token}", webhook_id=application, webhook_token=token
         )
-        await self._send(call, data, file, paced=False)
+        await self._send(call, data, paced=False)
 
     async def complete(
         self, application: int, token: str, data: Mapping[str, Any], file: OutgoingFile | None = None

@@ -11,11 +11,11 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from adapters.base import Live, Notes, NotSaved, Outgoing, SendFailed
+from adapters.base import Live, Manners, Notes, NotSaved, Outgoing, SendFailed
 from adapters.discord import ids
 from adapters.discord.client import Timing
 from adapters.discord.draft import SUPPRESS_EMBEDS, Draft, mentions

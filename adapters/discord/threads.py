@@ -15,8 +15,10 @@ from agent.protocol import failpoint
 from agent.protocol.messages import Route
 
 REST_MINUTES: Final = 1_440
-"""Without a message for so long Discord archives a thread; the next message opens it again."""
+"""Without a message for so long Discord archives a thread; the next message opens it again. Discord's documentation,
+Start Thread from Message."""
 MAX_KNOWN: Final = 10_000
+"""Of each kind of what is remembered of threads."""
 HAD_THREAD: Final = 1 << 5
 """Discord's documentation, Message Flags, HAS_THREAD."""
 ASIDE: Final = f"{ids.NAME}:aside:"

@@ -12,6 +12,7 @@ from adapters.offers import Suggestion
 from adapters.terminal.text import plain
 from agent.protocol.messages import Route, Schedule
 from bot.access import may
+from bot.commands import shown
 from bot.commands.context import Context
 from bot.commands.registry import MAX_SUGGESTIONS, Asked
 from bot.db import dead_letters, series
@@ -57,7 +58,7 @@ async def letters(context: Context, asked: Asked) -> list[Suggestion]:
     """The dead letters that are kept or being sent again, the newest first."""
     found = await context.db.read(lambda db: dead_letters.listed(db, None, everything=False, limit=LOOKED_AT))
     suggested = [
-        Suggestion(each.id, _one_line(f"{each.id}  {_place(each.route)}  {each.preview or each.reason}"))
+        Suggestion(each.id, _one_line(f"{each.id}  {shown.place(each.route)}  {each.preview or each.reason}"))
         for each in found
     ]
     return [each for each in suggested if _fits(asked, each.label)]
@@ -100,7 +101,7 @@ def _fits(asked: Asked, text: str) -> bool:
 
 
 def _session(record: SessionRecord, here: Route | None, now: int) -> str:
-    place = "here" if record.route == here else _place(record.route)
+    place = "here" if record.route == here else shown.place(record.route)
     return _one_line(f"{record.id}  {place}  {_ago(now - record.last_active)}")
 
 
@@ -117,10 +118,6 @@ def _ago(elapsed_ms: int) -> str:
         if count:
             return f"active {count} {unit} ago"
     return f"active {minutes} min ago"
-
-
-def _place(route: Route) -> str:
-    return "/".join(part for part in (route.channel, route.platform_id, route.thread_id) if part)
 
 
 def _one_line(text: str) -> str:

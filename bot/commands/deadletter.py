@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -10,7 +9,7 @@ from pydantic import Field
 from adapters.base import Outgoing
 from adapters.terminal.text import plain
 from agent.protocol.messages import ChatIn, TaskIn
-from bot.commands import completion
+from bot.commands import completion, shown
 from bot.commands.completion import ALL
 from bot.commands.context import Context, Records
 from bot.commands.options import Completes
@@ -64,7 +63,7 @@ async def list_letters(context: Records, invocation: Invocation, given: Which) -
         lambda db: dead_letters.listed(db, session, everything=given.all, limit=given.limit)
     )
     lines = [
-        f"{each.id}  {each.state}  {each.kind}  {_time(each.created_at)}  {_place(each)}  {_line(each.reason)}:"
+        f"{each.id}  {each.state}  {each.kind}  {shown.iso(each.created_at)}  {_place(each)}  {_line(each.reason)}:"
         f" {_line(each.preview)}"
         for each in letters
     ]
@@ -86,7 +85,7 @@ async def show(context: Records, invocation: Invocation, given: LetterId) -> Rep
         f"{letter.id}: a {letter.kind}, {letter.state}",
         f"where: {_place(letter)}",
         f"session: {letter.session}",
-        f"not delivered: {_time(letter.created_at)}",
+        f"not delivered: {shown.iso(letter.created_at)}",
         f"reason: {plain(letter.reason)}",
         f"attempts: {letter.attempts}",
         *([f"parts sent before: {letter.part}"] if letter.part else []),
@@ -189,8 +188,7 @@ def _path(letter: Letter, number: int) -> str:
 
 
 def _place(letter: Letter) -> str:
-    route = letter.route
-    return plain("/".join(part for part in (route.channel, route.platform_id, route.thread_id) if part))
+    return plain(shown.place(letter.route))
 
 
 def _data(letter: Letter) -> dict[str, Any]:
@@ -216,19 +214,15 @@ def _data(letter: Letter) -> dict[str, Any]:
             for number, file in enumerate(letter.files, start=1)
         ],
         "preview": letter.preview,
-        "created_at": _time(letter.created_at),
-        "next_at": None if letter.next_at is None else _time(letter.next_at),
-        "changed_at": None if letter.changed_at is None else _time(letter.changed_at),
+        "created_at": shown.iso(letter.created_at),
+        "next_at": None if letter.next_at is None else shown.iso(letter.next_at),
+        "changed_at": None if letter.changed_at is None else shown.iso(letter.changed_at),
         "changed_by": letter.changed_by,
     }
 
 
 def _at(letter: Letter) -> str:
-    return _time(letter.changed_at or letter.created_at)
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds")
+    return shown.iso(letter.changed_at or letter.created_at)
 
 
 def _line(text: str) -> str:

@@ -10,6 +10,7 @@ from adapters.terminal.text import plain
 from agent.protocol.clock import steady_ms
 from bot import version
 from bot.access import may
+from bot.commands import shown
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, NoParameters, Reply
 from bot.db import problems
@@ -57,10 +58,10 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
         "accounts": asdict(counted.books),
         "dead_letters": dead,
         "problems": [
-            {**asdict(each), "since": _iso(each.since), "reported_at": _iso(each.reported_at)}
+            {**asdict(each), "since": shown.iso(each.since), "reported_at": shown.iso(each.reported_at)}
             for each in reported
         ],
-        "troubles": [{**asdict(each), "since": _iso(each.since)} for each in troubles],
+        "troubles": [{**asdict(each), "since": shown.iso(each.since)} for each in troubles],
         "metrics": context.metrics.snapshot(),
     }
     return Reply(text, data)
@@ -74,10 +75,6 @@ def _line(problem: Problem) -> str:
 
 def _time(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _iso(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _duration(seconds: int) -> str:

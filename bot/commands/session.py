@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from adapters.terminal.text import plain
 from agent.protocol.messages import ChatIn
-from bot.commands import completion
+from bot.commands import completion, shown
 from bot.commands.context import Context, Records
 from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
@@ -59,7 +58,7 @@ async def show(context: Records, invocation: Invocation, given: SessionId) -> Re
     latest = await context.db.read(lambda db: inbox.latest(db, record.id, SHOWN_MESSAGES))
     data = {
         **_data(context, record),
-        "created_at": _time(record.created_at),
+        "created_at": shown.iso(record.created_at),
         "container": context.container(record),
         "messages": messages,
         "replies": replies,
@@ -67,7 +66,7 @@ async def show(context: Records, invocation: Invocation, given: SessionId) -> Re
             {
                 "id": e.message.id,
                 "seq": e.message.seq,
-                "at": _time(e.message.created_at),
+                "at": shown.iso(e.message.created_at),
                 "state": e.state,
                 "text": _text(e.message.content),
             }
@@ -102,16 +101,15 @@ async def clear(context: Context, invocation: Invocation, given: SessionId) -> R
 
 def _data(context: Records, record: SessionRecord) -> dict[str, Any]:
     route = record.route
-    place = "/".join(part for part in (route.channel, route.platform_id, route.thread_id) if part)
     return {
         "id": record.id,
         "agent": record.agent,
-        "place": place,
+        "place": shown.place(route),
         "channel": route.channel,
         "platform_id": route.platform_id,
         "thread_id": route.thread_id,
         "state": context.state(record),
-        "last_active": _time(record.last_active),
+        "last_active": shown.iso(record.last_active),
     }
 
 
@@ -129,10 +127,6 @@ def _words(value: str | dict[str, int]) -> str:
     if isinstance(value, str):
         return plain(value)
     return ", ".join(f"{count} {state}" for state, count in value.items())
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _text(content: object) -> str:

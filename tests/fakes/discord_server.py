@@ -208,10 +208,6 @@ class DiscordServer:
         """Switches the privileged intent of the application."""
         self._switch(1 << 15, on)
 
-    def members_intent(self, on: bool) -> None:
-        """Switches the privileged intent of the application."""
-        self._switch(1 << 1, on)
-
     def dispatch_raw(self, event: str, data: Mapping[str, Any], *, guild: Guild | None = None) -> None:
         """Sends an event as it is to every session, or to those whose shard the guild is."""
         self.hub.dispatch(event, data, intent=None, guild_id=guild.id if guild is not None else None)

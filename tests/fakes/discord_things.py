@@ -228,11 +228,6 @@ class Place:
         return self.kind in THREADS
 
     @property
-    def is_private(self) -> bool:
-        """It is no part of a guild."""
-        return self.guild is None
-
-    @property
     def upload_bytes(self) -> int:
         """The largest file."""
         return UPLOAD_BYTES[self.guild.tier if self.guild is not None else 0]

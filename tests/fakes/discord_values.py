@@ -21,9 +21,6 @@ UPLOAD_BYTES: Final = {0: 10 * MIB, 1: 10 * MIB, 2: 50 * MIB, 3: 100 * MIB}
 THREAD_MINUTES: Final = (60, 1440, 4320, 10080)
 """After how many minutes without a message a thread may be archived ("Channel Resource", Thread Metadata)."""
 
-TYPING_SECONDS: Final = 10
-"""How long "is typing" is shown ("Trigger Typing Indicator")."""
-
 NONCE_SECONDS: Final = 180
 """How long a nonce is enforced. "Create Message" says "the past few minutes"; this is the least that means."""
 

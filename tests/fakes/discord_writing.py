@@ -28,8 +28,6 @@ from tests.fakes.discord_values import (
 )
 
 SETTABLE: Final = Flag.SUPPRESS_EMBEDS | Flag.SUPPRESS_NOTIFICATIONS
-NUMBERED: Final = (2, 3)
-"""Buttons and selects."""
 
 
 def may_speak(place: Place, author: User, *, files: bool, embeds: bool) -> None:

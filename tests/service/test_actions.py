@@ -16,10 +16,10 @@ import pytest
 from adapters.base import Event, Open, Sender
 from agent.protocol.clock import now_ms
 from bot import actions, control_client, delivery
+from bot.answers import ANSWERED, EXPIRED
 from bot.db import deliveries as rows
 from bot.db import people
 from bot.db.accounts import accounts
-from bot.intake import ANSWERED, EXPIRED
 from bot.session import REFUSALS_TOLD
 from tests.fakes.platform import PART_CHARS, FakePlatform, refusal
 from tests.service.conftest import House

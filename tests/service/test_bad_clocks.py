@@ -9,9 +9,9 @@ import pytest
 
 from agent.protocol.clock import now_ms
 from bot import schedules
+from bot.answers import EXPIRED
 from bot.db import series
 from bot.db.series import Draft
-from bot.intake import EXPIRED
 from bot.recurrence import At, Every
 from tests.fakes.misbehaving import PROVIDER
 from tests.fakes.platform import refusal

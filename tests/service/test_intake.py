@@ -18,6 +18,7 @@ from adapters.base import OVER, Event, EventKind, IncomingFile, Receipt, Sender,
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import Answer, AskQuestion, Attachment, ChatIn, Clear, Route, SystemIn
 from bot import control_client, files, gate
+from bot.answers import ANSWERED, EXPIRED, NOT_OPEN
 from bot.app import App, running_app
 from bot.config import Config
 from bot.control_wire import Answer as Answered
@@ -27,7 +28,7 @@ from bot.db.engine import open_database
 from bot.db.inbox import Entry
 from bot.errors import CommandFailed
 from bot.guesses import FREE, Guesses
-from bot.intake import ANSWERED, CROWDED, EXPIRED, MAX_QUOTE_CHARS, NOT_OPEN, NOT_SAVED
+from bot.intake import CROWDED, MAX_QUOTE_CHARS, NOT_SAVED
 from tests.fakes.backend import FakeBackend
 from tests.fakes.platform import FakePlatform
 
