@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from adapters.base import OVER, Event, EventKind, IncomingFile, Receipt, Sender, clean
+from adapters.base import OVER, Answered, Event, EventKind, IncomingFile, Receipt, Sender, clean
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import Answer, AskQuestion, Attachment, ChatIn, Clear, Route, SystemIn
 from bot import control_client, files, gate
 from bot.answers import ANSWERED, EXPIRED, NOT_OPEN
 from bot.app import App, running_app
 from bot.config import Config
-from bot.control_wire import Answer as Answered
+from bot.control_wire import Answer as ControlAnswer
 from bot.db import inbox, people, questions, sessions
 from bot.db.accounts import Accounts, accounts
 from bot.db.engine import open_database
@@ -487,7 +487,7 @@ async def test_a_new_code_is_printed_for_whoever_runs_the_service(data: Path) ->
         with pytest.raises(CommandFailed, match="There is no channel nowhere"):
             await control_client.ask(socket, ["owner", "code", "nowhere"])
 
-        async def claim(answer: Answered) -> str:
+        async def claim(answer: ControlAnswer) -> str:
             text = answer.data["code"]
             return (await app.intake.receive(command("claim", text, by=STRANGER, route=there))).state
 
@@ -565,7 +565,8 @@ async def test_an_answer_reaches_the_session_that_asked(app: App) -> None:
         system=Answer(question_id="q", question="Which?", answer="a", answered_by="Max")
     )
     assert (await app.intake.receive(answer())).state == "duplicate"
-    assert await app.intake.receive(answer("b", by=OWNER)) == Receipt("refused", ANSWERED)
+    late = Receipt("refused", ANSWERED, Answered("a", MEMBER.id))
+    assert await app.intake.receive(answer("b", by=OWNER)) == late
     assert len(await rows(app)) == 1
 
 

@@ -35,6 +35,9 @@ _INSERT_IN: Final = """INSERT INTO messages_in (id, seq, event_id, kind, created
 _INSERT_SCHEDULE: Final = """INSERT INTO schedules (series_id, prompt, recurrence, timezone, status, next_at)
     VALUES (:series_id, :prompt, :recurrence, :timezone, :status, :next_at)"""
 
+FIXED: Final = ("seq", "event_id", "kind", "trigger", "channel", "platform_id", "thread_id", "content")
+"""What does not change any more of a message that waits."""
+
 
 @dataclass(frozen=True)
 class StatusChange:
@@ -178,7 +181,7 @@ class HostEnd:
             raise MailboxBroken("its tables are not those of an inbound.db")
         for row in rows:
             message = known.get(row["id"])
-            if message is not None and (row["seq"], row["content"]) != _as_written(message):
+            if message is not None and [row[name] for name in FIXED] != _as_written(message):
                 raise MailboxBroken(f"message {message.id} is not what was written")
 
     def close(self) -> None:
@@ -192,9 +195,9 @@ def _each(db: sqlite3.Connection, sql: str, rows: Sequence[Any]) -> None:
         db.executemany(sql, rows)
 
 
-def _as_written(message: MessageIn) -> tuple[int, str]:
+def _as_written(message: MessageIn) -> list[Any]:
     row = message.to_row()
-    return row["seq"], row["content"]
+    return [row[name] for name in FIXED]
 
 
 def _remove(path: Path) -> None:
