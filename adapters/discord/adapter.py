@@ -124,6 +124,9 @@ class DiscordAdapter:
             drafts = self._drafts_of(part.outgoing)
             draft, *more = drafts[part.index :]
             last = draft.file is None and all(each.file is not None for each in more)
+            if part.outgoing.ends:
+                # Its turn is over: nothing may be shown after its answer.
+                await self._typing.end(part.outgoing.route)
             sent = await self._posting.send(part, draft, last=last)
             await self._streams.later(part.outgoing)
         except ValueError as exc:
