@@ -9,7 +9,6 @@ from typing import Annotated, Final
 
 import typer
 
-from bot import log
 from bot.cli_options import CommandLine, ConfigOption, JsonOption
 from bot.cli_service import opened, say_answer, settings
 from bot.errors import CommandFailed
@@ -42,12 +41,7 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     Asks Discord for 30 seconds at most and changes nothing there; exits 1 when there is a problem.
     """
-    # Else a warning, such as of a token that others can read, shows as a dictionary.
-    log.setup("WARNING", "console")
-    try:
-        told = opened(PARTS["check"])(settings(config))
-    finally:
-        log.close()
+    told = opened(PARTS["check"])(settings(config))
     say_answer(told, as_json=as_json)
     if not told.fits:
         raise typer.Exit(EXIT_FAILED)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from adapters import check_discord
 from adapters.checkup import Checkup, Finding, Named
 from agent.protocol.messages import Route
-from bot import commands
+from bot import commands, log
 from bot.commands.registry import Registry
 from bot.config import Config
 from bot.errors import ConfigError
@@ -36,6 +36,15 @@ class Told:
 
 def check(config: Config) -> Told:
     """Asks Discord, which takes 30 s at most. It needs no service, and does not disturb one."""
+    # Else a warning, such as of a token that others can read, shows as a dictionary.
+    log.setup("WARNING", "console")
+    try:
+        return _asked(config)
+    finally:
+        log.close()
+
+
+def _asked(config: Config) -> Told:
     findings = [] if config.discord.enabled else [Finding("settings", "warning", OFF)]
     try:
         token = discord_token(config.discord, os.environ)()
