@@ -11,13 +11,13 @@ import discord
 from adapters.base import OVER, Answered, Event, Host, Question, Receipt, SendFailed
 from adapters.discord import commands, ids, normalize
 from adapters.discord.client import Client, Timing
-from adapters.discord.draft import MESSAGE_UNITS, Draft
 from adapters.discord.normalize import Place
 from adapters.discord.question import (
     FORM_FIELD,
-    NOBODY_ANSWERED,
     Pressed,
+    answered,
     form,
+    named,
     parse_custom_id,
     text_form,
 )
@@ -34,12 +34,10 @@ from adapters.discord.replying import (
 )
 from adapters.discord.rest import Rest
 from adapters.discord.threads import HAD_THREAD, Threads
-from adapters.text import escaped, shortened, shown_name, without_mass_mentions
+from adapters.text import shown_name
 
 ASK_PREFIX: Final = "ra:"
 """The form of "Ask Roost about this": the channel and the message follow."""
-ANSWER_UNITS: Final = 300
-"""Of an answer that is shown under its question."""
 
 NOT_READ: Final = "This could not be read; please reload Discord and try again."
 NOT_THERE: Final = "The message is not there any more, or I may not read it."
@@ -167,8 +165,7 @@ class Interactions:
         if shown is None:
             await self._replying.tell(given, DONE, later=later)
             return
-        by = escaped(shown_name(given.user.display_name)) or "Somebody"
-        draft = Draft(_closed(shown.content, by=by, answer=text))
+        draft = answered(shown.content, text, by=named(given.user.display_name))
         if not later:
             try:
                 await self._rest.respond(given.id, given.token, UPDATE, draft.body())
@@ -183,12 +180,14 @@ class Interactions:
         shown = given.message
         if shown is None:
             return
+        draft = None
         if isinstance(refused.data, Answered):
-            text = _closed(shown.content, by=f"<@{refused.data.by}>", answer=refused.data.text)
-            await self._rest.edit(shown.channel.id, shown.id, Draft(text))
+            by = f"<@{refused.data.by}>" if refused.data.by else ""
+            draft = answered(shown.content, refused.data.text, by=by)
         elif refused.data == OVER:
-            text = shortened(f"{shown.content}\n\n{NOBODY_ANSWERED}", MESSAGE_UNITS)
-            await self._rest.edit(shown.channel.id, shown.id, Draft(text))
+            draft = answered(shown.content, None)
+        if draft is not None:
+            await self._rest.edit(shown.channel.id, shown.id, draft)
 
     # ---------------------------------------------------------------- "Ask Roost about this"
 
@@ -277,13 +276,6 @@ def _label(message: discord.Message | None, index: int | None) -> str:
                     (option.label for option in each.options if option.value == str(index)), str(index)
                 )
     return str(index)
-
-
-def _closed(content: str, *, by: str, answer: str) -> str:
-    """A question with its answer, and nothing to press any more."""
-    words = escaped(shortened(shown_name(answer, ANSWER_UNITS), ANSWER_UNITS))
-    said = without_mass_mentions(f"**{by}** answered: {words}")
-    return shortened(f"{shortened(content, MESSAGE_UNITS - len(said) * 2 - 4)}\n\n{said}", MESSAGE_UNITS)
 
 
 def _may_read(given: discord.Interaction, channel: int) -> bool:

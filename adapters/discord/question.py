@@ -35,6 +35,7 @@ FORM_FIELD: Final = "answer"
 SHOWN_ANSWER_UNITS: Final = 300
 ANSWERED_UNITS: Final = 500
 """What is kept free in the last message of a question, so that its answer can be shown there."""
+SOMEBODY: Final = "Somebody"
 NOBODY_ANSWERED: Final = "*Nobody answered in time.*"
 
 _ROW, _BUTTON, _MENU, _FIELD, _LABEL = 1, 2, 3, 4, 18
@@ -116,16 +117,21 @@ def text_form(custom_id: str, *, title: str, label: str) -> dict[str, Any]:
     }
 
 
-def answered(asked: Question, answer: str | None, *, by: str = "") -> Draft:
-    """What takes the place of the last message of a question: the same with who answered what, and nothing to
-    press any more. `answer` is None where nobody did; `by` is the name of the person."""
+def answered(content: str, answer: str | None, *, by: str = "") -> Draft:
+    """What takes the place of the last message of a question, whose `content` is known from the message itself, also
+    after a restart: the same with who answered what, and nothing to press any more. `answer` is None where nobody did;
+    `by` is the person as Discord shows them, a mention or what `named` gives."""
     if answer is None:
         said = NOBODY_ANSWERED
     else:
         words = escaped(shortened(shown_name(answer, SHOWN_ANSWER_UNITS), SHOWN_ANSWER_UNITS))
-        said = f"**{escaped(shown_name(by)) or 'Somebody'}** answered: {words}"
-        said = shortened(without_mass_mentions(said), ANSWERED_UNITS - 2)
-    return Draft(content=f"{question_texts(asked)[-1]}\n\n{said}")
+        said = shortened(without_mass_mentions(f"**{by or SOMEBODY}** answered: {words}"), ANSWERED_UNITS - 2)
+    return Draft(content=f"{shortened(content, MESSAGE_UNITS - utf16_units(said) - 2)}\n\n{said}")
+
+
+def named(name: str) -> str:
+    """A person's name with nothing in it that would be markup."""
+    return escaped(shown_name(name))
 
 
 def _cut(options: Sequence[str]) -> bool:

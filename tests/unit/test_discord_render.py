@@ -18,6 +18,7 @@ from adapters.discord.question import (
     answered,
     components,
     form,
+    named,
     parse_custom_id,
     question_texts,
 )
@@ -328,12 +329,13 @@ def test_custom_ids_are_read_as_they_were_written(question_id: str, count: int) 
 
 
 def test_who_answered_what_is_shown_and_nothing_can_be_pressed() -> None:
-    draft = answered(ask("Red"), "Red *and*\n@everyone", by="Ada\u202e _L_")
+    (content,) = question_texts(ask("Red"))
+    draft = answered(content, "Red *and*\n@everyone", by=named("Ada\u202e _L_"))
     assert draft.content == (
         "**Colour**\nWhich one?\n\n**Ada \\_L\\_** answered: Red \\*and\\* \\@\u200beveryone"
     )
     assert draft.components == []
-    assert answered(ask(), None).content.endswith(f"\n\n{NOBODY_ANSWERED}")
+    assert answered(content, None).content.endswith(f"\n\n{NOBODY_ANSWERED}")
 
 
 @given(st.text(max_size=4_000), st.text(max_size=500), st.text(max_size=5_000))
@@ -341,7 +343,7 @@ def test_who_answered_what_is_shown_and_nothing_can_be_pressed() -> None:
 @example("x" * 1_980, "*" * 500, "*" * 5_000)
 def test_the_answer_has_room_under_every_question(question: str, name: str, answer: str) -> None:
     asked = ask(question=question)
-    draft = answered(asked, answer, by=name)
+    draft = answered(question_texts(asked)[-1], answer, by=named(name))
     assert utf16_units(draft.content) <= MESSAGE_UNITS
     assert draft.content.startswith(question_texts(asked)[-1])
 
