@@ -200,10 +200,13 @@ class Interactions:
             await self._replying.tell(given, NOT_THERE, later=True)
             return
         try:
-            about = await self._client.get_partial_messageable(known[0]).fetch_message(known[1])
-        except discord.HTTPException:
+            data: Any = await self._rest.message(*known)
+        except SendFailed as exc:
+            _log.info("a message that is asked about cannot be read: %s", exc)
             await self._replying.tell(given, NOT_THERE, later=True)
             return
+        channel = self._client.get_partial_messageable(known[0])
+        about = discord.Message(state=self._client._connection, channel=channel, data=data)
         place, me = self._place_of(given.channel, known[1]), self._client.user
         if place is None or me is None:
             raise ValueError("it was asked in a channel that is not known")
