@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from adapters import check_discord
+from adapters.base import NoSecret
 from adapters.checkup import Checkup, Finding, Named
 from agent.protocol.messages import Route
 from bot import commands, log
@@ -48,7 +49,7 @@ def _asked(config: Config) -> Told:
     findings = [] if config.discord.enabled else [Finding("settings", "warning", OFF)]
     try:
         token = discord_token(config.discord, os.environ)()
-    except ConfigError as exc:
+    except (ConfigError, NoSecret) as exc:
         return _told(Checkup([*findings, Finding("token", "problem", f"{exc}.")]))
     # The library's remarks about its calls are no part of the answer; what becomes of these is.
     logging.getLogger(DISCORD).addHandler(logging.NullHandler())
