@@ -23,6 +23,9 @@ EventKind = Literal["message", "command", "answer", "edit", "delete", "reaction"
 ReceiptState = Literal["accepted", "duplicate", "dropped", "refused"]
 OVER: Final = "over"
 """The data of a receipt that refuses an answer because its question has expired."""
+AGAIN: Final = "again"
+"""The data of a receipt that refuses an event because nothing can be saved now: a platform that delivers what was not
+acknowledged once more may do so."""
 
 
 class SendFailed(Exception):
@@ -83,6 +86,14 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
+class Said:
+    """Something that was said in a thread before the agent was called into it. `name` is what people see."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Event:
     """What a platform told us, normalised. `id` is the platform's own and unique, so that a redelivery
     is known for one. `created_at` is in epoch milliseconds.
@@ -112,6 +123,9 @@ class Event:
     files: Sequence[IncomingFile] = ()
     remote: Sequence[RemoteFile] = ()
     """Files as well, in the place of `files`."""
+    before: Callable[[], Awaitable[Sequence[Said]]] | None = None
+    """Reads what was said in its thread before it, the oldest first: asked only for the first message that is accepted
+    there. Bounded by the adapter, and empty where it cannot be had; never raises."""
     command: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
     completing: str = ""

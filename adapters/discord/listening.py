@@ -17,11 +17,11 @@ from adapters.discord.draft import SMALLEST_LIMIT_BYTES
 from adapters.discord.fetching import Fetcher
 from adapters.discord.gaps import Gaps
 from adapters.discord.interactions import Interactions
-from adapters.discord.lines import Lines
 from adapters.discord.reactions import reaction_event
 from adapters.discord.rest import Rest
 from adapters.discord.session import UNREACHABLE
 from adapters.discord.threads import Threads
+from adapters.queues import Queues
 from agent.protocol.clock import Clock
 
 MAX_INTERACTIONS: Final = 500
@@ -49,7 +49,7 @@ class Listening:
         self._timing = timing
         self._works_again = works_again
         self._clock = clock
-        self._lines = Lines()
+        self._queues = Queues(ids.NAME)
         self._host: Host | None = None
         self._fetcher: Fetcher | None = None
         self._client: Client | None = None
@@ -73,7 +73,7 @@ class Listening:
 
     async def close(self) -> None:
         """Ends what is being dealt with."""
-        await self._lines.close()
+        await self._queues.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -83,23 +83,23 @@ class Listening:
     def on_message(self, message: discord.Message) -> None:
         """Somebody has said something."""
         if message.type in normalize.SPOKEN and not self._is_me(message.author.id):
-            self._line(message.channel.id, lambda: self._said(message))
+            self._queue(message.channel.id, lambda: self._said(message))
 
     def on_edit(self, message: discord.Message) -> None:
         """A message has changed."""
         if message.type in normalize.SPOKEN and not self._is_me(message.author.id):
-            self._line(message.channel.id, lambda: self._edited(message))
+            self._queue(message.channel.id, lambda: self._edited(message))
 
     def on_delete(self, channel: int, messages: frozenset[int]) -> None:
         """Messages were taken away."""
         for message in sorted(messages):
-            self._line(channel, partial(self._deleted, channel, message))
+            self._queue(channel, partial(self._deleted, channel, message))
 
     def on_reaction(self, reaction: discord.RawReactionActionEvent) -> None:
         """Somebody has put an emoji on a message, or taken it away."""
         author = reaction.message_author_id
         if not self._is_me(reaction.user_id) and (author is None or self._is_me(author)):
-            self._line(reaction.channel_id, lambda: self._reacted(reaction))
+            self._queue(reaction.channel_id, lambda: self._reacted(reaction))
 
     def on_interaction(self, interaction: discord.Interaction) -> None:
         """Somebody has given a command, pressed a button, filled in a form."""
@@ -222,10 +222,10 @@ class Listening:
     def _is_me(self, user: int) -> bool:
         return self._client is not None and self._client.user is not None and self._client.user.id == user
 
-    def _line(self, place: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _queue(self, place: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # It is still on Discord, and read when there is room again.
         shards = () if self._client is None else self._client.shards
-        if not self._lines.put(place, work) and self.gaps.missed(shards):
+        if not self._queues.put(place, work) and self.gaps.missed(shards):
             _log.error(
                 "more comes from Discord than can be taken in; some of it is read again from the channels"
             )

@@ -13,11 +13,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = ("bot", "adapters", "agent", "container", "tests")
-PLATFORM_LIBRARIES = {"terminal": {"prompt_toolkit", "rich"}, "discord": {"discord", "aiohttp", "yarl"}}
+PLATFORM_LIBRARIES = {
+    "terminal": {"prompt_toolkit", "rich"},
+    "discord": {"discord", "aiohttp", "yarl"},
+    "slack": {"slack_bolt", "slack_sdk", "aiohttp", "yarl"},
+}
 SHARED = (
     "adapters.base",
     "adapters.checkup",
     "adapters.offers",
+    "adapters.queues",
     "adapters.lines",
     "adapters.tables",
     "adapters.text",

@@ -7,13 +7,13 @@ import logging
 
 import pytest
 
-from adapters.discord.lines import MAX_OF_ONE_PLACE, MAX_WAITING, Lines
+from adapters.queues import MAX_OF_ONE_PLACE, MAX_WAITING, Queues
 
 SECONDS = 10.0
 
 
 async def test_work_of_one_place_is_done_in_order_and_that_of_another_does_not_wait_for_it() -> None:
-    lines, done = Lines(), list[str]()
+    lines, done = Queues("test"), list[str]()
     free, finished = asyncio.Event(), asyncio.Event()
 
     async def work(name: str) -> None:
@@ -34,7 +34,7 @@ async def test_work_of_one_place_is_done_in_order_and_that_of_another_does_not_w
 
 
 async def test_what_fails_is_logged_and_the_next_is_done(caplog: pytest.LogCaptureFixture) -> None:
-    lines, finished = Lines(), asyncio.Event()
+    lines, finished = Queues("test"), asyncio.Event()
 
     async def fail() -> None:
         raise RuntimeError("made to fail")
@@ -51,7 +51,7 @@ async def test_what_fails_is_logged_and_the_next_is_done(caplog: pytest.LogCaptu
 
 
 async def test_a_place_that_is_flooded_leaves_room_for_others_and_there_is_an_end_to_it() -> None:
-    lines = Lines()
+    lines = Queues("test")
 
     async def for_ever() -> None:
         await asyncio.Event().wait()

@@ -1,11 +1,11 @@
-"""Lines: work in the order in which it came, one line for each place and none that waits for another one."""
+"""Queues: work in the order in which it came, one queue for each place and none that waits for another one."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Final
 
 MAX_WAITING: Final = 5_000
@@ -14,33 +14,34 @@ MAX_OF_ONE_PLACE: Final = 1_000
 """A place that is flooded leaves room for the others."""
 
 Work = Callable[[], Awaitable[None]]
-_log = logging.getLogger("roost.discord")
+_log = logging.getLogger("roost.queues")
 
 
-class Lines:
-    """What a work raises is logged: the next one has to go on."""
+class Queues:
+    """Of one platform, by its name. What a work raises is logged: the next one has to go on."""
 
-    def __init__(self) -> None:
-        self._waiting: dict[int, deque[Work]] = {}
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._waiting: dict[Hashable, deque[Work]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._count = 0
 
-    def put(self, place: int, work: Work) -> bool:
+    def put(self, place: Hashable, work: Work) -> bool:
         """False when so much waits already that this one may not."""
-        line = self._waiting.get(place)
-        if self._count >= MAX_WAITING or (line is not None and len(line) >= MAX_OF_ONE_PLACE):
+        queue = self._waiting.get(place)
+        if self._count >= MAX_WAITING or (queue is not None and len(queue) >= MAX_OF_ONE_PLACE):
             return False
         self._count += 1
-        if line is not None:
-            line.append(work)
+        if queue is not None:
+            queue.append(work)
             return True
         self._waiting[place] = deque([work])
-        task = asyncio.create_task(self._drain(place), name=f"discord line {place}")
+        task = asyncio.create_task(self._drain(place), name=f"{self._name} queue {place}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
 
-    def empty(self, place: int) -> bool:
+    def empty(self, place: Hashable) -> bool:
         """Whether nothing of this place waits or is at work."""
         return place not in self._waiting
 
@@ -52,16 +53,16 @@ class Lines:
         self._waiting.clear()
         self._count = 0
 
-    async def _drain(self, place: int) -> None:
-        line = self._waiting[place]
+    async def _drain(self, place: Hashable) -> None:
+        queue = self._waiting[place]
         try:
-            while line:
+            while queue:
                 try:
-                    await line[0]()
+                    await queue[0]()
                 except Exception:
-                    _log.exception("an event of Discord's could not be dealt with")
+                    _log.exception("an event could not be dealt with", extra={"channel": self._name})
                 finally:
-                    line.popleft()
+                    queue.popleft()
                     self._count -= 1
         finally:
             del self._waiting[place]
