@@ -12,18 +12,13 @@ import discord
 
 from adapters.base import Event, RemoteFile, Sender
 from adapters.discord import ids
-from adapters.text import shortened, shown_name, utf16_units
+from adapters.naming import file_name
+from adapters.text import shown_name
 from agent.protocol.messages import Route
 
-THREAD_NAME_CHARS: Final = 100
-"""Discord's documentation, Start Thread from Message."""
-NO_NAME: Final = "Conversation"
 SOMEBODY: Final = "somebody"
-NO_FILE_NAME: Final = "file"
 ANY_BYTES: Final = "application/octet-stream"
 """The media type of a file of which nobody says more."""
-FILE_NAME_UNITS: Final = 100
-EXTENSION_UNITS: Final = 20
 VOICE: Final = "voice message"
 SPOKEN: Final = frozenset(
     {discord.MessageType.default, discord.MessageType.reply, discord.MessageType.chat_input_command}
@@ -32,7 +27,6 @@ SPOKEN: Final = frozenset(
 
 _MENTION: Final = re.compile(r"<(@!?|@&|#)(\d{1,20})>")
 _EMOJI: Final = re.compile(r"<a?(:\w{2,32}:)\d{1,20}>")
-_MARKUP: Final = re.compile(r"[*_~`|>#\\]+|\]\([^)]*\)|\[")
 
 Fetch = Callable[[str, Path, int], Awaitable[None]]
 """Fetches an address into a file, at most so many bytes."""
@@ -256,26 +250,3 @@ def files_of(message: discord.Message, fetch: Fetch) -> Sequence[RemoteFile]:
 def _file_name(attached: discord.Attachment) -> str:
     name = file_name(attached.filename)
     return f"{VOICE} {name}" if attached.is_voice_message() else name
-
-
-def file_name(name: str) -> str:
-    """What a file is called, without a folder, and with nothing in it that makes it look like another kind of file: a
-    long one keeps its extension."""
-    last = shown_name(re.split(r"[/\\]", name)[-1], len(name)).strip()
-    if not last.strip("."):
-        return NO_FILE_NAME
-    if utf16_units(last) <= FILE_NAME_UNITS:
-        return last
-    stem, dot, extension = last.rpartition(".")
-    if not dot or utf16_units(extension) > EXTENSION_UNITS:
-        return shortened(last, FILE_NAME_UNITS)
-    return shortened(stem, FILE_NAME_UNITS - utf16_units(dot + extension)) + dot + extension
-
-
-def thread_name(text: str) -> str:
-    """The first line of a question, as the name of its thread."""
-    line = next((line for line in text.splitlines() if _MARKUP.sub("", line).strip()), "")
-    name = shown_name(" ".join(_MARKUP.sub("", line).split())) if line else ""
-    if not name.strip():
-        return NO_NAME
-    return name if len(name) <= THREAD_NAME_CHARS else name[: THREAD_NAME_CHARS - 1].rstrip() + "…"

@@ -15,8 +15,9 @@ from typing import Final
 from adapters.base import Edit, Outgoing, OutgoingFile, Part, SendFailed, clean, replacing
 from adapters.discord.card import embed
 from adapters.discord.draft import MESSAGE_UNITS, SUPPRESS_EMBEDS, Draft, mentions
-from adapters.discord.normalize import ANY_BYTES, file_name
+from adapters.discord.normalize import ANY_BYTES
 from adapters.discord.question import components, question_texts
+from adapters.naming import file_name
 from adapters.tables import tables_as_code
 from adapters.text import pieces, shown_name, split, utf8_bytes, without_mass_mentions
 

@@ -9,8 +9,8 @@ from typing import Final
 from adapters.base import Notes, NotSaved, SendFailed
 from adapters.discord import ids
 from adapters.discord.errors import HAS_THREAD, UNKNOWN_CHANNEL, ChannelGone, MessageGone, code_of
-from adapters.discord.normalize import thread_name
 from adapters.discord.rest import Rest
+from adapters.naming import title
 from agent.protocol import failpoint
 from agent.protocol.messages import Route
 
@@ -48,7 +48,7 @@ class Threads:
     def begin(self, route: Route, text: str) -> None:
         """A question was accepted whose thread is to be opened."""
         thread = ids.target(route)
-        self._names[thread] = thread_name(text)
+        self._names[thread] = title(text)
         while len(self._names) > MAX_KNOWN:
             del self._names[next(iter(self._names))]
 
@@ -84,7 +84,7 @@ class Threads:
         if "thread" in question or int(question.get("flags", 0)) & HAD_THREAD:
             self.gone(place)
             raise ChannelGone(GONE, retry_after=None)
-        return await self._open(route, thread_name(str(question.get("content", ""))))
+        return await self._open(route, title(str(question.get("content", ""))))
 
     async def close(self) -> None:
         """Ends what is being opened: it is found missing, and opened, by whoever writes there."""

@@ -70,13 +70,6 @@ EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "agent_session_stopped": (),
     "app_uninstalled": (),
     "tokens_revoked": (),
-    "channel_archive": ("channels:read",),
-    "channel_unarchive": ("channels:read",),
-    "channel_left": ("channels:read",),
-    "group_archive": ("groups:read",),
-    "group_unarchive": ("groups:read",),
-    "group_left": ("groups:read",),
-    "member_joined_channel": ("channels:read", "groups:read"),
 }
 """Each with its scopes."""
 MORE_SCOPES: Final = ("commands", "files:read", "assistant:write")

@@ -23,6 +23,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 from agent.protocol.clock import Clock, now_ms
+from tests.fakes.changes import News
 from tests.fakes.discord_calls import Body, Call
 from tests.fakes.discord_cdn import Cdn
 from tests.fakes.discord_commands import Commands
@@ -30,7 +31,6 @@ from tests.fakes.discord_faults import Fault, Faults, How
 from tests.fakes.discord_gateway import GatewayHub, GatewaySettings
 from tests.fakes.discord_interactions import Interactions
 from tests.fakes.discord_limits import Limits, Scope, Strictness
-from tests.fakes.discord_news import News
 from tests.fakes.discord_people import Person
 from tests.fakes.discord_rest import API, Request, Rest
 from tests.fakes.discord_spec import Spec

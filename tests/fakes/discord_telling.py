@@ -7,8 +7,8 @@ from typing import Any, Final, Protocol
 
 from agent.protocol.clock import Clock
 from tests.fakes import discord_wire as wire
+from tests.fakes.changes import News
 from tests.fakes.discord_intents import PRIVILEGED, Intent
-from tests.fakes.discord_news import News
 from tests.fakes.discord_things import Attachment, Guild, Message, Place, User
 from tests.fakes.discord_values import Snowflakes
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from agent.protocol.clock import Clock
 from tests.fakes import discord_wire as wire
+from tests.fakes.changes import News
 from tests.fakes.discord_intents import Intent
-from tests.fakes.discord_news import News
 from tests.fakes.discord_telling import Telling
 from tests.fakes.discord_things import (
     Attachment,

@@ -24,6 +24,7 @@ SHARED = (
     "adapters.offers",
     "adapters.queues",
     "adapters.lines",
+    "adapters.naming",
     "adapters.tables",
     "adapters.text",
 )

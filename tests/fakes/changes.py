@@ -1,4 +1,4 @@
-"""Wakes whoever waits for something to be so in the fake Discord."""
+"""Wakes whoever waits for something to be so in a fake platform, whatever it is that changes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 TICK_SECONDS: Final = 0.05
-"""How often a condition is looked at though nothing has changed: time alone ends the typing."""
+"""How often a condition is looked at though nothing has changed: time alone ends some things."""
 
 
 class News:

@@ -1,0 +1,148 @@
+"""The ways in: slack-bolt's app, which reads and checks what Slack delivers, behind sockets or an HTTP server.
+
+Slack is answered when the handler has returned, and not before; an event that cannot be taken in now is not
+acknowledged, so that Slack delivers it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack.normalize import Me
+from adapters.slack.sockets import Handle, Socket
+
+COMMAND: Final = "/roost"
+LARGEST_BODY_BYTES: Final = 4 * 1024 * 1024
+"""Slack's own are far below."""
+_ANY: Final = re.compile(r".*", re.DOTALL)
+_log = logging.getLogger("roost.slack")
+
+Body = Mapping[str, Any]
+
+
+class NotTaken(Exception):
+    """Raised when an event cannot be taken in now."""
+
+
+class Heard(Protocol):
+    """What is done about what Slack delivers. What the three return is the answer that Slack shows the person."""
+
+    async def on_event(self, body: Body) -> None:
+        """Something has happened. Raises NotTaken."""
+
+    async def on_command(self, body: Body) -> dict[str, Any] | None:
+        """Somebody has given the slash command."""
+
+    async def on_pressed(self, body: Body) -> None:
+        """Somebody has pressed a button, or chosen from a menu."""
+
+    async def on_entered(self, body: Body) -> dict[str, Any] | None:
+        """Somebody has filled in a form."""
+
+    async def on_shortcut(self, body: Body) -> None:
+        """Somebody has chosen something from the menu of a message."""
+
+
+def build(client: AsyncWebClient, me: Me, heard: Heard, *, signing_secret: str = "") -> AsyncApp:
+    """The app that hands everything to `heard`. Without a secret it is for sockets alone."""
+
+    async def authorize() -> AuthorizeResult:
+        # One workspace, whose bot is known: the library would ask Slack for it.
+        return AuthorizeResult(
+            enterprise_id=None, team_id=me.team, bot_user_id=me.user, bot_id=me.bot, bot_token=client.token
+        )
+
+    app = AsyncApp(
+        name="roost",
+        logger=_log,
+        client=client,
+        authorize=authorize,
+        signing_secret=signing_secret,
+        process_before_response=True,
+        request_verification_enabled=True,
+        # What the bot has said itself is told apart by us, where edits of it matter as well.
+        ignoring_self_events_enabled=False,
+        attaching_function_token_enabled=False,
+        attaching_conversation_kwargs_enabled=False,
+    )
+
+    async def event(body: dict[str, Any]) -> None:
+        await heard.on_event(body)
+
+    async def command(body: dict[str, Any], ack: AsyncAck) -> None:
+        await ack(await heard.on_command(body) or "")
+
+    async def pressed(body: dict[str, Any], ack: AsyncAck) -> None:
+        await ack()
+        await heard.on_pressed(body)
+
+    async def entered(body: dict[str, Any], ack: AsyncAck) -> None:
+        answer = await heard.on_entered(body)
+        await (ack(**answer) if answer else ack())
+
+    async def shortcut(body: dict[str, Any], ack: AsyncAck) -> None:
+        await ack()
+        await heard.on_shortcut(body)
+
+    app.event(_ANY)(event)
+    app.command(COMMAND)(command)
+    app.action(_ANY)(pressed)
+    app.view(_ANY)(entered)
+    app.shortcut(_ANY)(shortcut)
+    app.error(_failed)
+    return app
+
+
+async def _failed(error: Exception) -> None:
+    """The library answers 500, and Slack delivers it again."""
+    if isinstance(error, NotTaken):
+        _log.warning("an event of Slack's is not taken in now, and comes again: %s", error)
+    else:
+        _log.error("an event of Slack's could not be dealt with", exc_info=error)
+
+
+def by_socket(app: AsyncApp) -> Handle:
+    """What a socket does with a request: the app's answer is the acknowledgement."""
+
+    async def handle(socket: Socket, request: SocketModeRequest) -> None:
+        began = time.time()
+        await send_async_response(socket, request, await run_async_bolt_app(app, request), began)
+
+    return handle
+
+
+def by_http(app: AsyncApp, path: str) -> web.Application:
+    """A server's part that takes signed requests at `path`, and nothing else."""
+
+    async def handle(request: web.Request) -> web.Response:
+        answer = await app.async_dispatch(await to_bolt_request(request))
+        return await to_aiohttp_response(answer)
+
+    server = web.Application(client_max_size=LARGEST_BODY_BYTES)
+    server.router.add_post(path, handle)
+    return server
+
+
+async def serve(
+    server: web.Application, host: str, port: int, forever: Callable[[], Awaitable[None]]
+) -> None:
+    """Listens while `forever` runs. Raises OSError where the port cannot be had."""
+    runner = web.AppRunner(server, shutdown_timeout=1.0, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        await forever()
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,201 @@
+"""A fake Slack on 127.0.0.1: the Web API, Socket Mode and signed HTTP, for the real slack-bolt and for raw clients.
+
+async with SlackServer() as slack:
+    general = slack.channel("general")
+    ada = slack.person("Ada")
+    general.join(ada)
+    ...                                         # an app connects to slack.api_url
+    ada.say(general, "hello", mention=[slack.bot])
+    await slack.until(lambda: general.messages[0].replies)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiohttp import web
+
+from adapters.slack.methods import scopes as all_scopes
+from agent.protocol.clock import Clock, now_ms
+from tests.fakes.changes import News
+from tests.fakes.slack_api import Api, Fault, How, Request
+from tests.fakes.slack_files import Files
+from tests.fakes.slack_http import Push
+from tests.fakes.slack_interactions import Given, Interactions, Triggers
+from tests.fakes.slack_methods_agents import AGENT_VIEW, ASSISTANT, STREAMING
+from tests.fakes.slack_people import Person
+from tests.fakes.slack_rules import Limits, Strictness
+from tests.fakes.slack_sockets import ACK_SECONDS, Hub
+from tests.fakes.slack_things import Place, Session, User
+from tests.fakes.slack_world import World
+
+LARGEST_BODY_BYTES: Final = 1 << 30
+
+
+class SlackServer:
+    """Serves for the length of a block. `clock` is the time of everything in the world, in epoch milliseconds; the rate
+    limits count on a steady one. Without `agent_view`, `assistant` or `streaming` the workspace has no such methods."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock = now_ms,
+        limits: Strictness = "slack",
+        agent_view: bool = True,
+        assistant: bool = True,
+        streaming: bool = True,
+        scopes: Iterable[str] | None = None,
+        ack_seconds: float = ACK_SECONDS,
+    ) -> None:
+        self.requests: list[Request] = []
+        self._news = News()
+        self.world = World(clock, self._news, all_scopes() if scopes is None else scopes)
+        self.world.triggers = Triggers(clock)
+        self.interactions = Interactions(self.world)
+        self.hub = Hub(self._news.tell, ack_seconds=ack_seconds)
+        self.signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"[:20] + "0123456789ab"
+        self.push = Push(self.signing_secret, clock, self._news.tell)
+        self._limits = Limits(limits)
+        self._api = Api(self.world, self._limits, self._remember)
+        self._api.connect = self.hub.open
+        self._files = Files(self.world, self._api.bot_token)
+        for there, methods in ((agent_view, AGENT_VIEW), (assistant, ASSISTANT), (streaming, STREAMING)):
+            self._api.missing |= set() if there else methods
+        self._runner: web.AppRunner | None = None
+        self.api_url = ""
+
+    # ---------------------------------------------------------------- life
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self, *, port: int = 0) -> None:
+        """Opens the port, one that is free for 0."""
+        app = web.Application(client_max_size=LARGEST_BODY_BYTES)
+        app.router.add_route("*", "/api/{method}", self._api.handle)
+        app.router.add_get("/link", self.hub.handle)
+        app.router.add_post("/actions/{id}", self.interactions.answer)
+        app.router.add_post("/upload/v1/{id}", self._files.upload)
+        app.router.add_get("/files-pri/{id}/{name:.*}", self._files.download)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.5)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        address = f"127.0.0.1:{self._runner.addresses[0][1]}"
+        self.api_url = self._api.base = f"http://{address}/api/"
+        self.hub.url = f"ws://{address}/link"
+        self.interactions.base = f"http://{address}/"
+        self.by_sockets()
+
+    async def stop(self) -> None:
+        """Cuts every connection and closes the port."""
+        await self.push.stop()
+        await self.hub.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def by_sockets(self) -> None:
+        """The app hears by Socket Mode."""
+        self.world.listeners = [self.hub.event]
+        self.interactions.deliver = self._by_socket
+
+    def by_http(self, url: str) -> None:
+        """The app hears by signed requests to this address."""
+        self.push.url = url
+        self.world.listeners = [self.push.event]
+        self.interactions.deliver = self.push.deliver
+
+    def _by_socket(self, kind: str, body: dict[str, Any], given: Given) -> None:
+        self.hub.deliver(kind, body, given)
+
+    # ---------------------------------------------------------------- what there is
+
+    @property
+    def bot(self) -> User:
+        """The app's bot."""
+        return self.world.bot
+
+    @property
+    def bot_token(self) -> str:
+        """The bot's token."""
+        return self._api.bot_token
+
+    @property
+    def app_token(self) -> str:
+        """The app's token, for Socket Mode."""
+        return self._api.app_token
+
+    @property
+    def limited(self) -> list[Request]:
+        """Every call that was answered by 429."""
+        return [each for each in self.requests if each.status == 429]
+
+    def called(self, method: str) -> list[Request]:
+        """Every call of a method."""
+        return [each for each in self.requests if each.method == method]
+
+    def session(self, thread: Any) -> Session:
+        """The agent's session in the thread that begins with a message."""
+        return self.world.sessions.get((thread.place.id, thread.ts), Session())
+
+    def channel(self, name: str, *, private: bool = False, bot: bool = True) -> Place:
+        """Makes a channel, with the bot in it or without."""
+        return self.world.add_place(name, "private" if private else "channel", [self.bot] if bot else [])
+
+    def person(self, name: str, *, bot: bool = False) -> Person:
+        """Makes somebody who uses Slack; another bot as well."""
+        person = Person(
+            self.world.id("U"),
+            name,
+            self.world.team,
+            bot,
+            self.world.id("B") if bot else "",
+            world=self.world,
+            interactions=self.interactions,
+        )
+        self.world.users[person.id] = person
+        return person
+
+    def dm(self, person: User) -> Place:
+        """The direct messages of somebody with the bot."""
+        return self.world.direct(person)
+
+    def group_dm(self, *people: User) -> Place:
+        """A conversation of several people and the bot."""
+        return self.world.add_place("group", "mpim", [*people, self.bot])
+
+    # ---------------------------------------------------------------- what a test asks, and does
+
+    async def until(self, holds: Callable[[], object], seconds: float = 10.0) -> None:
+        """Returns when `holds` does; it is asked at every change. Raises TimeoutError."""
+        await self._news.until(holds, seconds)
+
+    def fail(self, method: str, how: How = "error", error: str = "internal_error", **more: Any) -> Fault:
+        """Lets the next calls of a method go wrong; see `slack_api.Fault`."""
+        return self._api.order(Fault(method, how, error, **more))
+
+    def deny(self, error: str) -> None:
+        """Every token is refused by this error from now on; "": none."""
+        self._api.denied = error
+
+    def revoke(self) -> None:
+        """The workspace takes the app's right away, and says so."""
+        self.world.tell(
+            {"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [self.bot.id]}},
+            None,
+            None,
+            "tokens_revoked",
+        )
+        self.deny("token_revoked")
+
+    def _remember(self, request: Request) -> None:
+        self.requests.append(request)
+        self._news.tell()
