@@ -28,6 +28,7 @@ LARGEST_BODY_BYTES: Final = 4 * 1024 * 1024
 """Slack's own are far below."""
 _ANY: Final = re.compile(r".*", re.DOTALL)
 _log = logging.getLogger("roost.slack")
+_library = logging.getLogger("roost.slack.bolt")
 
 Body = Mapping[str, Any]
 
@@ -64,9 +65,11 @@ def build(client: AsyncWebClient, me: Me, heard: Heard, *, signing_secret: str =
             enterprise_id=None, team_id=me.team, bot_user_id=me.user, bot_id=me.bot, bot_token=client.token
         )
 
+    # It warns of a token in the environment, which is ours, and of events that nobody has asked for.
+    _library.setLevel(logging.ERROR)
     app = AsyncApp(
         name="roost",
-        logger=_log,
+        logger=_library,
         client=client,
         authorize=authorize,
         signing_secret=signing_secret,

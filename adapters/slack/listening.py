@@ -256,6 +256,7 @@ class Listening:
             return None
         place = self._place(message, channel)
         people = await self._people.of(normalize.named_in(message))
+        message = await fetcher.known(message)
         event = normalize.event(message, channel, place, me, people, fetcher.fetch)
         if await interactions.spoken(event, place):
             return None
