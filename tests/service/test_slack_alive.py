@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from tests.fakes.slack_server import SlackServer
+from tests.fakes.slack_sockets import Connection
 from tests.service.conftest import House
 from tests.service.slack_town import QUICK, Town
 
@@ -18,6 +20,10 @@ async def town(house: House) -> AsyncIterator[Town]:
         yield Town(house, slack)
 
 
+def _always(connection: Connection, _those: list[Connection]) -> Connection:
+    return connection
+
+
 async def connected(town: Town, count: int = 2) -> None:
     await town.until(lambda: len(town.slack.hub.connections) == count)
 
@@ -26,7 +32,7 @@ async def test_there_are_several_connections_and_each_event_is_answered_once(tow
     async with town.open():
         await connected(town)
         for number, connection in enumerate(town.slack.hub.connections):
-            town.slack.hub.choose = lambda those, it=connection: it
+            town.slack.hub.choose = partial(_always, connection)
             asked = town.ask(f"number {number}")
             await town.answers(asked, f"You said: number {number}")
 
