@@ -2,7 +2,7 @@
 
 Where Slack streams, the message grows by what is added; a stream ends by our call, by the button that stops a turn,
 and by its age. Everywhere else, and for the rest of a stream that can go on no more, the message is changed as a whole.
-What is begun is noted before, so that a service that is started anew goes on with the same message, and leaves no stream
+What is begun is noted first, so that a service that is started anew goes on with the same message and leaves no stream
 open. All of it is best effort: what is not shown comes with the answer.
 """
 
@@ -112,7 +112,7 @@ class Streams:
             for each in self._streams.values()
         )
 
-    def stopped(self, channel: str, thread: str | None, messages: Sequence[str]) -> None:
+    async def stopped(self, channel: str, thread: str, messages: Sequence[str]) -> None:
         """Slack has ended the streams of these messages itself: somebody has stopped the turn."""
         for stream in self._streams.values():
             if stream.channel == channel and stream.thread == thread and stream.ts in messages:
