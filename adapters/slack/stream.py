@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from adapters.base import Outgoing
-from adapters.slack import ids
+from adapters.slack import kit
 from adapters.slack.draft import Draft
+from adapters.slack.render import message
 from agent.protocol.messages import Route
 
-STANDS_CHARS: Final = 3_000
-"""Of the text that notifications show while an answer is written. Slack's documentation, chat.update, has a limit of
-4,000."""
-MARKDOWN_CHARS: Final = 12_000
-"""Of one message. Slack's documentation, Markdown block."""
+WORDS_CHARS: Final = 40
 BELOW: Final = "\n\n"
 
 
@@ -38,6 +35,8 @@ class Stream:
     """Whether no stream is begun for it (again)."""
     posting: bool = False
     """Whether one more message may be there, of which nobody knows the ts."""
+    begun_with: str = ""
+    """The first letters of what it was to show: by these it is found."""
     task: asyncio.Task[None] | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
     claimed_by: tuple[str, str] | None = None
@@ -73,6 +72,7 @@ class Stream:
                 "open": self.is_open,
                 "above": self.above,
                 "posting": self.posting,
+                "begun_with": self.begun_with,
             }
         )
 
@@ -92,6 +92,7 @@ class Stream:
             by_edits=True,
             above=[str(each) for each in kept["above"]],
             posting=bool(kept["posting"]),
+            begun_with=str(kept["begun_with"]),
         )
 
 
@@ -110,14 +111,9 @@ def belongs(out: Outgoing, stream: Stream) -> bool:
     return final.startswith(streamed) or streamed.startswith(final)
 
 
-def markdown_draft(markdown: str, *, previews: bool = False) -> Draft:
+def of_markdown(markdown: str, *, previews: bool = False) -> Draft:
     """A message of Markdown that is made fit to be shown already."""
-    return Draft(
-        text=escaped(markdown)[:STANDS_CHARS],
-        blocks=[{"type": "markdown", "text": markdown}],
-        markdown=markdown,
-        previews=previews,
-    )
+    return replace(message([kit.markdown(markdown)]), previews=previews)
 
 
 def below(stream: Stream, draft: Draft) -> Draft:
@@ -125,20 +121,15 @@ def below(stream: Stream, draft: Draft) -> Draft:
     if not stream.shown or not draft.markdown:
         return draft
     text = stream.shown.rstrip() + BELOW + draft.markdown
-    return draft if len(text) > MARKDOWN_CHARS else markdown_draft(text, previews=draft.previews)
-
-
-def escaped(text: str) -> str:
-    """Text of which Slack's mrkdwn takes nothing for a mention or a link. Documentation, Formatting text."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return draft if len(text) > kit.MESSAGE_CHARS else of_markdown(text, previews=draft.previews)
 
 
 def body(draft: Draft) -> dict[str, Any]:
-    """The arguments by which chat.postMessage and chat.update show a draft."""
-    return {"text": draft.text or draft.markdown or " ", "blocks": draft.blocks}
+    """The arguments by which chat.postMessage and chat.update show a draft: without blocks, none of an earlier text may
+    stay."""
+    return {"text": draft.text, "blocks": draft.blocks}
 
 
-def place_of(stream: Stream) -> str:
-    """The part id of its message."""
-    assert stream.ts is not None  # noqa: S101 - the caller has looked
-    return ids.part_id(stream.channel, stream.ts)
+def words(text: str) -> str:
+    """What a text begins with, without all that a platform may lay out anew."""
+    return "".join(filter(str.isalnum, text[: 10 * WORDS_CHARS]))[:WORDS_CHARS]

@@ -19,12 +19,12 @@ from adapters.base import Live, Manners, Notes, NotSaved, Outgoing, SendFailed
 from adapters.slack import ids
 from adapters.slack.asked import Asked
 from adapters.slack.errors import NOT_STREAMING, STREAMING, MessageGone, error_of, is_ambiguous
-from adapters.slack.live import live
+from adapters.slack.render import live
 from adapters.slack.said import carried, live_metadata, ours
 from adapters.slack.status import Status
-from adapters.slack.stream import Stream, belongs, body, markdown_draft
+from adapters.slack.stream import Stream, belongs, body, of_markdown, words
 from adapters.slack.timing import Timing
-from adapters.slack.web import Web
+from adapters.slack.web import Busy, Web
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
@@ -183,8 +183,9 @@ class Streams:
             return
         for each in await ours(self._web, stream.channel, stream.thread, since=stream.began_at):
             noted = carried(each)
-            # What is streamed bears nothing of ours before its end; all else that the bot says does.
-            mine = noted == live_metadata(stream.turn_id) or (noted is None and not each.get("files"))
+            # What is streamed bears nothing of ours before its end.
+            streamed = noted is None and words(str(each.get("text", ""))).startswith(stream.begun_with)
+            mine = streamed or noted == live_metadata(stream.turn_id)
             if mine and each["ts"] not in stream.above:
                 stream.ts, stream.is_open, stream.shown = str(each["ts"]), noted is None, None
         stream.posting = False
@@ -263,9 +264,9 @@ class Streams:
             stream.news.clear()
             try:
                 wait = await self._step(stream)
-                failures = 0 if wait is None else failures
+                failures = failures if wait else 0
             except SendFailed as exc:
-                failures += 1
+                failures += not isinstance(exc, Busy)
                 if exc.retry_after is None or failures >= MAX_FAILURES:
                     _log.info("live text is not shown any more: %s", exc)
                     return
@@ -343,7 +344,7 @@ class Streams:
 
     async def _begin(self, stream: Stream, wanted: str, method: str) -> None:
         """Raises SendFailed, NotSaved."""
-        stream.posting = True
+        stream.posting, stream.begun_with = True, words(wanted)
         await self._note(stream)
         failpoint.hit("stream-noted")
         try:
@@ -378,7 +379,7 @@ class Streams:
         )
 
     async def _post(self, stream: Stream, wanted: str) -> dict[str, Any]:
-        draft = markdown_draft(wanted, previews=self._manners(stream.route).previews)
+        draft = of_markdown(wanted, previews=self._manners(stream.route).previews)
         return await self._web.call(
             "chat.postMessage",
             place=stream.channel,
@@ -441,7 +442,7 @@ class Streams:
             channel=stream.channel,
             ts=stream.ts,
             metadata=live_metadata(stream.turn_id),
-            **body(markdown_draft(wanted)),
+            **body(of_markdown(wanted)),
         )
         failpoint.hit("stream-edited")
         stream.shown = wanted

@@ -1,4 +1,4 @@
-"""The calls to Slack's Web API, at a pace that Slack bears. Each raises SendFailed.
+"""The calls to Slack's Web API, at a pace that Slack bears. Each raises SendFailed; a live one Busy.
 
 Slack has a limit for each method and workspace, its tier, and one for each channel that is written to; it says for how
 long a method is to rest, and whoever calls it meanwhile looks like one who does not listen. What is shown of an answer
@@ -67,6 +67,10 @@ REFUSED_HERE: Final = "Slack has refused so much in this channel that the bot re
 TOO_MANY_REFUSALS: Final = "Slack has refused so much that the bot rests before its app is disabled"
 BUSY: Final = "too much is being shown at once"
 UPLOAD_REFUSED: Final = "Slack did not take the file ({status}); try a smaller one, or again later"
+
+
+class Busy(SendFailed):
+    """Raised for what is not needed, while there is room only for what is."""
 
 
 class Web:
@@ -165,7 +169,7 @@ class Web:
         """Returns when the method may be called."""
         if live:
             if wait := self.spare(method, place=place):
-                raise SendFailed(BUSY, retry_after=wait)
+                raise Busy(BUSY, retry_after=wait)
             self._live_pace(method).take()
         while True:
             rest = self._rest_of(method, place)
