@@ -34,6 +34,7 @@ from adapters.slack.interactions import Interactions
 from adapters.slack.listening import Listening
 from adapters.slack.normalize import Me
 from adapters.slack.posting import Posting
+from adapters.slack.replying import Replying
 from adapters.slack.session import UNREACHABLE, is_lasting, keep_connected, sentence, who_am_i
 from adapters.slack.sockets import Sockets
 from adapters.slack.status import Status
@@ -99,10 +100,12 @@ class SlackAdapter:
             agent_view=settings.agent_view,
             stopped=self._streams.stopped,
             revoked=self._revoke,
+            titled=self._status.title,
             clock=clock,
         )
         self._drafts: OrderedDict[tuple[str, str], tuple[Outgoing, list[Draft]]] = OrderedDict()
         self._host: Host | None = None
+        self._interactions: Interactions | None = None
         self._online = asyncio.Event()
         self._revoked = asyncio.Event()
         self._refused: set[str] = set()
@@ -233,18 +236,21 @@ class SlackAdapter:
             )
 
     def _use(self, host: Host, me: Me, fetcher: Fetcher) -> None:
-        interactions = Interactions(
+        settings = self._settings
+        self._interactions = Interactions(
             self._web,
             host,
+            self._listening.people,
             self._asked,
-            self._settings.timing,
-            fetcher.fetch,
+            self._listening.once,
+            Replying(self._web, settings.api_url, settings.timing),
+            fetcher,
             me,
-            agent_view=self._settings.agent_view,
-            prompts=self._settings.prompts,
+            settings.timing,
+            prompts=settings.prompts,
             clock=self._clock,
         )
-        self._listening.use(host, me, fetcher, interactions)
+        self._listening.use(host, me, fetcher, self._interactions)
 
     def _ways_in(self, client: AsyncWebClient, me: Me) -> Sequence[Coroutine[Any, Any, None]]:
         """Raises NoSecret."""
@@ -297,6 +303,8 @@ class SlackAdapter:
             task.cancel()
         await asyncio.gather(*self._filling, return_exceptions=True)
         await self._listening.close()
+        if self._interactions is not None:
+            await self._interactions.close()
         await self._status.close()
         await self._streams.close()
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from adapters.base import AGAIN, Event, Host, NotSaved, Receipt, Said, SendFailed
+from adapters.naming import title
 from adapters.queues import Queues
 from adapters.slack import ids, normalize
 from adapters.slack.asked import Asked, Asker
@@ -29,6 +30,7 @@ from adapters.slack.people import People
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
 from agent.protocol.clock import Clock
+from agent.protocol.messages import Route
 
 PUT_DOWN: Final = f"{ids.NAME}:event:"
 PAGE: Final = 200
@@ -44,7 +46,7 @@ _log = logging.getLogger("roost.slack")
 
 class Listening:
     """Implements adapters.slack.intakes.Heard. `stopped` is told which streams Slack has stopped, `revoked` that the
-    app may be no more in its workspace."""
+    app may be no more in its workspace, `titled` what a conversation that begins may be called."""
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class Listening:
         agent_view: bool,
         stopped: Callable[[str, str, list[str]], Awaitable[None]],
         revoked: Callable[[], None],
+        titled: Callable[[Route, str], None],
         clock: Clock,
     ) -> None:
         self.gaps = Gaps(web, self._hand_in, timing, clock=clock)
@@ -66,10 +69,11 @@ class Listening:
         self._agent_view = agent_view
         self._stopped = stopped
         self._revoked = revoked
+        self._titled = titled
         self._clock = clock
-        self._people = People(web)
+        self.people = People(web)
         self._queues = Queues(ids.NAME)
-        self._once = Once()
+        self.once = Once()
         self._under_way: dict[str, asyncio.Future[None]] = {}
         self._put_down: dict[str, Body] = {}
         self._host: Host | None = None
@@ -190,7 +194,7 @@ class Listening:
                 return partial(self._reacted, told, event_id)
             case "app_home_opened":
                 return partial(self._opened, told)
-            case "agent_session_stopped" if self._once.first(event_id):
+            case "agent_session_stopped" if self.once.first(event_id):
                 return partial(self._stop, told, event_id)
             case "app_uninstalled" | "tokens_revoked":
                 _log.warning("Slack says that the app was uninstalled, or its token revoked")
@@ -255,12 +259,14 @@ class Listening:
         if not normalize.is_spoken(message, me):
             return None
         place = self._place(message, channel)
-        people = await self._people.of(normalize.named_in(message))
+        people = await self.people.of(normalize.named_in(message))
         message = await fetcher.known(message)
         event = normalize.event(message, channel, place, me, people, fetcher.fetch)
         if await interactions.spoken(event, place):
             return None
         self._asked.note(event.id, Asker(event.sender.id, str(message.get("user_team") or team or me.team)))
+        if place.opens:
+            self._titled(place.route, title(event.text))
         receipt = await host.receive(self._with_thread(event, message, channel, me))
         match receipt.state:
             case "duplicate":
@@ -302,7 +308,7 @@ class Listening:
             each for each in found if str(each.get("ts")) < ts and (each.get("text") or each.get("files"))
         ]
         kept = told if len(told) <= MAX_BEFORE else [told[0], *told[-MAX_BEFORE + 1 :]]
-        people = await self._people.of(user for each in kept for user in normalize.named_in(each))
+        people = await self.people.of(user for each in kept for user in normalize.named_in(each))
         return [normalize.said(each, me, people) for each in kept]
 
     async def _refuse(self, event: Event, place: Place, text: str) -> None:
@@ -322,7 +328,7 @@ class Listening:
         me = self._me
         if self._host is None or me is None or not normalize.is_spoken(message, me):
             return
-        people = await self._people.of(normalize.named_in(message))
+        people = await self.people.of(normalize.named_in(message))
         event = normalize.edit(message, channel, self._place(message, channel), me, people)
         if event is not None:
             await self._received(event)
@@ -334,7 +340,7 @@ class Listening:
     async def _reacted(self, told: Message, event_id: str) -> None:
         if self._me is None:
             return
-        people = await self._people.of([str(told.get("user", ""))])
+        people = await self.people.of([str(told.get("user", ""))])
         event = normalize.reaction(told, event_id, self._me, people)
         if event is not None:
             await self._received(event)
@@ -350,7 +356,7 @@ class Listening:
         if self._interactions is None:
             return
         if told.get("tab") == "home":
-            await self._interactions.home(str(told.get("user", "")))
+            await self._interactions.home(str(told.get("user", "")), str(told.get("channel", "")))
         else:
             await self._interactions.prompts(str(told.get("channel", "")))
 

@@ -154,10 +154,12 @@ class AdapterContract:
         rig.house.script({"steps": [say("\n\n".join(paragraphs))]})
         async with rig.open():
             talk = await rig.ask("much")
-            await rig.until(lambda: rig.said(talk) or rig.files(talk))
-            await rig.house.until_quiet_everywhere()
-            shown = "\n".join(rig.said(talk)) + "".join(data.decode() for _, data in rig.files(talk))
-            assert all("".join(each.split()) in "".join(shown.split()) for each in paragraphs)
+
+            def is_whole() -> bool:
+                shown = "".join([*rig.said(talk), *(data.decode() for _, data in rig.files(talk))])
+                return all("".join(each.split()) in "".join(shown.split()) for each in paragraphs)
+
+            await rig.until(is_whole)
 
     @pytest.mark.needs("grows")
     async def test_an_answer_is_seen_while_it_is_written_and_ends_whole_and_once(self, rig: Rig) -> None:
@@ -223,7 +225,7 @@ class AdapterContract:
         async with rig.open():
             talk = await rig.ask("hello")
             await self.answers(rig, talk, "You said: hello")
-            assert "session" in (await rig.command(talk, "session list")).lower()
+            assert "assistant" in await rig.command(talk, "session list")
             assert rig.said(talk) == ["You said: hello"]
 
     async def test_a_turn_is_stopped(self, rig: Rig) -> None:
@@ -278,18 +280,16 @@ class AdapterContract:
         rig.house.script(
             {
                 "match": "begin",
-                "steps": [tool("send_message", text="a draft"), say("said it")],
-            },
-            {
-                "match": "mend",
-                "steps": [tool("edit_message", message=1, text="the whole of it"), say("mended")],
-            },
+                "steps": [
+                    tool("send_message", text="a draft"),
+                    tool("edit_message", message="{sent}", text="the whole of it"),
+                    say("done"),
+                ],
+            }
         )
         async with rig.open():
             talk = await rig.ask("begin")
-            await self.answers(rig, talk, "a draft", "said it")
-            await rig.follow(talk, "mend it")
-            await self.answers(rig, talk, "the whole of it", "said it", "mended")
+            await self.answers(rig, talk, "the whole of it", "done")
 
     @pytest.mark.needs("mentions")
     async def test_an_agent_calls_nobody(self, rig: Rig) -> None:

@@ -21,6 +21,7 @@ PLATFORM_LIBRARIES = {
 SHARED = (
     "adapters.base",
     "adapters.checkup",
+    "adapters.columns",
     "adapters.offers",
     "adapters.queues",
     "adapters.lines",
