@@ -12,6 +12,7 @@ from typing import Final
 from adapters.lines import Frame, opening
 from adapters.slack.guard import guarded
 from adapters.slack.kit import MESSAGE_CHARS
+from adapters.slack.laying import READ_CHARS
 from adapters.tables import parted
 from adapters.text import pieces
 
@@ -36,27 +37,30 @@ _HALF: Final = re.compile(r"[`\[]|<(?=\S|$)|\*(?=\S|$)|~~|(?<!\w)_|&(?=\S{0,10}$
 def live(text: str, *, people: bool = False) -> str:
     """As much of the beginning of an unfinished answer as can be shown: what its first message begins with once it is
     whole, and never more than one stream carries. May be empty. `people` as for the drafts."""
-    before = parted(guarded(_steady(text), people=people))[0]
+    at = text.rfind("\n") + 1
+    whole, last = text[:at], text[at:]
+    fence = _open_fence(whole)
+    if fence is not None:
+        whole, last = whole[:fence], ""
+    before, *tables = parted(guarded(whole, people=people), READ_CHARS)
+    if not tables:
+        before = guarded(_steady(whole, last), people=people)
     return next(pieces(before, MESSAGE_CHARS), "") if isinstance(before, str) else ""
 
 
 def addition(shown: str, text: str, *, people: bool = False) -> str | None:
     """What is to be added to what is `shown` so that it is what `live` shows of the text. None where that begins with
-    something else: the text was changed, or a line turned out to be a part of a table."""
+    something else: the text was changed, or a line turned out to be the header of a table that begins with no |."""
     now = live(text, people=people)
     return now[len(shown) :] if now.startswith(shown) else None
 
 
-def _steady(text: str) -> str:
-    """The text up to what may still become something else."""
-    start = _open_fence(text)
-    if start is not None:
-        return _without_header(text[:start], "")
-    at = text.rfind("\n") + 1
-    last = text[at:]
-    if "|" in last or (len(last) <= MARK_CHARS and _MARKS.issuperset(last)):
-        return _without_header(text[:at], last)
-    return text[:at] + _whole_words(last)
+def _steady(whole: str, last: str) -> str:
+    """Of some lines in which there is no table yet, and of the one that is being written, what cannot become something
+    else."""
+    if _RULE_MARKS.issuperset(last) or (len(last) <= MARK_CHARS and _MARKS.issuperset(last)):
+        return _without_header(whole, last)
+    return whole + _whole_words(last)
 
 
 def _open_fence(text: str) -> int | None:
@@ -76,16 +80,19 @@ def _open_fence(text: str) -> int | None:
 
 def _without_header(text: str, following: str) -> str:
     """A line above what may become the second one of a table is its header."""
-    above = text.rstrip("\n")
+    above = text.removesuffix("\n")
     at = above.rfind("\n") + 1
-    may_rule = _RULE_MARKS.issuperset(following) and len(text) - len(above) <= 1
-    return text[:at] if may_rule and "|" in above[at:] else text
+    line = above[at:]
+    if not _RULE_MARKS.issuperset(following) or "|" not in line:
+        return text
+    return text[:at] + _whole_words(f"{line} ")
 
 
 def _whole_words(line: str) -> str:
-    """The beginning of a line, up to the word that is being written and to the first markup that is not closed."""
+    """The beginning of a line, up to the word that is being written, to the first markup that is not closed, and to
+    what may end the first cell of a table."""
     end = max(line.rfind(" "), line.rfind("\t"))
-    head = line[: max(0, end)]
+    head = line[: max(0, end)].partition("|")[0]
     position = 0
     while half := _HALF.search(head, position):
         whole = _WHOLE.match(line, half.start())

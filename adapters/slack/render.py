@@ -23,7 +23,7 @@ from adapters.slack.laying import Answer
 from adapters.slack.live import addition, live
 from adapters.slack.mrkdwn import messages, notification
 from adapters.slack.question import question_blocks
-from adapters.text import shown_name, split, utf8_bytes
+from adapters.text import shown_name, split, utf8_bytes, utf16_units
 
 MAX_FILE_BYTES: Final = 1_000_000_000
 """What Slack takes of a file. Slack's help, Add files to Slack."""
@@ -97,8 +97,8 @@ def _fallback(made: list[Block]) -> str:
     for text, is_mrkdwn in kit.source(made):
         if left < READABLE_CHARS:
             break
-        shown.append(text if is_mrkdwn and len(text) <= left else notification(text, left))
-        left -= len(shown[-1]) + 1
+        shown.append(text if is_mrkdwn and utf16_units(text) <= left else notification(text, left))
+        left -= utf16_units(shown[-1]) + 1
     return "\n".join(shown) or EMPTY
 
 
@@ -106,7 +106,7 @@ def _joined(words: list[str], limit: int) -> list[str]:
     """As few texts as have room for these."""
     texts: list[str] = []
     for each in words:
-        if texts and len(texts[-1]) + 1 + len(each) <= limit:
+        if texts and utf16_units(texts[-1]) + 1 + utf16_units(each) <= limit:
             texts[-1] += f"\n{each}"
         else:
             texts.append(each)
