@@ -121,6 +121,13 @@ def test_an_honest_label_stays(label: str, target: str) -> None:
     assert guarded(f"[{label}]({target})") == f"[{label}]({target})"
 
 
+@pytest.mark.parametrize(
+    "label", [r"bank.com\\", r"\\bank.com", r"bank.com \] x", r"bank.com \[ x", "bank.com `[` x"]
+)
+def test_a_label_cannot_hide_behind_what_is_no_bracket(label: str) -> None:
+    assert f"]{GUARD}(" in guarded(f"See [this] and [{label}](https://evil.example)")
+
+
 def test_a_label_cannot_hide_in_brackets_in_length_or_in_a_definition() -> None:
     assert GUARD in guarded("[a [b [bank.com] c] d](https://evil.example)")
     assert GUARD in guarded(f"[{'x' * 2_000} bank.com](https://evil.example)")
