@@ -13,7 +13,9 @@ import unicodedata
 from typing import Final
 
 LABEL_CHARS: Final = 500
-"""How far the beginning of a link's label is looked for. A longer label is shown beside its address."""
+"""A link with a longer label than that is shown with its address."""
+MAX_LABELS: Final = 2_000
+"""Of those that may name a host, for the time that it takes to look. The links behind them show their addresses."""
 GUARD: Final = "\N{ZERO WIDTH SPACE}"
 FILE_ENDINGS: Final = re.compile(r"(?:cc|cs|go|hs|js|md|ml|pl|pm|ps|py|rb|rs|sh|so|tf|ts|vb)")
 """A label with one of these two letters at its end names a file rather than a host of that country."""
@@ -31,7 +33,9 @@ _PERSON: Final = re.compile(rf"{_OPEN}(?=\\?@)", re.IGNORECASE)
 _PERSON_LABEL: Final = re.compile(r"(<@[UW][A-Z0-9]{1,40})\|[^>\n]{0,500}>")
 _PLACE: Final = re.compile(rf"{_OPEN}(?=\\?#[A-Z0-9])", re.IGNORECASE)
 _LABELLED: Final = re.compile(rf"{_OPEN}(?=[a-z][a-z0-9+.-]{{1,20}}:[^\s<>|]{{0,2000}}\|)", re.IGNORECASE)
-_TARGET: Final = re.compile(r"\](?=\(\s{0,9}<?(?P<target>[^\s<>]{1,2000}))")
+_BRACKET: Final = re.compile(r"(?<!\\)\[|\]")
+_TIGHTER: Final = re.compile("[`>]")
+_TARGET: Final = re.compile(r"\(\s{0,9}<?([^\s<>]{1,2000})")
 _DEFINITION: Final = re.compile(r"^([ \t>]{0,20}\[[^\]\n]{1,200}\])(?=:[ \t]*\S)", re.MULTILINE)
 _HOST: Final = re.compile(
     r"(?:(?:https?|ftp):/*|www\.)?((?:[\w-]{1,63}\.){1,10}([^\W\d_]{2,24}))\b", re.IGNORECASE
@@ -61,24 +65,27 @@ def _links(text: str) -> str:
     another one."""
     text = _DEFINITION.sub(rf"\1{GUARD}", text)
     pieces: list[str] = []
-    position = 0
-    for found in _TARGET.finditer(text):
-        label = _label(text, found.start())
-        if label is None or disguises(label, found["target"]):
-            pieces += (text[position : found.end()], GUARD)
-            position = found.end()
+    opened: list[int] = []
+    position, left = 0, MAX_LABELS
+    for bracket in _BRACKET.finditer(text):
+        if bracket[0] == "[":
+            opened.append(bracket.end())
+            continue
+        start = opened.pop() if opened else 0
+        target = _TARGET.match(text, bracket.end())
+        if target is None:
+            continue
+        if opened and _TIGHTER.search(text, start, bracket.start()):
+            # The bracket with which it began may be code, and the label may have begun before that.
+            start = opened[0]
+        label = text[start : bracket.start()] if bracket.start() - start <= LABEL_CHARS else None
+        if label is not None and label.isascii() and "." not in label:
+            continue
+        left -= 1
+        if label is None or left < 0 or disguises(label, target[1]):
+            pieces += (text[position : bracket.end()], GUARD)
+            position = bracket.end()
     return "".join((*pieces, text[position:]))
-
-
-def _label(text: str, end: int) -> str | None:
-    """The label that ends there; None where its beginning is too far away."""
-    depth = 1
-    for index in range(end - 1, max(-1, end - 1 - LABEL_CHARS), -1):
-        if text[index] in "[]" and text[index - 1 : index] != "\\":
-            depth += 1 if text[index] == "]" else -1
-            if depth == 0:
-                return text[index + 1 : end]
-    return None if end > LABEL_CHARS else text[:end]
 
 
 def disguises(label: str, target: str) -> bool:

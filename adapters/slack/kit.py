@@ -52,9 +52,14 @@ def sections(text: str) -> list[Block]:
     return [section(each) for each in messages(text, SECTION_CHARS)]
 
 
-def section(words: str) -> Block:
+def section(text: str) -> Block:
     """At most SECTION_CHARS of mrkdwn."""
-    return {"type": "section", "text": {"type": "mrkdwn", "text": words, "verbatim": True}}
+    return {"type": "section", "text": words(text)}
+
+
+def words(text: str) -> Block:
+    """The same without the section around it, as it stands in a field."""
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def table(rows: list[list[str]], align: list[str]) -> Block:

@@ -42,19 +42,19 @@ def live(text: str, *, people: bool = False) -> str:
 
 def addition(shown: str, text: str, *, people: bool = False) -> str | None:
     """What is to be added to what is `shown` so that it is what `live` shows of the text. None where that begins with
-    something else: the text was changed, or a line turned out to be a part of a table."""
+    something else: the text was changed, or a line turned out to be the header of a table that begins with no |."""
     now = live(text, people=people)
     return now[len(shown) :] if now.startswith(shown) else None
 
 
 def _steady(text: str) -> str:
     """The text up to what may still become something else."""
-    start = _open_fence(text)
+    at = text.rfind("\n") + 1
+    start = _open_fence(text[:at])
     if start is not None:
         return _without_header(text[:start], "")
-    at = text.rfind("\n") + 1
     last = text[at:]
-    if "|" in last or (len(last) <= MARK_CHARS and _MARKS.issuperset(last)):
+    if _RULE_MARKS.issuperset(last) or (len(last) <= MARK_CHARS and _MARKS.issuperset(last)):
         return _without_header(text[:at], last)
     return text[:at] + _whole_words(last)
 
@@ -76,16 +76,23 @@ def _open_fence(text: str) -> int | None:
 
 def _without_header(text: str, following: str) -> str:
     """A line above what may become the second one of a table is its header."""
-    above = text.rstrip("\n")
+    above = text.removesuffix("\n")
     at = above.rfind("\n") + 1
-    may_rule = _RULE_MARKS.issuperset(following) and len(text) - len(above) <= 1
-    return text[:at] if may_rule and "|" in above[at:] else text
+    line = above[at:]
+    if not _RULE_MARKS.issuperset(following) or "|" not in line:
+        return text
+    if not _RULE_MARKS.issuperset(line):
+        return text[:at] + _whole_words(f"{line} ")
+    before = text[: max(0, at - 1)]
+    start = before.rfind("\n") + 1
+    return text[:start] if "|" in before[start:] else text[:at]
 
 
 def _whole_words(line: str) -> str:
-    """The beginning of a line, up to the word that is being written and to the first markup that is not closed."""
+    """The beginning of a line, up to the word that is being written, to the first markup that is not closed, and to
+    what may end the first cell of a table."""
     end = max(line.rfind(" "), line.rfind("\t"))
-    head = line[: max(0, end)]
+    head = line[: max(0, end)].partition("|")[0]
     position = 0
     while half := _HALF.search(head, position):
         whole = _WHOLE.match(line, half.start())

@@ -14,13 +14,16 @@ from typing import Final
 from adapters.base import Edit, Outgoing, OutgoingFile, Part, clean, replacing
 from adapters.naming import file_name
 from adapters.slack import kit
+from adapters.slack.card import card_blocks
 from adapters.slack.draft import Draft
+from adapters.slack.emoji import emoji_name
 from adapters.slack.guard import guarded
 from adapters.slack.kit import Block
 from adapters.slack.laying import Answer
 from adapters.slack.live import addition, live
 from adapters.slack.mrkdwn import messages, notification
-from adapters.text import shown_name, split, utf8_bytes
+from adapters.slack.question import question_blocks
+from adapters.text import shown_name, split, utf8_bytes, utf16_units
 
 MAX_FILE_BYTES: Final = 1_000_000_000
 """What Slack takes of a file. Slack's help, Add files to Slack."""
@@ -48,8 +51,10 @@ def drafts(
 
     `max_file_bytes` is the largest file that the place takes, 0 where it takes none: the number of drafts depends on
     it, so keep it the same for all tries. With `people` those may be notified who are named; with `previews` Slack may
-    look behind links.
+    look behind links. Raises SendFailed for what Slack cannot show at all.
     """
+    if outgoing.reaction is not None:
+        return [Draft(reaction=emoji_name(outgoing.reaction.emoji))]
     if outgoing.edit is not None:
         made = _edited(outgoing, outgoing.edit, max_file_bytes, people=people)
     else:
@@ -92,8 +97,8 @@ def _fallback(made: list[Block]) -> str:
     for text, is_mrkdwn in kit.source(made):
         if left < READABLE_CHARS:
             break
-        shown.append(text if is_mrkdwn and len(text) <= left else notification(text, left))
-        left -= len(shown[-1]) + 1
+        shown.append(text if is_mrkdwn and utf16_units(text) <= left else notification(text, left))
+        left -= utf16_units(shown[-1]) + 1
     return "\n".join(shown) or EMPTY
 
 
@@ -101,7 +106,7 @@ def _joined(words: list[str], limit: int) -> list[str]:
     """As few texts as have room for these."""
     texts: list[str] = []
     for each in words:
-        if texts and len(texts[-1]) + 1 + len(each) <= limit:
+        if texts and utf16_units(texts[-1]) + 1 + utf16_units(each) <= limit:
             texts[-1] += f"\n{each}"
         else:
             texts.append(each)
@@ -109,7 +114,14 @@ def _joined(words: list[str], limit: int) -> list[str]:
 
 
 def _new(outgoing: Outgoing, max_file_bytes: int, *, people: bool) -> list[Draft]:
-    made = _answer(outgoing.text, max_file_bytes, people=people)
+    made: list[Draft] = []
+    text = outgoing.text
+    if outgoing.card is not None:
+        shown, text = card_blocks(outgoing.card, people=people)
+        made += [message(shown)] if shown else []
+    made += _answer(text, max_file_bytes, people=people)
+    if outgoing.question is not None:
+        made += [message(each) for each in question_blocks(outgoing.question)]
     made += [_file(file, max_file_bytes) for file in outgoing.files]
     return made or [message([kit.markdown(EMPTY)])]
 
@@ -154,10 +166,12 @@ def _as_files(text: str, max_file_bytes: int) -> list[OutgoingFile]:
 
 
 def _file(file: OutgoingFile, max_file_bytes: int) -> Draft:
-    if len(file.data) <= max_file_bytes:
+    if 0 < len(file.data) <= max_file_bytes:
         return Draft(file=replace(file, name=file_name(file.name)))
     name = shown_name(file.name) or "?"
-    if max_file_bytes <= 0:
+    if not file.data:
+        why = "it is empty, and Slack takes no empty file"
+    elif max_file_bytes <= 0:
         why = "this place takes no files"
     else:
         why = f"it has {_mebibytes(len(file.data), up=True)}, and Slack takes {_mebibytes(max_file_bytes, up=False)}"
