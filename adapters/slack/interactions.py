@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from adapters.base import OVER, Answered, Event, Host, Question, Receipt, Sender, SendFailed
-from adapters.slack import commands, home, ids, normalize
+from adapters.slack import commands, home, ids, normalize, reading
 from adapters.slack.asked import Asked, Asker
 from adapters.slack.draft import Draft
 from adapters.slack.fetching import Fetcher
@@ -261,7 +261,7 @@ class Interactions:
         user = _text(body.get("user") or {}, "id")
         who = Person(user, about["channel"], about["thread"] or None)
         receipt = await self._answer(body, who, pressed.question_id, text=text)
-        message = await self._message(about)
+        message = await reading.message(self._web, about["channel"], about["ts"], about["thread"] or None)
         if message is not None:
             await self._close_question(receipt, about["channel"], message, text, user)
         return "" if receipt.state in ("accepted", "duplicate") else receipt.text or NOT_FOR_YOU
@@ -282,7 +282,7 @@ class Interactions:
 
     async def _ask(self, body: Body, about: Mapping[str, str], text: str) -> str:
         """Asks about a message. Returns what is wrong."""
-        message = await self._message(about)
+        message = await reading.message(self._web, about["channel"], about["ts"], about["thread"] or None)
         if message is None:
             return NOT_THERE
         user = _text(body.get("user") or {}, "id")
@@ -307,24 +307,6 @@ class Interactions:
         who = Person(user, about["channel"], about["thread"] or None)
         self._begin(self._replying.tell(who, [ASKED]))
         return ""
-
-    async def _message(self, about: Mapping[str, str]) -> Mapping[str, Any] | None:
-        """The message that a form is about, as it stands now."""
-        channel, ts, thread = about["channel"], about["ts"], about["thread"]
-        try:
-            told = await self._web.call(
-                "conversations.replies",
-                channel=channel,
-                ts=thread or ts,
-                oldest=ts,
-                latest=ts,
-                inclusive=True,
-                limit=2,
-            )
-        except SendFailed as exc:
-            _log.info("a message that a form is about cannot be read: %s", exc)
-            return None
-        return next((each for each in told.get("messages") or () if each.get("ts") == ts), None)
 
     async def _open(self, body: Body, view: Mapping[str, Any]) -> None:
         try:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from adapters.base import AGAIN, Event, Host, NotSaved, Receipt, Said, SendFailed
 from adapters.naming import title
 from adapters.queues import Queues
-from adapters.slack import ids, normalize
+from adapters.slack import ids, normalize, reading
 from adapters.slack.asked import Asked, Asker
 from adapters.slack.fetching import Fetcher
 from adapters.slack.gaps import Gaps
@@ -342,8 +342,12 @@ class Listening:
             return
         people = await self.people.of([str(told.get("user", ""))])
         event = normalize.reaction(told, event_id, self._me, people)
-        if event is not None:
-            await self._received(event)
+        if event is None:
+            return
+        # In which thread its message stands Slack does not say.
+        about = await reading.message(self._web, *event.about.split(":"))
+        thread = normalize.thread_of(about) if about is not None else None
+        await self._received(replace(event, route=ids.route(event.route.platform_id, thread)))
 
     async def _received(self, event: Event) -> None:
         """Raises NotTaken."""
