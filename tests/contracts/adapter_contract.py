@@ -271,6 +271,8 @@ class AdapterContract:
         async with rig.open():
             talk = await rig.ask("hello")
             await self.answers(rig, talk, "You said: hello")
+            # Nobody reacts on what was posted this very millisecond.
+            await rig.house.until_quiet_everywhere()
             await rig.react(talk, "\N{THUMBS UP SIGN}")
             await rig.house.until(lambda: rig.house.query("SELECT 1 FROM inbox WHERE kind = 'system'") != [])
             assert '"reacted"' in rig.house.query("SELECT content FROM inbox WHERE kind = 'system'")[0][0]

@@ -266,9 +266,7 @@ class SlackRig:
         await self.town.until(holds)
 
     async def ask(self, text: str, *, files: Sequence[tuple[str, bytes]] = ()) -> SlackMessage:
-        # A client of Slack's escapes what somebody types.
-        typed = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        return self.town.ask(typed, files=[(name, data, "application/octet-stream") for name, data in files])
+        return self.town.ask(text, files=[(name, data, "application/octet-stream") for name, data in files])
 
     def _mine(self, talk: SlackMessage) -> list[SlackMessage]:
         return [each for each in talk.replies if each.user is self.town.slack.bot]
