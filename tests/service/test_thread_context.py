@@ -13,7 +13,7 @@ from agent.protocol.messages import Quote, Route
 from bot import beforehand
 from tests.fakes.platform import PERSON
 from tests.service.conftest import House
-from tests.service.test_intake import STRANGER, chats, event, serving
+from tests.service.test_intake import MEMBER, STRANGER, chats, event, serving
 
 THREAD = Route(channel="slack", platform_id="C1", thread_id="1.5")
 TOLD = [Said("Bob", "It is down."), Said("Carol", "Since <noon>?")]
@@ -36,9 +36,8 @@ class Thread:
         await self.may_go_on.wait()
         return TOLD
 
-    def said(self, text: str, *, by: Sender | None = None, route: Route = THREAD) -> Event:
-        more = {} if by is None else {"by": by}
-        return event(text, route=route, before=self.before, **more)
+    def said(self, text: str, *, by: Sender = MEMBER, route: Route = THREAD) -> Event:
+        return event(text, by=by, route=route, before=self.before)
 
 
 async def test_the_first_message_in_a_thread_brings_what_was_said_before(tmp_path: Path) -> None:
