@@ -37,7 +37,10 @@ MAX_PROMPTS: Final = 4
 BAD_NAME: Final = (
     "the app's name should have 1 to {most} characters, and a Latin letter or a digit among them"
 )
-NO_URL: Final = "with HTTP, Slack needs the public address of Roost's listener: give --url an https:// address, such as {example}"
+NO_URL: Final = (
+    "with HTTP, Slack needs the public address of Roost's listener: give --url an https:// address, such as"
+    " {example}"
+)
 EXAMPLE_URL: Final = "https://roost.example.com/slack/events"
 NEEDLESS_URL: Final = (
     'with Socket Mode there is no request URL: leave --url out, or write mode = "http" into [slack]'

@@ -32,12 +32,14 @@ def called(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
-        if node.func.attr == "call" and node.args:
+        if node.func.attr in ("call", "_ask", "_try") and node.args:
             first = node.args[0]
-            assert isinstance(first, ast.Constant), (
-                f"line {node.lineno}: a method is to be named where it is called"
+            chosen = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
+            named = [each.value for each in chosen if isinstance(each, ast.Constant)]
+            assert named or node.func.attr != "call", (
+                f"line {node.lineno}: a method is named where it is called"
             )
-            yield str(first.value)
+            yield from map(str, named)
         elif node.func.attr in of_library:
             yield next((each for each in METHODS if each.replace(".", "_") == node.func.attr), node.func.attr)
 
