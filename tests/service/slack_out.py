@@ -117,11 +117,11 @@ class Talk:
         return ids.event_id(self.general.id, self.question.ts)
 
     def answer(
-        self, text: str, *, id: str = "1", files: Sequence[OutgoingFile] = (), **more: object
+        self, text: str, *, out: str = "1", files: Sequence[OutgoingFile] = (), **more: object
     ) -> Outgoing:
         """The whole answer to it."""
         return Outgoing(
-            id,
+            out,
             self.route,
             text,
             files=files,
