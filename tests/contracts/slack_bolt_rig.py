@@ -137,7 +137,7 @@ async def by_socket(rig: Rig, *, ping_seconds: float = PING_SECONDS) -> AsyncIte
         await rig.slack.until(lambda: rig.slack.hub.opened > before)
         yield handler
     finally:
-        await handler.close_async()
+        await handler.close_async()  # type: ignore[no-untyped-call]
 
 
 @asynccontextmanager

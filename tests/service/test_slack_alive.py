@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
+from tests.fakes.slack_connections import Connection
 from tests.fakes.slack_server import SlackServer
-from tests.fakes.slack_sockets import Connection
 from tests.service.conftest import House
 from tests.service.slack_town import QUICK, Town
 
