@@ -133,7 +133,7 @@ async def by_socket(rig: Rig, *, ping_seconds: float = PING_SECONDS) -> AsyncIte
     handler = AsyncSocketModeHandler(rig.app, rig.slack.app_token, ping_interval=ping_seconds)
     before = rig.slack.hub.opened
     try:
-        await handler.connect_async()
+        await handler.connect_async()  # type: ignore[no-untyped-call]
         await rig.slack.until(lambda: rig.slack.hub.opened > before)
         yield handler
     finally:
