@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from adapters.base import Adapter
 from adapters.discord import DiscordAdapter, Settings, Timing
 from bot.config_tables import AgentConfig
 from container.process import ProcessBackend
+from tests.bench.child import Child, child
 from tests.bench.discord_child import LAST_WORD, PAUSE_SECONDS, STREAM
 from tests.bench.figures import ROOT, Spread, rounds
 from tests.bench.person import PERSON, NotAnswered, Room
@@ -30,9 +28,6 @@ IMPORTS: Final = 5
 WORDS: Final = 80
 WORD_SECONDS: Final = 0.05
 """As fast as a model writes."""
-START_SECONDS: Final = 20.0
-ORDER_SECONDS: Final = 60.0
-"""The longest that anything may take which the other process is asked for."""
 QUICK: Final = Timing(identify_pause=0.0, guilds=0.1)
 """Only what the start waits for is shortened."""
 STORY: Final = "word " * WORDS + LAST_WORD
@@ -72,34 +67,12 @@ class Found:
         )
 
 
-class Child:
-    """The process in which Discord and its people are."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def ask(self, order: str) -> Any:
-        """What it has found. Raises NotAnswered, TimeoutError."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{order}\n".encode())
-        return await self.told(ORDER_SECONDS)
-
-    async def told(self, seconds: float) -> Any:
-        """The next that it says. Raises NotAnswered where it has ended, TimeoutError."""
-        assert self._process.stdout is not None
-        async with asyncio.timeout(seconds):
-            line = await self._process.stdout.readline()
-        if not line:
-            raise NotAnswered("the process in which Discord was has ended")
-        return json.loads(line)
-
-
 async def measure(data: Path, *, warm: int, seconds: float) -> Found:
     """So many `warm` messages, for no longer than `seconds`. Raises NotAnswered, TimeoutError, RoostError,
     BackendError."""
     backend = ProcessBackend(data / "run", "bench")
     try:
-        async with child() as (there, (rest_url, gateway_url, token, ada)):
+        async with child("tests.bench.discord_child") as (there, (rest_url, gateway_url, token, ada)):
             settings = Settings(lambda: token, rest_url=rest_url, gateway_url=gateway_url, timing=QUICK)
             room = Room()
             members: list[tuple[Adapter, str]] = [(DiscordAdapter(settings), ada), (room, PERSON.id)]
@@ -131,23 +104,6 @@ async def _stream(there: Child) -> float:
     if changes < THREADS:
         raise NotAnswered(f"{THREADS} answers were changed {changes} times while they were written")
     return stall.longest_ms
-
-
-@asynccontextmanager
-async def child() -> AsyncIterator[tuple[Child, Any]]:
-    """The other process, and what it says of where it is. Raises NotAnswered, TimeoutError."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.discord_child"),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        there = Child(process)
-        yield there, await there.told(START_SECONDS)
-    finally:
-        process.kill()
-        await process.wait()
 
 
 def import_ms() -> list[float]:
