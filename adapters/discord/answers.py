@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from adapters import columns
 from adapters.base import OutgoingFile
 from adapters.discord.draft import MESSAGE_UNITS
+from adapters.tables import columns_as_code, tables_as_code
+from adapters.text import pieces, without_mass_mentions
 
 MOST_PAGES: Final = 5
 """Follow-ups to one interaction; who wants more is better served by a file."""
@@ -42,4 +43,4 @@ def pages(text: str) -> list[str]:
 
 
 def _pages(text: str) -> Iterator[str]:
-    return columns.pages(text, MESSAGE_UNITS)
+    return pieces(tables_as_code(columns_as_code(without_mass_mentions(text))), MESSAGE_UNITS)

@@ -34,7 +34,6 @@ from adapters.slack.interactions import Interactions
 from adapters.slack.listening import Listening
 from adapters.slack.normalize import Me
 from adapters.slack.posting import Posting
-from adapters.slack.replying import Replying
 from adapters.slack.session import UNREACHABLE, is_lasting, keep_connected, sentence, who_am_i
 from adapters.slack.sockets import Sockets
 from adapters.slack.status import Status
@@ -240,13 +239,11 @@ class SlackAdapter:
         self._interactions = Interactions(
             self._web,
             host,
-            self._listening.people,
             self._asked,
-            self._listening.once,
-            Replying(self._web, settings.api_url, settings.timing),
-            fetcher,
-            me,
             settings.timing,
+            fetcher.fetch,
+            me,
+            agent_view=settings.agent_view,
             prompts=settings.prompts,
             clock=self._clock,
         )

@@ -1,112 +1,97 @@
-"""Commands on Slack, which are all text: what stands behind `/roost`, what is said to the bot, what begins with `!`.
-Pure.
+"""Commands on Slack: what somebody means who gives one as text, and how it is told what they may give. Pure.
 
-Slash commands do not work in threads (Slack's documentation, Implementing slash commands), so that the same can be said
-there: `@roost status`, `!status`. What is not exactly a command is a message for the agent.
+Slack's own is `/roost`, whose text is all that it says (its documentation, Slash commands); there are none in threads,
+where a command is a mention of the bot with nothing else behind it, or begins with `!`.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from adapters.offers import CommandInfo, CommandSpec, OptionInfo
-from adapters.slack.escapes import unescaped
+from adapters.slack.words import MAX_CHARS, Word, resolved, words
+from adapters.text import shown_name
 
 ROOT: Final = "/roost"
 HELP: Final = "help"
-MARK: Final = "!"
-YES: Final = "true"
-MAX_WORDS: Final = 2_000
-
-_QUOTES: Final = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "\u00a0": " "})
-_DASHES: Final = re.compile(r"(?<!\S)[—–](?=[A-Za-z])")
-"""What a telephone makes of two hyphens."""
-_ESCAPE: Final = re.compile(r"<([^<>]{1,4000})>")
-_NAMED: Final = re.compile(r"(?:--)?([A-Za-z][A-Za-z0-9_-]{0,40})[:=](.*)", re.DOTALL)
-_FLAG: Final = re.compile(r"--([A-Za-z][A-Za-z0-9_-]{0,40})")
-_FIRST: Final = re.compile(r"!([a-z]{2,40})(?:\s|$)", re.ASCII | re.IGNORECASE)
+SIGN: Final = "!"
+"""Begins a command where there are no slash commands."""
+SHOWN_CHARS: Final = 60
+_TRUE: Final = frozenset({"true", "yes", "on", "1", "y"})
+_FALSE: Final = frozenset({"false", "no", "off", "0", "n"})
 
 
 @dataclass(frozen=True)
-class Command:
-    """What was given: a command's name, and what belongs to it, as an Event has it. `text` among it is what was given
-    by its order."""
+class Given:
+    """A command with what its options hold, as adapters.base.Event wants it."""
 
     name: str
     arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Wrong:
-    """Nothing that can be done; `sentence` says why."""
+class Told:
+    """Nothing to be run: `text` is for the person, what is wrong or the help that they asked for."""
 
-    sentence: str
+    text: str
 
 
-def parse(text: str, infos: Sequence[CommandInfo]) -> Command | Wrong:
-    """What stands behind the slash command, with Slack's escapes in it. Nothing is a question for help."""
-    words = _words(_plain(text))
-    if not words:
-        return Command(HELP)
-    spec, rest = _found(words, infos)
+def parse(text: str, infos: Sequence[CommandInfo]) -> Given | Told:
+    """What the text of the slash command means. Without a word it is help; half a name is for the service to answer,
+    which knows what somebody may use."""
+    first = words(text)
+    if len(text) > MAX_CHARS:
+        return Told(f"A command can be {MAX_CHARS:,} characters long.")
+    if not first:
+        return Given(HELP)
+    spelled = [each.value.lower() for each in first[:3]]
+    spec = _spec(spelled, infos)
+    if spec is not None and spec.name == HELP and len(first) > 1:
+        return _help(spelled[1:], infos)
+    if spec is not None:
+        return _filled(spec, text, first)
+    group = _group(spelled[0], infos)
+    if group is None:
+        return Told(_unknown(spelled[0], infos))
+    if len(first) == 1:
+        return Given(group.name)
+    return Told(_unknown(" ".join(spelled[:2]), infos))
+
+
+def spoken(text: str, infos: Sequence[CommandInfo], *, addressed: bool) -> Given | None:
+    """The command that somebody has said, where that is all of what they said: "help me write" is none, and neither is
+    "!important". `addressed`: they have named the bot, as whoever says anything to it may have done; the options of a
+    command of one word are then given by name, or "model trains for me" would be one."""
+    text = text.strip()
+    signed = text.startswith(SIGN)
+    if not (signed or addressed):
+        return None
+    said = text[len(SIGN) :] if signed else text
+    if not said or said[0].isspace():
+        return None
+    first = words(said)
+    spec = _spec([each.value.lower() for each in first[:2]], infos)
     if spec is None:
-        return _unknown(words[0], infos)
-    return Command(spec.name, _arguments(spec, rest))
-
-
-def marked(text: str, infos: Sequence[CommandInfo]) -> Command | Wrong | None:
-    """What a message is that begins with a mark and the first word of a command; None for one that does not."""
-    found = _FIRST.match(text)
-    if found is None or found[1].lower() not in {info.name for info in infos}:
         return None
-    return parse(text[len(MARK) :], infos)
-
-
-def addressed(text: str, infos: Sequence[CommandInfo]) -> Command | None:
-    """What was said to the bot by name, where that is a command and nothing else: "help me write" is none. What is
-    given by its order has to look like an id, or be among the choices."""
-    words = _words(_plain(text))
-    if not words or len(words) > MAX_WORDS:
+    found = _filled(spec, said, first)
+    if isinstance(found, Told):
         return None
-    spec, rest = _found(words, infos)
-    if spec is None or "\n" in text.strip():
+    loose = _loose(spec, said, first)
+    if not signed and loose and " " not in spec.name:
         return None
-    named = [word for word in rest if _option(word, spec)]
-    plain = [word for word in rest if word not in named]
-    if len(plain) > len(spec.options) or not all(_is_meant(word, spec.options) for word in plain):
-        return None
-    if len(plain) + len(named) < sum(option.required for option in spec.options):
-        return None
-    return Command(spec.name, _arguments(spec, rest))
+    return found
 
 
-def _is_meant(word: str, options: Sequence[OptionInfo]) -> bool:
-    return any(char.isdigit() for char in word) or any(word in option.choices for option in options)
+def usage(spec: CommandSpec) -> str:
+    """How a command is given, in a line."""
+    shown = " ".join(_shown(spec))
+    return f"`{ROOT} {spec.name}{' ' + shown if shown else ''}`"
 
 
-def _plain(text: str) -> str:
-    """Ids in the place of Slack's escapes for people and channels, and the rest as it was typed."""
-
-    def inner(found: re.Match[str]) -> str:
-        target, _, label = found[1].partition("|")
-        if target[:1] in ("@", "#"):
-            return target[1:]
-        return label or target.removeprefix("mailto:")
-
-    typed = unescaped(_ESCAPE.sub(inner, text)).translate(_QUOTES)
-    return _DASHES.sub("--", typed).strip()
-
-
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return text.split()  # A lone quote, as in: don't
+# ---------------------------------------------------------------- which command
 
 
 def _specs(infos: Sequence[CommandInfo]) -> Iterator[CommandSpec]:
@@ -114,51 +99,146 @@ def _specs(infos: Sequence[CommandInfo]) -> Iterator[CommandSpec]:
         yield from info.specs or (CommandSpec(info.name, info.summary),)
 
 
-def _found(words: Sequence[str], infos: Sequence[CommandInfo]) -> tuple[CommandSpec | None, Sequence[str]]:
-    """The command that these words begin with, the longest name first, and the words that are left."""
-    by_name = {spec.name: spec for spec in _specs(infos)}
+def _spec(spelled: Sequence[str], infos: Sequence[CommandInfo]) -> CommandSpec | None:
+    """The command that some words begin with, the longest name first."""
+    known = {spec.name: spec for spec in _specs(infos)}
     for count in (2, 1):
-        spec = by_name.get(" ".join(words[:count]).lower())
-        if spec is not None and len(words) >= count:
-            return spec, words[count:]
-    return None, words
+        if len(spelled) >= count and (found := known.get(" ".join(spelled[:count]))) is not None:
+            return found
+    return None
 
 
-def _unknown(word: str, infos: Sequence[CommandInfo]) -> Command | Wrong:
-    first = word.lower().lstrip("/")
-    if any(first == info.name for info in infos):
-        # Half a command: the service says how the whole of it goes.
-        return Command(first)
-    close = difflib.get_close_matches(first, [info.name for info in infos], n=1)
-    hint = f"Did you mean `{ROOT} {close[0]}`?" if close else f"`{ROOT} help` lists the commands."
-    return Wrong(f"There is no such command. {hint}")
+def _group(word: str, infos: Sequence[CommandInfo]) -> CommandInfo | None:
+    return next((info for info in infos if info.name == word), None)
 
 
-def _option(word: str, spec: CommandSpec) -> str | None:
-    """The option that a word gives by its name."""
-    found = _NAMED.fullmatch(word) or _FLAG.fullmatch(word)
-    if found is None:
-        return None
-    name = found[1].replace("-", "_").lower()
-    return name if word.startswith("--") or any(name == each.name for each in spec.options) else None
+def _unknown(name: str, infos: Sequence[CommandInfo]) -> str:
+    known = [spec.name for spec in _specs(infos)]
+    close = difflib.get_close_matches(name[:SHOWN_CHARS], known, n=1)
+    hint = f"did you mean `{ROOT} {close[0]}`?" if close else f"`{ROOT} {HELP}` lists all of them."
+    return f"There is no command {_quoted(name)}; {hint}"
 
 
-def _arguments(spec: CommandSpec, words: Sequence[str]) -> dict[str, str]:
-    named: dict[str, str] = {}
-    plain: list[str] = []
-    waiting = iter(words)
-    for word in waiting:
-        name = _option(word, spec)
-        if name is None:
-            plain.append(word)
-        elif (found := _NAMED.fullmatch(word)) is not None:
-            named[name] = found[2]
-        elif any(each.name == name and each.kind == "flag" for each in spec.options):
-            named[name] = YES
-        else:
-            named[name] = next(waiting, "")
-    if any(" " in word for word in plain):
-        # What was quoted is one word, and only a name keeps it one.
-        free = [option.name for option in spec.options if option.name not in named]
-        return {**dict(zip(free, plain, strict=False)), **named}
-    return {**named, "text": " ".join(plain)} if plain else named
+# ---------------------------------------------------------------- what it takes
+
+
+def _filled(spec: CommandSpec, text: str, first: Sequence[Word]) -> Given | Told:
+    """The command with its arguments, or what is wrong with them."""
+    names = {option.name: option for option in spec.options}
+    named, loose = _sorted(spec, text, first)
+    arguments: dict[str, str] = {}
+    for word in named:
+        if word.name in arguments:
+            return _wrong(spec, f"The option {word.name} is given twice")
+        arguments[word.name] = "true" if word.bare and names[word.name].kind == "flag" else word.value
+        if word.bare and names[word.name].kind != "flag":
+            return _wrong(spec, f"The option {word.name} is empty")
+    for option in _by_order(spec):
+        if option.name in arguments or not loose:
+            continue
+        arguments[option.name] = _rest(text, loose) if option.rest else loose[0].value
+        loose = [] if option.rest else loose[1:]
+    if loose:
+        return _wrong(spec, f"{_quoted(loose[0].value)} is one word too many")
+    missing = next((each for each in spec.options if each.required and each.name not in arguments), None)
+    if missing is not None:
+        return _wrong(spec, f"The option {missing.name} is missing")
+    for name, value in arguments.items():
+        if (trouble := _trouble(names[name], value)) is not None:
+            return _wrong(spec, trouble)
+    return Given(spec.name, {name: _typed(names[name], value) for name, value in arguments.items()})
+
+
+def _loose(spec: CommandSpec, text: str, first: Sequence[Word]) -> list[Word]:
+    """The words that name no option."""
+    return _sorted(spec, text, first)[1]
+
+
+def _sorted(spec: CommandSpec, text: str, first: Sequence[Word]) -> tuple[list[Word], list[Word]]:
+    """The options that are given by name, and the words that are not. Of a command that takes the rest, what stands
+    between two such words is theirs, whatever it looks like."""
+    count = len(spec.name.split())
+    begun = first[count - 1].end
+    names = {option.name for option in spec.options}
+    flags = {option.name for option in spec.options if option.kind == "flag"}
+    found = [
+        Word(each.value, each.start + begun, each.end + begun, each.name, each.bare)
+        for each in words(text[begun:], names, flags)
+    ]
+    loose = [index for index, each in enumerate(found) if not each.name]
+    if loose and any(option.rest for option in spec.options):
+        held = range(loose[0], loose[-1] + 1)
+        named = [each for index, each in enumerate(found) if index not in held]
+        return named, [found[index] for index in held]
+    return [each for each in found if each.name], [each for each in found if not each.name]
+
+
+def _by_order(spec: CommandSpec) -> Iterator[OptionInfo]:
+    """The options that words are given to."""
+    for option in sorted(spec.options, key=lambda each: not each.required):
+        yield option
+        if option.rest:
+            return
+
+
+def _rest(text: str, loose: Sequence[Word]) -> str:
+    """All of these, with what stands between them; a single one may stand in quotes."""
+    if len(loose) == 1 and not loose[0].name:
+        return loose[0].value
+    return resolved(text[loose[0].start : loose[-1].end])
+
+
+def _trouble(option: OptionInfo, value: str) -> str | None:
+    """What is wrong with what an option holds."""
+    if option.kind == "number" and not _is_number(value):
+        return f"The option {option.name} is no whole number"
+    if option.kind == "flag" and value.lower() not in _TRUE | _FALSE:
+        return f"The option {option.name} is neither true nor false"
+    if option.choices and value.lower() not in (each.lower() for each in option.choices):
+        return f"The option {option.name} is none of {', '.join(option.choices)}"
+    if option.max_chars is not None and len(value) > option.max_chars:
+        return f"The option {option.name} is longer than {option.max_chars:,} characters"
+    if option.required and not value.strip():
+        return f"The option {option.name} is empty"
+    return None
+
+
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.removeprefix("-").isdecimal() and len(value) <= 18
+
+
+def _typed(option: OptionInfo, value: str) -> str:
+    if option.kind == "flag":
+        return "true" if value.lower() in _TRUE else "false"
+    return next((each for each in option.choices if each.lower() == value.lower()), value)
+
+
+# ---------------------------------------------------------------- what people are told
+
+
+def _wrong(spec: CommandSpec, what: str) -> Told:
+    return Told(f"{what}; it goes like this: {usage(spec)}")
+
+
+def _help(spelled: Sequence[str], infos: Sequence[CommandInfo]) -> Told:
+    """How one command is given, or all of a group."""
+    spec = _spec(spelled, infos)
+    if spec is not None:
+        lines = [f"- {option.name}: {option.summary}" for option in spec.options]
+        return Told("\n".join([f"{usage(spec)}: {spec.summary}", *lines]))
+    group = _group(spelled[0], infos)
+    if group is None:
+        return Told(_unknown(" ".join(spelled), infos))
+    return Told("\n".join(f"- {usage(each)}: {each.summary}" for each in _specs([group])))
+
+
+def _shown(spec: CommandSpec) -> Iterator[str]:
+    loose = [option.name for option in _by_order(spec)]
+    for option in spec.options:
+        shown = option.name.upper() if option.name in loose else f"{option.name}:{option.name.upper()}"
+        yield shown if option.required else f"[{shown}]"
+
+
+def _quoted(text: str) -> str:
+    """What somebody has typed, within a sentence of ours."""
+    return f"“{shown_name(text.replace('`', ''), SHOWN_CHARS)}”"

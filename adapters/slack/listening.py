@@ -71,9 +71,9 @@ class Listening:
         self._revoked = revoked
         self._titled = titled
         self._clock = clock
-        self.people = People(web)
+        self._people = People(web)
         self._queues = Queues(ids.NAME)
-        self.once = Once()
+        self._once = Once()
         self._under_way: dict[str, asyncio.Future[None]] = {}
         self._put_down: dict[str, Body] = {}
         self._host: Host | None = None
@@ -194,7 +194,7 @@ class Listening:
                 return partial(self._reacted, told, event_id)
             case "app_home_opened":
                 return partial(self._opened, told)
-            case "agent_session_stopped" if self.once.first(event_id):
+            case "agent_session_stopped" if self._once.first(event_id):
                 return partial(self._stop, told, event_id)
             case "app_uninstalled" | "tokens_revoked":
                 _log.warning("Slack says that the app was uninstalled, or its token revoked")
@@ -259,7 +259,7 @@ class Listening:
         if not normalize.is_spoken(message, me):
             return None
         place = self._place(message, channel)
-        people = await self.people.of(normalize.named_in(message))
+        people = await self._people.of(normalize.named_in(message))
         message = await fetcher.known(message)
         event = normalize.event(message, channel, place, me, people, fetcher.fetch)
         if await interactions.spoken(event, place):
@@ -308,7 +308,7 @@ class Listening:
             each for each in found if str(each.get("ts")) < ts and (each.get("text") or each.get("files"))
         ]
         kept = told if len(told) <= MAX_BEFORE else [told[0], *told[-MAX_BEFORE + 1 :]]
-        people = await self.people.of(user for each in kept for user in normalize.named_in(each))
+        people = await self._people.of(user for each in kept for user in normalize.named_in(each))
         return [normalize.said(each, me, people) for each in kept]
 
     async def _refuse(self, event: Event, place: Place, text: str) -> None:
@@ -328,7 +328,7 @@ class Listening:
         me = self._me
         if self._host is None or me is None or not normalize.is_spoken(message, me):
             return
-        people = await self.people.of(normalize.named_in(message))
+        people = await self._people.of(normalize.named_in(message))
         event = normalize.edit(message, channel, self._place(message, channel), me, people)
         if event is not None:
             await self._received(event)
@@ -340,7 +340,7 @@ class Listening:
     async def _reacted(self, told: Message, event_id: str) -> None:
         if self._me is None:
             return
-        people = await self.people.of([str(told.get("user", ""))])
+        people = await self._people.of([str(told.get("user", ""))])
         event = normalize.reaction(told, event_id, self._me, people)
         if event is None:
             return
@@ -360,7 +360,7 @@ class Listening:
         if self._interactions is None:
             return
         if told.get("tab") == "home":
-            await self._interactions.home(str(told.get("user", "")), str(told.get("channel", "")))
+            await self._interactions.home(str(told.get("user", "")))
         else:
             await self._interactions.prompts(str(told.get("channel", "")))
 

@@ -21,7 +21,6 @@ PLATFORM_LIBRARIES = {
 SHARED = (
     "adapters.base",
     "adapters.checkup",
-    "adapters.columns",
     "adapters.offers",
     "adapters.queues",
     "adapters.lines",
