@@ -25,6 +25,7 @@ from tests.fakes.slack_faults import Faults
 from tests.fakes.slack_files import Files
 from tests.fakes.slack_http import Push
 from tests.fakes.slack_interactions import Given, Interactions, Triggers
+from tests.fakes.slack_later import Later
 from tests.fakes.slack_methods_agents import AGENT_VIEW, ASSISTANT
 from tests.fakes.slack_methods_streams import STREAMING
 from tests.fakes.slack_people import Person
@@ -56,11 +57,13 @@ class SlackServer:
         self._news = News()
         self.world = World(clock, self._news, all_scopes() if scopes is None else scopes)
         self.world.has_agent_view, self.world.has_assistant = agent_view, assistant
-        self.world.triggers = Triggers(clock)
+        self.world.triggers = Triggers(self.world)
         self.interactions = Interactions(self.world)
-        self.hub = Hub(self._news.tell, ack_seconds=ack_seconds)
+        self.later = Later()
+        self.hub = Hub(self._news.tell, ack_seconds=ack_seconds, later=self.later)
+        self.hub.app_id = self.world.app_id
         self.signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"[:20] + "0123456789ab"
-        self.push = Push(self.signing_secret, clock, self._news.tell)
+        self.push = Push(self.signing_secret, clock, self._news.tell, later=self.later)
         self._limits = Limits(limits)
         self.faults = Faults()
         self._api = Api(self.world, self._limits, self._remember, self.faults)
@@ -119,6 +122,10 @@ class SlackServer:
         self.push.url = url
         self.world.listeners = [self.push.event]
         self.interactions.deliver = self.push.deliver
+
+    async def pass_time(self, seconds: float) -> None:
+        """So much later: what nobody has taken is delivered again, where it is due by then."""
+        await self.later.pass_time(seconds)
 
     def _by_socket(self, kind: str, body: dict[str, Any], given: Given) -> None:
         self.hub.deliver(kind, body, given)
