@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -26,10 +26,15 @@ MAX_TABLES: Final = 100
 MIN_CELL_COLUMNS: Final = 3
 NAME_COLUMNS: Final = 60
 """Of a name that is repeated before each value."""
+MAX_CELL_CHARS: Final = 1_000
+"""Of a cell of which the markup is read."""
 LONG_CELL: Final = 2
 """How many times as long as the table may be wide."""
 NO_VALUE: Final = "–"
 
+_IN_COLUMNS: Final = re.compile(r"^ {2,}\S|\S {2,}\S")
+_FENCE: Final = re.compile(r"^\s*(?:```|~~~)")
+_FENCE_LINE: Final = "```"
 _EVENTS: Final = re.compile(
     r"^(?:(?P<rule>[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t\r]*+)"
     r"|[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)*+(?:```|~~~)[^\n]*+)$",
@@ -43,22 +48,37 @@ _BREAK: Final = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"[\\`*_\[\]<>&~!]")
 
 
+Align = Literal["left", "center", "right"]
+
+
 @dataclass(frozen=True)
 class Table:
-    """The cells of a table as they were written, all rows as long as the header. `right` tells the columns apart
-    that are aligned to the right or not."""
+    """The cells of a table as they were written, all rows as long as the header. `align` says for each column how
+    it is to be aligned: left, where nothing is said."""
 
     header: list[str]
-    right: list[bool]
+    align: list[Align]
     rows: list[list[str]]
+
+    @property
+    def right(self) -> list[bool]:
+        """Which columns are aligned to the right."""
+        return [each == "right" for each in self.align]
 
 
 def tables_as_code(text: str, width: int = WIDTH_COLUMNS) -> str:
     """The text with its tables laid out as code, or as "name: value" where one would have more than `width` columns.
     What is written in a cell is kept, its markup is not. A table that holds more than would be shown stays as it is.
     """
-    pieces: list[str] = []
-    position, left = 0, MAX_TABLE_CHARS
+    parts = parted(text)
+    return "".join(part if isinstance(part, str) else shown(part, width) for part in parts)
+
+
+def parted(text: str, most: int = MAX_TABLE_CHARS) -> list[str | Table]:
+    """The tables of a text, and what stands around them, in their order. Those that have no room in `most`
+    characters together stay as they were written."""
+    parts: list[str | Table] = []
+    position, left = 0, most
     parser: MarkdownIt | None = None
     for start, end in itertools.islice(_candidates(text), MAX_TABLES):
         if end - start > left:
@@ -67,9 +87,19 @@ def tables_as_code(text: str, width: int = WIDTH_COLUMNS) -> str:
         parser = parser or _parser()
         if found := _read(text[start:end], parser):
             table, length = found
-            pieces += (text[position:start], shown(table, width))
+            parts += (text[position:start], table)
             position = start + length
-    return "".join((*pieces, text[position:])) if pieces else text
+    return [*parts, text[position:]]
+
+
+def plain_rows(table: Table) -> list[list[str]]:
+    """The rows of a table, the header first, each cell in one line and without its markup. One with more than
+    MAX_CELL_CHARS keeps it: to look for its end would take long."""
+    plain = _plain()
+    return [
+        [plain(cell) if len(cell) <= MAX_CELL_CHARS else " ".join(cell.split()) for cell in row]
+        for row in (table.header, *table.rows)
+    ]
 
 
 def shown(table: Table, width: int = WIDTH_COLUMNS) -> str:
@@ -144,18 +174,19 @@ def _escaped(code: re.Match[str]) -> str:
 
 def _table(tokens: list[Token]) -> Table:
     rows: list[list[str]] = []
-    right: list[bool] = []
+    align: list[Align] = []
     for before, token in itertools.pairwise(tokens):
         if before.type == "tr_open":
             rows.append([])
         if token.type == "inline" and before.type in ("th_open", "td_open"):
             rows[-1].append(token.content)
             if before.type == "th_open":
-                right.append("right" in str(before.attrGet("style")))
+                style = str(before.attrGet("style"))
+                align.append("right" if "right" in style else "center" if "center" in style else "left")
         if token.type == "table_close":
             break
     header, *others = rows
-    return Table(header, right, others)
+    return Table(header, align, others)
 
 
 def _letters(text: str) -> int:
@@ -219,3 +250,28 @@ def _pair(name: str, value: str, *, whole: bool) -> str:
     if not whole and len(name) > NAME_COLUMNS:
         name = f"{name[: NAME_COLUMNS - 1]}…"
     return f"**{name}:** {value or NO_VALUE}"
+
+
+def columns_as_code(text: str) -> str:
+    """The text with lines that are set in columns, two or more in a row, in blocks of code."""
+    done: list[str] = []
+    held: list[str] = []
+    fenced = False
+    for line in text.split("\n"):
+        is_fence = _FENCE.match(line) is not None
+        if not fenced and not is_fence and _IN_COLUMNS.search(line):
+            held.append(line)
+            continue
+        done += _block(held)
+        held = []
+        fenced ^= is_fence
+        done.append(line)
+    return "\n".join([*done, *_block(held)])
+
+
+def _block(lines: Sequence[str]) -> list[str]:
+    if len(lines) < 2:
+        return list(lines)
+    # What somebody has said, cut short in a column, must not end the block.
+    guarded = [line.replace("```", "`\N{ZERO WIDTH SPACE}`\N{ZERO WIDTH SPACE}`") for line in lines]
+    return [_FENCE_LINE, *guarded, _FENCE_LINE]

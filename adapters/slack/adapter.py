@@ -244,7 +244,6 @@ class SlackAdapter:
             prompts=self._settings.prompts,
             clock=self._clock,
         )
-        self._posting.me = me
         self._listening.use(host, me, fetcher, interactions)
 
     def _ways_in(self, client: AsyncWebClient, me: Me) -> Sequence[Coroutine[Any, Any, None]]:
