@@ -390,7 +390,7 @@ def _as_documented(sentence: str) -> str:
         errors.UNAUTHORIZED,
         session.NO_INTENT,
         discord_check.OFF,
-        platforms.MISSING,
+        platforms.MISSING.format(table="discord", what="token", key="token", variable="{variable}"),
     ],
 )
 def test_the_document_has_every_sentence(sentence: str) -> None:
