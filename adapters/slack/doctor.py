@@ -16,9 +16,9 @@ from slack_sdk.errors import SlackApiError
 
 from adapters.base import SendFailed
 from adapters.checkup import Checkup, Finding
-from adapters.slack import advice, methods
+from adapters.slack import advice, ids, methods
 from adapters.slack.errors import UNAUTHORIZED, UNAUTHORIZED_SECONDS
-from adapters.slack.examine import Wanted, gather
+from adapters.slack.examine import PEOPLE, Wanted, gather
 from adapters.slack.facts import Channel, Facts, Greeting, Place
 from adapters.slack.sockets import SWITCHED_OFF, TOO_MANY
 from adapters.text import shown_name
@@ -47,7 +47,6 @@ MOST_NAMES: Final = 10
 """Of channels, in one line."""
 REASON_CHARS: Final = 300
 _SECRET: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_PERSON: Final = re.compile(r"[UW][A-Z0-9]{5,}", re.ASCII)
 
 _log = logging.getLogger("roost.slack")
 
@@ -206,7 +205,7 @@ def _place(found: Facts, place: Place) -> Finding:
     if channel == "unseen":
         return Finding("channel", "warning", advice.UNSEEN.format(**about))
     if not isinstance(channel, Channel):
-        is_person = _PERSON.fullmatch(named.route.platform_id) is not None
+        is_person = named.route.platform_id.startswith(PEOPLE) and ids.is_id(named.route.platform_id)
         text = advice.PERSON if is_person else advice.UNKNOWN
         return Finding("channel", "problem", text.format(**about))
     if channel.archived:

@@ -33,6 +33,8 @@ LOOKED_INTO: Final = 5
 """So many direct conversations are looked into, to see whether anybody has written there."""
 READ: Final = 10
 """Messages of each."""
+PEOPLE: Final = ("U", "W")
+"""What the id of a person begins with."""
 MISSING_SCOPE: Final = "missing_scope"
 ROTATING: Final = "xoxe"
 """What a token that expires begins with. Slack's documentation, Using token rotation."""
@@ -157,7 +159,8 @@ class _Examination:
 
     async def _place(self, named: Named) -> Place:
         channel, thread = named.route.platform_id, named.route.thread_id
-        if not ids.is_id(channel):
+        # Some methods take a person for their direct conversation; what comes from there names the conversation.
+        if not ids.is_id(channel) or channel.startswith(PEOPLE):
             return Place(named, "unknown")
         async with self._room:
             try:
