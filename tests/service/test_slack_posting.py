@@ -172,7 +172,7 @@ async def test_a_missing_scope_is_named(life: Out, ask: Talk) -> None:
 
 
 async def test_a_channel_without_the_bot_is_no_place(life: Out, ask: Talk) -> None:
-    ask.general.remove(life.slack.bot)
+    ask.general.members.remove(life.slack.bot)
     with pytest.raises(SendFailed, match="/invite"):
         await life.send(ask.answer("Because."))
 
