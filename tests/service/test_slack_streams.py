@@ -13,7 +13,7 @@ from adapters.slack.render import live
 from tests.fakes.host import FakeNotes
 from tests.fakes.slack_api import How
 from tests.fakes.slack_server import SlackServer
-from tests.service.slack_out import QUICK, Out, Talk, out, talk
+from tests.service.slack_out import Out, Talk, out, talk
 
 TABLE = "| a | b |\n| - | - |\n| 1 | 2 |\n"
 
@@ -163,7 +163,7 @@ async def test_a_message_that_somebody_took_away_is_said_anew(life: Out, ask: Ta
 
 async def test_what_else_is_said_in_a_turn_stands_above_its_answer(life: Out, ask: Talk) -> None:
     await shows(life, ask, "It is ")
-    await life.send(replace(ask.answer("By the way.", id="2"), ends=()))
+    await life.send(replace(ask.answer("By the way.", out="2"), ends=()))
     await shows(life, ask, "It is so ")
     await life.slack.until(lambda: ask.question.reply_texts == ["By the way.", "It is so"])
     await life.send(ask.answer("It is so."))
