@@ -10,7 +10,8 @@ from typing import Literal
 @dataclass(frozen=True)
 class OptionInfo:
     """A parameter of a command, for a channel that has typed ones. `completes` says that a `complete` event is
-    answered with suggestions for it; a text has at most `max_chars`."""
+    answered with suggestions for it; a text has at most `max_chars`. One that takes the `rest` holds all words that are
+    left, and the options behind it are given by name alone."""
 
     name: str
     summary: str
@@ -19,6 +20,7 @@ class OptionInfo:
     choices: Sequence[str] = ()
     completes: bool = False
     max_chars: int | None = None
+    rest: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -32,6 +32,9 @@ LONG_CELL: Final = 2
 """How many times as long as the table may be wide."""
 NO_VALUE: Final = "–"
 
+_IN_COLUMNS: Final = re.compile(r"^ {2,}\S|\S {2,}\S")
+_FENCE: Final = re.compile(r"^\s*(?:```|~~~)")
+_FENCE_LINE: Final = "```"
 _EVENTS: Final = re.compile(
     r"^(?:(?P<rule>[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t\r]*+)"
     r"|[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)*+(?:```|~~~)[^\n]*+)$",
@@ -247,3 +250,28 @@ def _pair(name: str, value: str, *, whole: bool) -> str:
     if not whole and len(name) > NAME_COLUMNS:
         name = f"{name[: NAME_COLUMNS - 1]}…"
     return f"**{name}:** {value or NO_VALUE}"
+
+
+def columns_as_code(text: str) -> str:
+    """The text with lines that are set in columns, two or more in a row, in blocks of code."""
+    done: list[str] = []
+    held: list[str] = []
+    fenced = False
+    for line in text.split("\n"):
+        is_fence = _FENCE.match(line) is not None
+        if not fenced and not is_fence and _IN_COLUMNS.search(line):
+            held.append(line)
+            continue
+        done += _block(held)
+        held = []
+        fenced ^= is_fence
+        done.append(line)
+    return "\n".join([*done, *_block(held)])
+
+
+def _block(lines: Sequence[str]) -> list[str]:
+    if len(lines) < 2:
+        return list(lines)
+    # What somebody has said, cut short in a column, must not end the block.
+    guarded = [line.replace("```", "`\N{ZERO WIDTH SPACE}`\N{ZERO WIDTH SPACE}`") for line in lines]
+    return [_FENCE_LINE, *guarded, _FENCE_LINE]

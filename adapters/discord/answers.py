@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,7 +9,7 @@ from typing import Final
 
 from adapters.base import OutgoingFile
 from adapters.discord.draft import MESSAGE_UNITS
-from adapters.tables import tables_as_code
+from adapters.tables import columns_as_code, tables_as_code
 from adapters.text import pieces, without_mass_mentions
 
 MOST_PAGES: Final = 5
@@ -19,10 +18,6 @@ FILE_NAME: Final = "answer.txt"
 IN_THE_FILE: Final = "This answer is long: all of it is in the file."
 NOTHING: Final = "There is nothing to say about this."
 """Discord takes no empty message."""
-
-_IN_COLUMNS: Final = re.compile(r"^ {2,}\S|\S {2,}\S")
-_FENCE: Final = re.compile(r"^\s*(?:```|~~~)")
-_FENCE_LINE: Final = "```"
 
 
 @dataclass(frozen=True)
@@ -48,29 +43,4 @@ def pages(text: str) -> list[str]:
 
 
 def _pages(text: str) -> Iterator[str]:
-    return pieces(tables_as_code(_columns_as_code(without_mass_mentions(text))), MESSAGE_UNITS)
-
-
-def _columns_as_code(text: str) -> str:
-    """The text with lines that are set in columns, two or more in a row, in blocks of code."""
-    done: list[str] = []
-    held: list[str] = []
-    fenced = False
-    for line in text.split("\n"):
-        is_fence = _FENCE.match(line) is not None
-        if not fenced and not is_fence and _IN_COLUMNS.search(line):
-            held.append(line)
-            continue
-        done += _block(held)
-        held = []
-        fenced ^= is_fence
-        done.append(line)
-    return "\n".join([*done, *_block(held)])
-
-
-def _block(lines: Sequence[str]) -> list[str]:
-    if len(lines) < 2:
-        return list(lines)
-    # What somebody has said, cut short in a column, must not end the block.
-    guarded = [line.replace("```", "`\N{ZERO WIDTH SPACE}`\N{ZERO WIDTH SPACE}`") for line in lines]
-    return [_FENCE_LINE, *guarded, _FENCE_LINE]
+    return pieces(tables_as_code(columns_as_code(without_mass_mentions(text))), MESSAGE_UNITS)

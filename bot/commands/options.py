@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
@@ -38,8 +38,12 @@ def options(parameters: type[BaseModel]) -> list[OptionInfo]:
     """The fields of a command's parameters."""
     schema = parameters.model_json_schema()
     required = schema.get("required", ())
+    rest = getattr(parameters, "rest", None)
     return [
-        _option(name, shape, required=name in required, completed=completes(parameters, name) is not None)
+        replace(
+            _option(name, shape, required=name in required, completed=completes(parameters, name) is not None),
+            rest=name == rest,
+        )
         for name, shape in schema.get("properties", {}).items()
     ]
 

@@ -5,11 +5,13 @@ What Slack's client would not let them do raises CannotDo.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fakes.slack_interactions import Given, Interactions
+from tests.fakes.slack_reading import escaped, rich_text
 from tests.fakes.slack_refusals import CannotDo
 from tests.fakes.slack_things import Message, Place, User
 from tests.fakes.slack_world import World
@@ -34,25 +36,31 @@ class Person(User):
         files: Sequence[Attached] = (),
         mention: Sequence[User] = (),
         promised: int | None = None,
-        access: str = "visible",
+        access: str | None = None,
+        broadcast: bool = False,
+        raw: bool = False,
         **more: Any,
     ) -> Message:
-        """Says something, in a thread where one is named. Mentions are put before the text. Of a file the size that is
-        told can be `promised`; `more` is set on the message as it is."""
-        if self not in place.members:
-            raise CannotDo(f"{self.name} is not in {place.name}.")
-        if place.is_archived:
-            raise CannotDo(f"{place.name} is archived.")
-        named = " ".join(each.mention for each in mention)
-        root = thread.thread or thread if thread is not None else None
-        message = Message(place, self.world.ts(), self, f"{named} {text}".strip(), thread=root)
+        """Says something, in a thread where one is named; a `broadcast` stands in the place as well. Mentions are put
+        before the text, which is escaped as Slack's client does it unless it is `raw`. Of a file the size that is told
+        can be `promised`; `more` is set on the message as it is."""
+        self._may_post(place)
+        written = " ".join([*(each.mention for each in mention), text if raw else escaped(text)]).strip()
+        root = thread.root if thread is not None else None
+        message = Message(place, self.world.ts(), self, written, thread=root)
+        message.is_broadcast = broadcast and root is not None
+        message.nonce = str(uuid.UUID(int=int(message.ts.replace(".", ""))))
+        if written and not self.is_bot:
+            message.blocks = [rich_text(written, f"r{message.ts[-6:]}")]
         if files:
             message.subtype = "file_share"
             message.files = [
                 self.world.store(self, name, data, kind, self.interactions.base) for name, data, kind in files
             ]
             for each in message.files:
-                each.promised, each.access = promised, access
+                each.promised = promised
+                foreign = self.team != self.world.team or place.is_shared
+                each.access = access or ("check_file_info" if foreign else "visible")
         for name, value in more.items():
             setattr(message, name, value)
         return self.world.post(message)
@@ -61,7 +69,8 @@ class Person(User):
         """Puts another text in place of one of their own messages."""
         self._owns(message)
         before = message.told()
-        message.text = text
+        message.text = escaped(text)
+        message.blocks = [rich_text(message.text, f"r{message.ts[-6:]}")]
         self.world.rewrite(message, before)
 
     def delete(self, message: Message) -> None:
@@ -71,11 +80,24 @@ class Person(User):
 
     def react(self, message: Message, name: str) -> None:
         """Puts an emoji on a message, by its name."""
+        self._may_see(message.place)
+        if self in message.reactions.get(name, ()):
+            raise CannotDo("They have put it there already.")
         self.world.react(message, self, name, on=True)
 
     def unreact(self, message: Message, name: str) -> None:
         """Takes their emoji away."""
+        if self not in message.reactions.get(name, ()):
+            raise CannotDo("They have not put it there.")
         self.world.react(message, self, name, on=False)
+
+    def sees(self, place: Place, *, thread: Message | None = None) -> list[Message]:
+        """What they read in a place, or in a thread of it, with what only they see."""
+        if self not in place.members:
+            return []
+        there = place.messages if thread is None else [thread, *thread.replies]
+        own = [each for each in place.ephemeral if each.only_for is self and each.thread is thread]
+        return sorted([*there, *own], key=lambda each: each.ts)
 
     def command(self, text: str, place: Place, *, command: str = "/roost") -> Given:
         """Gives a slash command in a channel."""
@@ -101,7 +123,7 @@ class Person(User):
             raise CannotDo("Nothing can be stopped here.")
         streams = [each for each in (root, *root.replies) if each.streaming]
         for each in streams:
-            each.streaming = False
+            each.streaming, each.stopped = False, True
         body = {
             "type": "agent_session_stopped",
             "channel": place.id,
@@ -122,14 +144,21 @@ class Person(User):
         self._open("messages")
 
     def _open(self, tab: str) -> None:
-        body = {
-            "type": "app_home_opened",
-            "user": self.id,
-            "channel": self.world.direct(self).id,
-            "tab": tab,
-            "event_ts": self.world.ts(),
-        }
+        place = self.world.direct(self)
+        body: dict[str, Any] = {"type": "app_home_opened", "user": self.id, "channel": place.id, "tab": tab}
+        body["event_ts"] = self.world.ts()
+        if tab == "home" and self.id in self.world.homes:
+            body["view"] = self.world.homes[self.id]
         self.world.tell(body, None, None, "app_home_opened")
+
+    def _may_see(self, place: Place) -> None:
+        if self not in place.members:
+            raise CannotDo(f"{self.name} is not in {place.name}.")
+
+    def _may_post(self, place: Place) -> None:
+        self._may_see(place)
+        if place.is_archived or place.is_read_only:
+            raise CannotDo(f"Nobody may post in {place.name}.")
 
     def _owns(self, message: Message) -> None:
         if message.user is not self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -11,7 +12,7 @@ Strictness = Literal["slack", "none"]
 SCOPES: Final[Mapping[str, str]] = {
     "agents.sessions.setStatus": "chat:write",
     "agents.sessions.rename": "chat:write",
-    "assistant.threads.setStatus": "assistant:write",
+    "assistant.threads.setStatus": "chat:write",
     "assistant.threads.setTitle": "assistant:write",
     "assistant.threads.setSuggestedPrompts": "assistant:write",
     "chat.postMessage": "chat:write",
@@ -32,6 +33,8 @@ SCOPES: Final[Mapping[str, str]] = {
 A_MINUTE: Final[Mapping[str, int]] = {
     "apps.connections.open": 10,
     "agents.sessions.setStatus": 50,
+    "assistant.threads.setSuggestedPrompts": 100,
+    "chat.postMessage": 600,
     "agents.sessions.rename": 50,
     "chat.postEphemeral": 100,
     "chat.update": 50,
@@ -55,14 +58,15 @@ A_MINUTE: Final[Mapping[str, int]] = {
 }
 POSTS_AT_ONCE: Final = 5
 """In one channel, where one a second is the rule and short bursts are borne."""
+MINUTE_SECONDS: Final = 60.0
 
 
 class Limits:
-    """Counts on a steady clock, because clients really wait."""
+    """Counts the calls of one app, on a steady clock. A test may let a method, or what is said in a place, wait."""
 
     def __init__(self, strictness: Strictness) -> None:
         self.strictness = strictness
-        self._calls: dict[str, list[float]] = {}
+        self._calls: dict[str, deque[float]] = {}
         self._posts: dict[str, tuple[float, float]] = {}
         self._shut: dict[str, float] = {}
 
@@ -73,19 +77,18 @@ class Limits:
     def wait(self, method: str, place: str) -> int:
         """In how many seconds this call may be made; 0: now, and it is counted."""
         now = time.monotonic()
-        if (left := self._shut.get(method, 0.0) - now) > 0:
+        if self._shut and (left := self._shut.get(method, 0.0) - now) > 0:
             return math.ceil(left)
         if self.strictness == "none":
             return 0
-        if method == "chat.postMessage":
-            return self._post(place, now)
-        most = A_MINUTE.get(method)
-        if most is None:
-            return 0
-        calls = [each for each in self._calls.get(method, ()) if each > now - 60]
-        if len(calls) >= most:
-            return math.ceil(calls[0] + 60 - now)
-        self._calls[method] = [*calls, now]
+        calls = self._calls.setdefault(method, deque())
+        while calls and calls[0] <= now - MINUTE_SECONDS:
+            calls.popleft()
+        if len(calls) >= A_MINUTE.get(method, len(calls) + 1):
+            return math.ceil(calls[0] + MINUTE_SECONDS - now)
+        if method == "chat.postMessage" and (left := self._post(place, now)):
+            return left
+        calls.append(now)
         return 0
 
     def _post(self, place: str, now: float) -> int:

@@ -21,14 +21,16 @@ from adapters.slack.methods import scopes as all_scopes
 from agent.protocol.clock import Clock, now_ms
 from tests.fakes.changes import News
 from tests.fakes.slack_api import Api, Fault, How, Request
+from tests.fakes.slack_faults import Faults
 from tests.fakes.slack_files import Files
 from tests.fakes.slack_http import Push
 from tests.fakes.slack_interactions import Given, Interactions, Triggers
-from tests.fakes.slack_methods_agents import AGENT_VIEW, ASSISTANT, STREAMING
+from tests.fakes.slack_methods_agents import AGENT_VIEW, ASSISTANT
+from tests.fakes.slack_methods_streams import STREAMING
 from tests.fakes.slack_people import Person
 from tests.fakes.slack_rules import Limits, Strictness
 from tests.fakes.slack_sockets import ACK_SECONDS, Hub
-from tests.fakes.slack_things import Place, Session, User
+from tests.fakes.slack_things import File, Message, Place, Session, User
 from tests.fakes.slack_world import World
 
 LARGEST_BODY_BYTES: Final = 1 << 30
@@ -58,9 +60,10 @@ class SlackServer:
         self.signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"[:20] + "0123456789ab"
         self.push = Push(self.signing_secret, clock, self._news.tell)
         self._limits = Limits(limits)
-        self._api = Api(self.world, self._limits, self._remember)
+        self.faults = Faults()
+        self._api = Api(self.world, self._limits, self._remember, self.faults)
         self._api.connect = self.hub.open
-        self._files = Files(self.world, self._api.bot_token)
+        self._files = Files(self.world, self.faults, self._api.takes)
         for there, methods in ((agent_view, AGENT_VIEW), (assistant, ASSISTANT), (streaming, STREAMING)):
             self._api.missing |= set() if there else methods
         self._runner: web.AppRunner | None = None
@@ -85,7 +88,8 @@ class SlackServer:
         app.router.add_post("/actions/{id}", self.interactions.answer)
         app.router.add_post("/upload/v1/{id}", self._files.upload)
         app.router.add_get("/files-pri/{id}/{name:.*}", self._files.download)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.5)
+        app.router.add_get("/login", self._files.login)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.5, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         address = f"127.0.0.1:{self._runner.addresses[0][1]}"
@@ -96,6 +100,7 @@ class SlackServer:
 
     async def stop(self) -> None:
         """Cuts every connection and closes the port."""
+        await self.world.stop()
         await self.push.stop()
         await self.hub.stop()
         if self._runner is not None:
@@ -134,6 +139,41 @@ class SlackServer:
         return self._api.app_token
 
     @property
+    def team(self) -> str:
+        """The id of the workspace."""
+        return self.world.team
+
+    @property
+    def app_id(self) -> str:
+        """The id of the app."""
+        return self.world.app_id
+
+    @property
+    def sessions(self) -> dict[tuple[str, str], Session]:
+        """Agents' sessions, by the ids of a place and of a thread in it."""
+        return self.world.sessions
+
+    @property
+    def statuses(self) -> dict[tuple[str, str], list[str]]:
+        """Of each thread what assistant.threads.setStatus has said there."""
+        return self.world.statuses
+
+    @property
+    def prompts(self) -> dict[str, list[dict[str, Any]]]:
+        """What is suggested in each place."""
+        return self.world.prompts
+
+    @property
+    def homes(self) -> dict[str, dict[str, Any]]:
+        """The Home tab of each user."""
+        return self.world.homes
+
+    @property
+    def files(self) -> dict[str, File]:
+        """All files."""
+        return self.world.files
+
+    @property
     def limited(self) -> list[Request]:
         """Every call that was answered by 429."""
         return [each for each in self.requests if each.status == 429]
@@ -146,16 +186,17 @@ class SlackServer:
         """The agent's session in the thread that begins with a message."""
         return self.world.sessions.get((thread.place.id, thread.ts), Session())
 
-    def channel(self, name: str, *, private: bool = False, bot: bool = True) -> Place:
-        """Makes a channel, with the bot in it or without."""
-        return self.world.add_place(name, "private" if private else "channel", [self.bot] if bot else [])
+    def channel(self, name: str, *, private: bool = False, bot: bool = True, shared: bool = False) -> Place:
+        """Makes a channel, with the bot in it or without; one that is `shared` is so with another workspace."""
+        members = [self.bot] if bot else []
+        return self.world.add_place(name, "private" if private else "channel", members, shared=shared)
 
-    def person(self, name: str, *, bot: bool = False) -> Person:
-        """Makes somebody who uses Slack; another bot as well."""
+    def person(self, name: str, *, bot: bool = False, team: str | None = None) -> Person:
+        """Makes somebody who uses Slack; another bot as well, or somebody of another workspace."""
         person = Person(
             self.world.id("U"),
             name,
-            self.world.team,
+            team or self.world.team,
             bot,
             self.world.id("B") if bot else "",
             world=self.world,
@@ -170,7 +211,8 @@ class SlackServer:
 
     def group_dm(self, *people: User) -> Place:
         """A conversation of several people and the bot."""
-        return self.world.add_place("group", "mpim", [*people, self.bot])
+        name = "mpdm-" + "--".join(each.name.lower() for each in (*people, self.bot)) + "-1"
+        return self.world.add_place(name, "mpim", [*people, self.bot])
 
     # ---------------------------------------------------------------- what a test asks, and does
 
@@ -179,8 +221,24 @@ class SlackServer:
         await self._news.until(holds, seconds)
 
     def fail(self, method: str, how: How = "error", error: str = "internal_error", **more: Any) -> Fault:
-        """Lets the next calls of a method go wrong; see `slack_api.Fault`."""
-        return self._api.order(Fault(method, how, error, **more))
+        """Lets the next calls of a method go wrong; see `slack_faults.Fault`."""
+        return self.faults.order(Fault(method, how, error, **more))
+
+    def refuse(self, error: str, *methods: str) -> None:
+        """These methods answer by this error from now on; "": they do not."""
+        for each in methods:
+            self._api.refused.pop(each, None)
+            if error:
+                self._api.refused[each] = error
+
+    def unfurl(self, message: Message) -> None:
+        """Slack shows what is behind a link of a message: it has changed, and nobody has touched its text."""
+        before = message.told()
+        message.attachments = [
+            {"id": 1, "fallback": "A page", "from_url": "https://example.com/", "text": "A page"}
+        ]
+        self.world.tell_change(message, before)
+        self.world.changed()
 
     def deny(self, error: str) -> None:
         """Every token is refused by this error from now on; "": none."""
@@ -189,12 +247,23 @@ class SlackServer:
     def revoke(self) -> None:
         """The workspace takes the app's right away, and says so."""
         self.world.tell(
-            {"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [self.bot.id]}},
+            {
+                "type": "tokens_revoked",
+                "event_ts": self.world.ts(),
+                "tokens": {"oauth": [], "bot": [self.bot.id]},
+            },
             None,
             None,
             "tokens_revoked",
         )
         self.deny("token_revoked")
+
+    def uninstall(self) -> None:
+        """The app is removed from the workspace, and hears so."""
+        self.world.tell(
+            {"type": "app_uninstalled", "event_ts": self.world.ts()}, None, None, "app_uninstalled"
+        )
+        self.deny("account_inactive")
 
     def _remember(self, request: Request) -> None:
         self.requests.append(request)

@@ -1,10 +1,22 @@
-"""What there is in the fake Slack: people, places, messages, files, sessions of agents."""
+"""What there is in the fake Slack: people, places, messages, sessions of agents. A test holds these as handles.
+
+Texts are as Slack keeps them, with its three escapes in them; `shown` is what somebody reads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from tests.fakes.slack_attached import File
+from tests.fakes.slack_reading import pressable, shown, unescaped
+from tests.fakes.slack_users import User
+
+if TYPE_CHECKING:
+    from tests.fakes.slack_world import World
+
+__all__ = ["TOLD_AS", "File", "Kind", "Message", "Place", "Session", "User", "pressable", "shown"]
 
 Kind = Literal["channel", "private", "im", "mpim"]
 TOLD_AS: Mapping[Kind, str] = {"channel": "channel", "private": "group", "im": "im", "mpim": "mpim"}
@@ -12,78 +24,9 @@ TOLD_AS: Mapping[Kind, str] = {"channel": "channel", "private": "group", "im": "
 
 
 @dataclass(eq=False, repr=False)
-class User:
-    """Somebody, or something, with an id. A bot has a second one."""
-
-    id: str
-    name: str
-    team: str
-    is_bot: bool = False
-    bot_id: str = ""
-    is_deleted: bool = False
-
-    @property
-    def mention(self) -> str:
-        """As it stands in a text."""
-        return f"<@{self.id}>"
-
-    def told(self) -> dict[str, Any]:
-        """A User object."""
-        return {
-            "id": self.id,
-            "team_id": self.team,
-            "name": self.name.lower(),
-            "deleted": self.is_deleted,
-            "real_name": self.name,
-            "is_bot": self.is_bot,
-            "profile": {"real_name": self.name, "display_name": self.name},
-        }
-
-
-@dataclass(eq=False, repr=False)
-class File:
-    """Something that was uploaded."""
-
-    id: str
-    name: str
-    media_type: str
-    data: bytes
-    user: User
-    url: str
-    promised: int | None = None
-    mode: str = "hosted"
-    access: str = "visible"
-    shares: list[Message] = field(default_factory=list)
-
-    def told(self) -> dict[str, Any]:
-        """A File object."""
-        if self.access != "visible":
-            return {"id": self.id, "mode": self.mode, "file_access": self.access, "user": self.user.id}
-        by_kind: dict[str, dict[str, list[dict[str, Any]]]] = {}
-        for each in self.shares:
-            kind = "public" if each.place.kind == "channel" else "private"
-            share = {"ts": each.ts} | ({"thread_ts": each.thread.ts} if each.thread else {})
-            by_kind.setdefault(kind, {}).setdefault(each.place.id, []).append(share)
-        return {
-            "id": self.id,
-            "name": self.name,
-            "title": self.name,
-            "mimetype": self.media_type,
-            "filetype": self.name.rpartition(".")[2],
-            "size": len(self.data) if self.promised is None else self.promised,
-            "user": self.user.id,
-            "mode": self.mode,
-            "file_access": "visible",
-            "url_private": self.url,
-            "url_private_download": f"{self.url}/download",
-            "shares": by_kind,
-        }
-
-
-@dataclass(eq=False, repr=False)
 class Message:
-    """What stands in a place, or in a thread of it. `edits` has when it was changed, in epoch milliseconds, and how it
-    read then; `streaming` says that it is being written."""
+    """What stands in a place, or in a thread of it. `edits` has when it was said and changed, in epoch milliseconds,
+    and how it read then; `streaming` says that it is being written, `stopped` that a person has ended that."""
 
     place: Place
     ts: str
@@ -100,16 +43,31 @@ class Message:
     replies: list[Message] = field(default_factory=list)
     reactions: dict[str, list[User]] = field(default_factory=dict)
     streaming: bool = False
+    stopped: bool = False
+    started_at: int = 0
     appended_at: int = 0
     unfurls: bool = False
     only_for: User | None = None
     is_gone: bool = False
+    is_broadcast: bool = False
+    """A reply that stands in the place as well."""
     nonce: str = ""
+    """What the client of a person has made up for it (`client_msg_id`)."""
+
+    @property
+    def channel(self) -> str:
+        """The id of its place."""
+        return self.place.id
+
+    @property
+    def root(self) -> Message:
+        """What its thread begins with: itself, outside of one."""
+        return self.thread or self
 
     @property
     def shown(self) -> str:
         """What somebody reads."""
-        return shown(self.blocks) or self.text
+        return shown(self.blocks) or unescaped(self.text)
 
     @property
     def reply_texts(self) -> list[str]:
@@ -126,24 +84,17 @@ class Message:
         body: dict[str, Any] = {"type": "message", "ts": self.ts, "text": self.text, "team": self.user.team}
         body["user"] = self.user.id
         if self.user.is_bot:
-            body |= {"bot_id": self.user.bot_id, "app_id": f"A{self.user.bot_id[1:]}"}
-            body["bot_profile"] = {"id": self.user.bot_id, "name": self.user.name}
+            body |= {"bot_id": self.user.bot_id, "app_id": self.user.app_id, "bot_profile": self.user.profile}
+        elif self.nonce:
+            body["client_msg_id"] = self.nonce
         if self.subtype:
             body["subtype"] = self.subtype
         if self.blocks:
             body["blocks"] = self.blocks
         if self.files:
-            body["files"] = [each.told() for each in self.files]
+            body |= {"files": [each.told() for each in self.files], "upload": False, "display_as_bot": False}
         if self.attachments:
             body["attachments"] = self.attachments
-        if self.thread is not None:
-            body |= {"thread_ts": self.thread.ts, "parent_user_id": self.thread.user.id}
-        elif self.replies:
-            body |= {
-                "thread_ts": self.ts,
-                "reply_count": len(self.replies),
-                "latest_reply": self.replies[-1].ts,
-            }
         if self.edited:
             body["edited"] = {"user": self.user.id, "ts": self.edited}
         if self.reactions:
@@ -153,12 +104,31 @@ class Message:
             ]
         if self.metadata is not None and metadata:
             body["metadata"] = self.metadata
-        return body
+        return body | self._of_thread()
+
+    def _of_thread(self) -> dict[str, Any]:
+        if self.thread is not None:
+            told: dict[str, Any] = {"thread_ts": self.thread.ts, "parent_user_id": self.thread.user.id}
+            return told | ({"root": self.thread.told()} if self.is_broadcast else {})
+        if not self.replies:
+            return {}
+        users = list(dict.fromkeys(each.user.id for each in self.replies))
+        return {
+            "thread_ts": self.ts,
+            "reply_count": len(self.replies),
+            "reply_users": users[:5],
+            "reply_users_count": len(users),
+            "latest_reply": self.replies[-1].ts,
+            "is_locked": False,
+            "subscribed": False,
+        }
 
 
 @dataclass(eq=False, repr=False)
 class Place:
-    """A channel, or a conversation of a few. Who is not in it does not hear of it."""
+    """A channel, or a conversation of a few. Who is not in it does not hear of it. `messages` stand outside of
+    threads; in one that `is_read_only` nobody but admins may post, and one that `is_shared` is so with another
+    workspace."""
 
     id: str
     name: str
@@ -168,10 +138,17 @@ class Place:
     ephemeral: list[Message] = field(default_factory=list)
     is_archived: bool = False
     is_gone: bool = False
+    is_read_only: bool = False
+    is_shared: bool = False
+    created_at: int = 0
+    world: World | None = None
+    known: dict[str, Message] = field(default_factory=dict)
+    """All that stands in it, by its ts."""
 
-    def join(self, *users: User) -> None:
-        """These are in it from now on."""
-        self.members += [each for each in users if each not in self.members]
+    @property
+    def archived(self) -> bool:
+        """Nothing can be said there any more."""
+        return self.is_archived
 
     @property
     def texts(self) -> list[str]:
@@ -180,72 +157,88 @@ class Place:
 
     def all(self) -> list[Message]:
         """With all that stands in threads, in the order in which it was said."""
-        every = [each for root in self.messages for each in (root, *root.replies)]
-        return sorted(every, key=lambda each: each.ts)
+        return sorted(self.known.values(), key=lambda each: each.ts)
 
     def find(self, ts: str) -> Message | None:
         """The message with this ts."""
-        return next((each for each in self.all() if each.ts == ts), None)
+        return self.known.get(ts)
+
+    def join(self, *users: User) -> None:
+        """These are in it from now on."""
+        for each in users:
+            if each not in self.members:
+                self.members.append(each)
+                if self.world is not None:
+                    self.world.tell_joined(self, each)
+
+    def remove(self, *users: User) -> None:
+        """These are in it no more."""
+        for each in users:
+            if each in self.members:
+                self.members.remove(each)
+                if self.world is not None:
+                    self.world.tell_left(self, each)
+
+    def archive(self) -> None:
+        """Nothing can be said there any more."""
+        self._archive(True)
+
+    def unarchive(self) -> None:
+        """It is open again."""
+        self._archive(False)
+
+    def _archive(self, on: bool) -> None:
+        self.is_archived = on
+        if self.world is not None:
+            self.world.tell_archived(self)
 
     def told(self) -> dict[str, Any]:
-        """A Channel object."""
+        """A Channel object, as the bot sees it."""
+        if self.kind == "im":
+            other = next((each for each in self.members if not each.is_bot), None)
+            return {
+                "id": self.id,
+                "created": self.created_at // 1000,
+                "is_im": True,
+                "is_org_shared": False,
+                "is_archived": False,
+                "user": other.id if other is not None else "",
+                "is_user_deleted": other is not None and other.is_deleted,
+            }
+        bot = self.world.bot if self.world is not None else None
         return {
             "id": self.id,
             "name": self.name,
-            "is_channel": self.kind == "channel",
-            "is_group": self.kind == "private",
-            "is_im": self.kind == "im",
+            "name_normalized": self.name,
+            "created": self.created_at // 1000,
+            "is_channel": self.kind in ("channel", "private"),
+            "is_group": False,
+            "is_im": False,
             "is_mpim": self.kind == "mpim",
             "is_private": self.kind != "channel",
             "is_archived": self.is_archived,
-            "is_member": any(each.is_bot for each in self.members),
+            "is_general": False,
+            "is_shared": self.is_shared,
+            "is_ext_shared": self.is_shared,
+            "is_org_shared": False,
+            "is_member": bot in self.members,
+            "is_read_only": self.is_read_only,
+            "num_members": len(self.members),
         }
 
 
 @dataclass
 class Session:
-    """An agent's session: its states in their order, and what it is called."""
+    """An agent's session: its states in their order, each with its time in epoch milliseconds, and what it is
+    called."""
 
     states: list[str] = field(default_factory=list)
     title: str = ""
     initiator: str = ""
+    titles: list[str] = field(default_factory=list)
+    history: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def status(self) -> str:
         """The state that it is in."""
         return self.states[-1] if self.states else ""
-
-
-def shown(blocks: Sequence[Mapping[str, Any]]) -> str:
-    """What stands in blocks, as somebody reads it; a table has a line for each row."""
-    return "\n".join(text for text in map(_read, blocks) if text)
-
-
-def _read(block: Mapping[str, Any]) -> str:
-    match block.get("type"):
-        case "markdown":
-            return str(block["text"])
-        case "section":
-            texts = [block["text"]] if block.get("text") else []
-            return "\n".join(str(each["text"]) for each in [*texts, *block.get("fields", ())])
-        case "header":
-            return str(block["text"]["text"])
-        case "context":
-            return " ".join(str(each.get("text", "")) for each in block.get("elements", ()))
-        case "table":
-            return "\n".join(" | ".join(str(cell.get("text", "")) for cell in row) for row in block["rows"])
-        case _:
-            return ""
-
-
-def pressable(blocks: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-    """What can be pressed or chosen: its label, its element, and what is chosen of it (nothing of a button)."""
-    found: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
-    for block in blocks:
-        elements = block.get("elements", ()) if block.get("type") == "actions" else ()
-        accessory = block.get("accessory")
-        for element in [*elements, *([accessory] if accessory else [])]:
-            if element.get("type") == "button":
-                found.append((str(element["text"]["text"]), element, {}))
-            found += [(str(each["text"]["text"]), element, each) for each in element.get("options", ())]
-    return found

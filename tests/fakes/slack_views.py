@@ -2,47 +2,76 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.fakes import slack_blocks as blocks
-from tests.fakes.slack_calls import Call, Methods
+from tests.fakes.slack_calls import Call, Methods, wrong
 from tests.fakes.slack_refusals import Refused
 
 
-def _view(call: Call) -> dict[str, Any]:
-    given = call.given("view")
-    view = json.loads(given) if isinstance(given, str) else given
+def _view(call: Call, *kinds: str) -> dict[str, Any]:
+    view = call.json("view")
     if not isinstance(view, dict):
-        raise Refused("invalid_arguments")
+        raise wrong("missing required field: view")
     blocks.check_view(view)
+    if view["type"] not in kinds:
+        raise wrong(f"must be of type {' or '.join(kinds)} [json-pointer:/view/type]")
     return view
 
 
 def open_view(call: Call) -> dict[str, Any]:
-    view = _view(call)
+    """views.open: once for each trigger, within three seconds of it."""
+    view = _view(call, "modal")
     opened = call.world.triggers.open(call.text("trigger_id"), view)
     call.world.changed()
     return {"view": opened}
 
 
 def update_view(call: Call) -> dict[str, Any]:
-    view = _view(call)
+    """views.update."""
+    view = _view(call, "modal", "home")
     opened = call.world.triggers.replace(call.text("view_id"), view)
     call.world.changed()
     return {"view": opened}
 
 
 def publish(call: Call) -> dict[str, Any]:
-    view = _view(call)
-    user = call.text("user_id")
-    if user not in call.world.users:
-        raise Refused("user_not_found")
-    if view["type"] != "home":
-        raise Refused("invalid_arguments")
-    call.world.homes[user] = view
-    call.world.changed()
-    return {"view": view}
+    """views.publish: the Home tab of one person."""
+    world, user = call.world, call.world.users.get(call.needed("user_id"))
+    if user is None or user.is_bot:
+        raise wrong("invalid `user_id` [json-pointer:/user_id]")
+    view = _view(call, "home")
+    if not world.has_home:
+        raise Refused("not_enabled")
+    old = world.homes.get(user.id, {})
+    if call.text("hash") not in ("", str(old.get("hash", ""))):
+        raise Refused("hash_conflict")
+    world.homes[user.id] = kept(call, view, str(old.get("id") or world.id("V")))
+    world.changed()
+    return {"view": world.homes[user.id]}
+
+
+def kept(call: Call, view: Mapping[str, Any], view_id: str) -> dict[str, Any]:
+    """A view as Slack keeps it, and tells of it."""
+    world = call.world
+    made = {
+        "team_id": world.team,
+        "callback_id": "",
+        "external_id": "",
+        "private_metadata": "",
+        **view,
+        "blocks": blocks.numbered(blocks.read(view.get("blocks")), f"v{view_id}"),
+        "id": view_id,
+        "root_view_id": view_id,
+        "state": {"values": {}},
+        "app_id": world.app_id,
+        "bot_id": world.bot.bot_id,
+    }
+    digest = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:8]
+    return made | {"hash": f"{world.clock() // 1000}.{digest}"}
 
 
 METHODS: Final[Methods] = {"views.open": open_view, "views.update": update_view, "views.publish": publish}

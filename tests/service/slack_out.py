@@ -88,9 +88,7 @@ class Out:
 async def out(slack: SlackServer, notes: FakeNotes | None = None, **more: object) -> AsyncIterator[Out]:
     """A life of it that is logged in."""
     async with aiohttp.ClientSession() as session:
-        client = AsyncWebClient(
-            slack.bot_token, slack.api_url, timeout=2, session=session, retry_handlers=[]
-        )
+        client = AsyncWebClient(slack.bot_token, slack.api_url, timeout=2, session=session, retry_handlers=[])
         life = Out(slack, client, FakeNotes() if notes is None else notes, **more)  # type: ignore[arg-type]
         await life.begin()
         try:
@@ -118,10 +116,12 @@ class Talk:
         """What she asked."""
         return ids.event_id(self.general.id, self.question.ts)
 
-    def answer(self, text: str, *, id: str = "1", files: Sequence[OutgoingFile] = (), **more: object) -> Outgoing:
+    def answer(
+        self, text: str, *, out: str = "1", files: Sequence[OutgoingFile] = (), **more: object
+    ) -> Outgoing:
         """The whole answer to it."""
         return Outgoing(
-            id,
+            out,
             self.route,
             text,
             files=files,

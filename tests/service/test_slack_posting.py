@@ -59,7 +59,7 @@ async def test_a_try_whose_end_nobody_saw_is_looked_for(life: Out, ask: Talk, ho
 
 async def test_the_same_words_of_another_reply_are_said_again(life: Out, ask: Talk) -> None:
     await life.send(ask.answer("Done."))
-    await life.send(ask.answer("Done.", id="2"), since=SINCE)
+    await life.send(ask.answer("Done.", out="2"), since=SINCE)
     assert ask.question.reply_texts == ["Done.", "Done."]
 
 
@@ -102,7 +102,7 @@ async def test_an_edit_takes_the_place_of_what_stands_there(life: Out, ask: Talk
 
 
 async def test_a_shorter_edit_takes_away_what_is_left(life: Out, ask: Talk) -> None:
-    sent = [*await life.send(ask.answer("one")), *await life.send(ask.answer("two", id="2"))]
+    sent = [*await life.send(ask.answer("one")), *await life.send(ask.answer("two", out="2"))]
     stood = [each for each in sent if each is not None]
     edit = Outgoing("3", ask.route, "only", edit=Edit(stood, 1), session="s")
     assert await life.send(edit) == [stood[0], None]
@@ -172,7 +172,7 @@ async def test_a_missing_scope_is_named(life: Out, ask: Talk) -> None:
 
 
 async def test_a_channel_without_the_bot_is_no_place(life: Out, ask: Talk) -> None:
-    ask.general.remove(life.slack.bot)
+    ask.general.members.remove(life.slack.bot)
     with pytest.raises(SendFailed, match="/invite"):
         await life.send(ask.answer("Because."))
 

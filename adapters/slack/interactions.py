@@ -1,0 +1,266 @@
+"""Interactions: commands, buttons, menus and forms become events, and are answered where only their person sees it.
+
+Slack waits three seconds for each (its documentation, Handling user interaction): what takes longer goes on by itself.
+None of these raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from adapters.base import Event, Host, NotSaved, Receipt, SendFailed
+from adapters.slack import commands, home, ids, normalize
+from adapters.slack.acts import (
+    BROKEN,
+    NOT_READ,
+    Act,
+    Acts,
+    Body,
+    of_command,
+    of_form,
+    of_interaction,
+    read_note,
+)
+from adapters.slack.answering import Answering
+from adapters.slack.asked import Asked
+from adapters.slack.asking import CALLBACK, Asking, asking, is_asked
+from adapters.slack.commands import Given, Told
+from adapters.slack.heeded import Heeded
+from adapters.slack.normalize import Me, Place
+from adapters.slack.once import Once
+from adapters.slack.question import entered, parse_action_id
+from adapters.slack.replying import NOT_FOR_YOU, ephemeral, laid_out, said
+from adapters.slack.timing import Timing
+from adapters.slack.web import Web
+from agent.protocol.clock import Clock, now_ms
+
+COMMANDS_KEPT: Final = 1_000
+"""Whose answers are remembered, for Slack to be told once more where it delivers them again."""
+UNSAVED: Final = "Roost cannot save anything now, so the command was not run; try again in a minute."
+
+_log = logging.getLogger("roost.slack")
+
+
+class Interactions:
+    """`fetch` gets what is attached to a message; `prompts` are suggested to whoever opens a conversation."""
+
+    def __init__(
+        self,
+        web: Web,
+        host: Host,
+        asked: Asked,
+        timing: Timing,
+        fetch: normalize.Fetch,
+        me: Me,
+        *,
+        agent_view: bool,
+        prompts: Sequence[tuple[str, str]] = (),
+        clock: Clock = now_ms,
+    ) -> None:
+        self._web = web
+        self._host = host
+        self._prompts = prompts
+        self._clock = clock
+        self._me = me
+        self._acts = Acts(web, host, asked, timing, me, agent_view=agent_view, clock=clock)
+        self._answering = Answering(self._acts)
+        self._asking = Asking(self._acts, fetch)
+        self._heeded = Heeded(host.notes)
+        self._once = Once()
+        self._running: OrderedDict[str, asyncio.Task[list[str]]] = OrderedDict()
+
+    async def close(self) -> None:
+        """Ends what still goes on."""
+        await self._acts.close()
+
+    # ---------------------------------------------------------------- commands
+
+    async def command(self, body: Body) -> dict[str, Any] | None:
+        """A slash command: what Slack is to show its person, where that is known in time."""
+        try:
+            act = of_command(body)
+        except ValueError as exc:
+            _log.warning("a command could not be read: %s", exc)
+            return ephemeral(NOT_READ)
+        task = self._running.get(act.id)
+        is_first = task is None
+        if task is None:
+            task = self._running[act.id] = self._acts.keep(self._run(act, str(body.get("text") or "")))
+            while len(self._running) > COMMANDS_KEPT:
+                self._running.popitem(last=False)
+        if await self._acts.in_time(task) and not task.cancelled() and len(task.result()) == 1:
+            return ephemeral(task.result()[0])
+        if is_first:
+            self._acts.go_on(act, self._later(act, task))
+        return None
+
+    async def _run(self, act: Act, text: str) -> list[str]:
+        """What the person is told, in pages."""
+        try:
+            found = commands.parse(text, self._host.commands())
+            if isinstance(found, Told):
+                return laid_out(found.text)
+            receipt = await self._given(act, found)
+            return laid_out(said(receipt))
+        except Exception:
+            _log.exception("a command could not be dealt with", extra={"event_id": act.id})
+            return [BROKEN]
+
+    async def _later(self, act: Act, task: asyncio.Task[list[str]]) -> None:
+        await self._acts.replying.tell(act.spot, "", pages=await task)
+
+    async def _given(self, act: Act, given: Given) -> Receipt:
+        return await self._acts.receive(act, "command", command=given.name, arguments=dict(given.arguments))
+
+    async def spoken(self, event: Event, place: Place) -> bool:
+        """Whether a message was a command, `@roost status` or `!status`: then it is dealt with."""
+        if event.sender.is_bot:
+            return False
+        given = commands.spoken(event.text, self._host.commands(), addressed=event.mentions_bot)
+        if given is None:
+            return False
+        thread = None if place.opens else place.route.thread_id
+        act = Act(event.id, event.sender.id, "", place.route.platform_id, thread=thread)
+        await self._acts.within(act, self._heed(act, given, event))
+        return True
+
+    async def _heed(self, act: Act, given: Given, event: Event) -> None:
+        try:
+            if not await self._heeded.first(event.id):
+                return
+        except NotSaved:
+            await self._acts.replying.tell(act.spot, UNSAVED)
+            return
+        receipt = await self._given(act, given)
+        # What begins with "!" may have been meant for another bot.
+        if receipt.text or receipt.state == "accepted" or event.mentions_bot:
+            await self._acts.replying.tell(act.spot, said(receipt))
+
+    async def stop(self, channel: str, thread: str | None, user: str, event_id: str) -> None:
+        """The stop button of Slack's own."""
+        act = Act(f"{ids.NAME}:event:{event_id}", user, "", channel, thread=thread)
+        await self._acts.within(act, self._stop(act))
+
+    async def _stop(self, act: Act) -> None:
+        receipt = await self._given(act, Given("stop"))
+        stopped = isinstance(receipt.data, Mapping) and receipt.data.get("stopped")
+        if receipt.state != "accepted" or not stopped:
+            await self._acts.replying.tell(act.spot, receipt.text or NOT_FOR_YOU)
+
+    # ---------------------------------------------------------------- questions and the shortcut
+
+    async def pressed(self, body: Body) -> None:
+        """A button or a menu."""
+        act, actions = self._first(body), body.get("actions")
+        if act is None:
+            return
+        action = actions[0] if isinstance(actions, Sequence) and actions else None
+        message = body.get("message")
+        if not isinstance(action, Mapping) or not isinstance(message, Mapping):
+            await self._acts.within(act, self._unread(act))
+            return
+        await self._acts.within(act, self._answering.pressed(act, action, message))
+
+    async def shortcut(self, body: Body) -> None:
+        """Something from the menu of a message."""
+        act = self._first(body)
+        if act is None:
+            return
+        if body.get("callback_id") != CALLBACK:
+            await self._acts.within(act, self._unread(act))
+            return
+        await self._acts.within(act, self._answering.open(act, asking(act)))
+
+    async def entered(self, body: Body) -> dict[str, Any] | None:
+        """A form: what Slack is to show in it, where it is not taken."""
+        view = body.get("view")
+        try:
+            if not isinstance(view, Mapping):
+                raise ValueError("there is no form")
+            act = of_form(body, read_note(str(view.get("private_metadata") or "")))
+            question = parse_action_id(str(view.get("callback_id") or ""))
+            if not is_asked(view) and (question is None or question.kind != "form"):
+                raise ValueError("a form that is none of ours was filled in")
+        except ValueError as exc:
+            _log.warning("a form could not be read: %s", exc)
+            return None
+        if not self._once.first(act.id):
+            return None
+        if question is None:
+            self._acts.go_on(act, self._asking.ask(act, entered(view)))
+            return None
+        task = self._acts.keep(self._answering.filled_in(act, question, view))
+        if not await self._acts.in_time(task):
+            self._acts.go_on(act, self._taken_late(act, task))
+            return None
+        return await self._outcome(act, task)
+
+    async def _outcome(self, act: Act, task: asyncio.Task[dict[str, Any] | None]) -> dict[str, Any] | None:
+        try:
+            return await task
+        except Exception:
+            _log.exception("an answer could not be dealt with", extra={"event_id": act.id})
+            await self._acts.replying.tell(act.spot, BROKEN)
+            return None
+
+    async def _taken_late(self, act: Act, task: asyncio.Task[dict[str, Any] | None]) -> None:
+        """The form is closed by now."""
+        wrong = await task
+        if wrong is not None:
+            await self._acts.replying.tell(act.spot, " ".join(map(str, wrong["errors"].values())))
+
+    async def _unread(self, act: Act) -> None:
+        raise ValueError(f"nobody knows what was pressed in {act.channel}")
+
+    def _first(self, body: Body) -> Act | None:
+        """What was done, unless that is not to be read or was delivered before."""
+        try:
+            act = of_interaction(body)
+        except ValueError as exc:
+            _log.warning("an interaction could not be read: %s", exc)
+            return None
+        return act if self._once.first(act.id) else None
+
+    # ---------------------------------------------------------------- the app's own tabs
+
+    async def home(self, user: str) -> None:
+        """Somebody has opened the Home tab."""
+        if ids.is_id(user):
+            act = Act(f"{ids.NAME}:interaction:home:{user}:{self._clock()}", user, "", user)
+            await self._acts.within(act, self._home(act))
+
+    async def _home(self, act: Act) -> None:
+        names = {spec.name for info in self._host.commands() for spec in info.specs or (info,)}
+        who, listed = "", None
+        if "whoami" in names:
+            who = (await self._given(act, Given("whoami"))).text or ""
+        if home.CONVERSATIONS in names:
+            receipt = await self._given(act, Given(home.CONVERSATIONS))
+            if receipt.state == "accepted" and isinstance(receipt.data, Sequence):
+                listed = [each for each in receipt.data if isinstance(each, Mapping)]
+            else:
+                who = f"{who}\n\n{receipt.text or NOT_FOR_YOU}"
+        view = home.view(self._me.user, who, listed, self._me.team)
+        await self._web.call("views.publish", user_id=act.user, view=view)
+
+    async def prompts(self, channel: str) -> None:
+        """Somebody has opened the conversation with the bot."""
+        if not self._prompts or not ids.is_id(channel):
+            return
+        act = Act(f"{ids.NAME}:interaction:prompts:{channel}", "", "", channel)
+        await self._acts.within(act, self._suggest(channel))
+
+    async def _suggest(self, channel: str) -> None:
+        try:
+            await self._web.call(
+                "assistant.threads.setSuggestedPrompts",
+                channel_id=channel,
+                prompts=home.suggested(self._prompts),
+                title=home.PROMPT_TITLE,
+            )
+        except SendFailed as exc:
+            _log.info("nothing could be suggested: %s", exc)
