@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from adapters.slack.methods import EVENTS
 from agent.protocol.clock import Clock
 from tests.fakes.changes import News
 from tests.fakes.slack_things import TOLD_AS, File, Kind, Message, Place, Session, User
@@ -45,7 +46,7 @@ class World:
     def __init__(self, clock: Clock, news: News, scopes: Iterable[str]) -> None:
         self.clock = clock
         self.scopes = set(scopes)
-        self.events: frozenset[str] | None = None
+        self.events: frozenset[str] | None = frozenset(EVENTS)
         """What the app has subscribed to; None: everything."""
         self.team = "T0LAB"
         self.users: dict[str, User] = {}
