@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from adapters.base import Adapter
 from adapters.checkup import Checkup, Named
@@ -79,3 +79,51 @@ def open_slack(
         prompts=prompts,
     )
     return SlackAdapter(settings, clock=clock)
+
+
+async def check_slack(
+    bot_token: str,
+    *,
+    app_token: str | None,
+    signing_secret: str | None,
+    mode: Literal["socket", "http"],
+    api_url: str,
+    sockets: int,
+    listen: tuple[str, int],
+    path: str,
+    agent_view: bool,
+    places: Sequence[Named],
+    clock: Clock = now_ms,
+) -> Checkup:
+    """How the bot is set up on Slack: its app, the way in, and the `places` that the configuration names. Changes
+    nothing there."""
+    from adapters.slack.doctor import check
+    from adapters.slack.examine import Wanted
+
+    wanted = Wanted(
+        bot_token, app_token, signing_secret, mode, api_url, sockets, listen, path, agent_view, places
+    )
+    return await check(wanted, clock=clock)
+
+
+def slack_manifest(
+    *,
+    name: str,
+    mode: Literal["socket", "http"],
+    request_url: str | None,
+    agent_view: bool,
+    prompts: Sequence[tuple[str, str]],
+    infos: Sequence[CommandInfo],
+) -> dict[str, Any]:
+    """From what Slack makes the app, as JSON has it. `infos` are the service's commands. Raises ValueError for what
+    Slack would not take."""
+    from adapters.slack.manifest import manifest
+
+    return manifest(
+        name=name,
+        mode=mode,
+        request_url=request_url,
+        agent_view=agent_view,
+        prompts=prompts,
+        commands=[each.name for each in infos],
+    )

@@ -14,6 +14,8 @@ from typing import Final
 
 LABEL_CHARS: Final = 500
 """A link with a longer label than that is shown with its address."""
+TARGET_CHARS: Final = 300
+"""Of an address, to find its host."""
 MAX_LABELS: Final = 2_000
 """Of those that may name a host, for the time that it takes to look. The links behind them show their addresses."""
 GUARD: Final = "\N{ZERO WIDTH SPACE}"
@@ -35,7 +37,7 @@ _PLACE: Final = re.compile(rf"{_OPEN}(?=\\?#[A-Z0-9])", re.IGNORECASE)
 _LABELLED: Final = re.compile(rf"{_OPEN}(?=[a-z][a-z0-9+.-]{{1,20}}:[^\s<>|]{{0,2000}}\|)", re.IGNORECASE)
 _BRACKET: Final = re.compile(r"(?<!\\)\[|\]")
 _TIGHTER: Final = re.compile("[`>]")
-_TARGET: Final = re.compile(r"\(\s{0,9}<?([^\s<>]{1,2000})")
+_TARGET: Final = re.compile(rf"\(\s{{0,9}}<?([^\s<>]{{1,{TARGET_CHARS}}})")
 _DEFINITION: Final = re.compile(r"^([ \t>]{0,20}\[[^\]\n]{1,200}\])(?=:[ \t]*\S)", re.MULTILINE)
 _HOST: Final = re.compile(
     r"(?:(?:https?|ftp):/*|www\.)?((?:[\w-]{1,63}\.){1,10}([^\W\d_]{2,24}))\b", re.IGNORECASE
@@ -75,7 +77,7 @@ def _links(text: str) -> str:
         target = _TARGET.match(text, bracket.end())
         if target is None:
             continue
-        if opened and _TIGHTER.search(text, start, bracket.start()):
+        if opened and _TIGHTER.search(text, max(start, bracket.start() - LABEL_CHARS), bracket.start()):
             # The bracket with which it began may be code, and the label may have begun before that.
             start = opened[0]
         label = text[start : bracket.start()] if bracket.start() - start <= LABEL_CHARS else None
@@ -110,4 +112,7 @@ def _host(target: str) -> str:
     scheme = _SCHEME.match(target)
     rest = target[scheme.end() :] if scheme else target
     authority = re.split(r"[/?#)\\]", rest, maxsplit=1)[0]
+    if authority == rest and len(target) >= TARGET_CHARS:
+        # What is before an @ that is yet to come may look like a host.
+        return ""
     return authority.rpartition("@")[2].partition(":")[0].casefold().removeprefix("www.")

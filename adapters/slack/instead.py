@@ -20,6 +20,7 @@ NO_FILES: Final[Mapping[str, str]] = {
     "file_type_not_allowed": "this workspace does not take this kind of file",
     "slack_connect_blocked_file_type": "this workspace does not take this kind of file",
     "slack_connect_file_upload_sharing_blocked": "no files may be sent to this shared channel",
+    "storage_limit_reached": "this workspace has no room for files any more",
     "missing_argument": "Slack takes no empty file",
     "missing_scope": "the app may not send files; `roost slack check` says what it lacks",
     "no_permission": "the app may not send files here",

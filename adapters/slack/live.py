@@ -12,6 +12,7 @@ from typing import Final
 from adapters.lines import Frame, opening
 from adapters.slack.guard import guarded
 from adapters.slack.kit import MESSAGE_CHARS
+from adapters.slack.laying import READ_CHARS
 from adapters.tables import parted
 from adapters.text import pieces
 
@@ -36,7 +37,14 @@ _HALF: Final = re.compile(r"[`\[]|<(?=\S|$)|\*(?=\S|$)|~~|(?<!\w)_|&(?=\S{0,10}$
 def live(text: str, *, people: bool = False) -> str:
     """As much of the beginning of an unfinished answer as can be shown: what its first message begins with once it is
     whole, and never more than one stream carries. May be empty. `people` as for the drafts."""
-    before = parted(guarded(_steady(text), people=people))[0]
+    at = text.rfind("\n") + 1
+    whole, last = text[:at], text[at:]
+    fence = _open_fence(whole)
+    if fence is not None:
+        whole, last = whole[:fence], ""
+    before, *tables = parted(guarded(whole, people=people), READ_CHARS)
+    if not tables:
+        before = guarded(_steady(whole, last), people=people)
     return next(pieces(before, MESSAGE_CHARS), "") if isinstance(before, str) else ""
 
 
@@ -47,16 +55,12 @@ def addition(shown: str, text: str, *, people: bool = False) -> str | None:
     return now[len(shown) :] if now.startswith(shown) else None
 
 
-def _steady(text: str) -> str:
-    """The text up to what may still become something else."""
-    at = text.rfind("\n") + 1
-    start = _open_fence(text[:at])
-    if start is not None:
-        return _without_header(text[:start], "")
-    last = text[at:]
+def _steady(whole: str, last: str) -> str:
+    """Of some lines in which there is no table yet, and of the one that is being written, what cannot become something
+    else."""
     if _RULE_MARKS.issuperset(last) or (len(last) <= MARK_CHARS and _MARKS.issuperset(last)):
-        return _without_header(text[:at], last)
-    return text[:at] + _whole_words(last)
+        return _without_header(whole, last)
+    return whole + _whole_words(last)
 
 
 def _open_fence(text: str) -> int | None:
@@ -81,11 +85,7 @@ def _without_header(text: str, following: str) -> str:
     line = above[at:]
     if not _RULE_MARKS.issuperset(following) or "|" not in line:
         return text
-    if not _RULE_MARKS.issuperset(line):
-        return text[:at] + _whole_words(f"{line} ")
-    before = text[: max(0, at - 1)]
-    start = before.rfind("\n") + 1
-    return text[:start] if "|" in before[start:] else text[:at]
+    return text[:at] + _whole_words(f"{line} ")
 
 
 def _whole_words(line: str) -> str:

@@ -172,13 +172,13 @@ class Status:
     def _start(self, sign: _Sign, *, after: float = 0.0) -> None:
         if (sign.task is None or sign.task.done()) and not self._closing:
             name = f"slack status {sign.route.platform_id}"
+            sign.news.clear()
             sign.task = asyncio.create_task(self._keep(sign, after), name=name)
 
     async def _keep(self, sign: _Sign, after: float) -> None:
         """Until nothing is to be shown and nothing is. What an earlier service has left goes after a while in which no
         turn has begun there."""
         left = sign.stands is not None
-        sign.news.clear()
         try:
             if not await _news(sign, after) and left:
                 sign.wanted = "active"

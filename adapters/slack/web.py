@@ -128,10 +128,12 @@ class Web:
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
             with translated():
-                if method in FORM:
-                    answer = await client.api_call(method, data=_form(given))
-                else:
-                    answer = await client.api_call(method, json=given)
+                # The library leaves the time of a call to the session, where it was given one.
+                async with asyncio.timeout(client.timeout):
+                    if method in FORM:
+                        answer = await client.api_call(method, data=_form(given))
+                    else:
+                        answer = await client.api_call(method, json=given)
         except SendFailed as exc:
             self._note_failure(method, where, exc)
             raise

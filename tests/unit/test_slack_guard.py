@@ -98,6 +98,7 @@ def test_nothing_that_calls_everybody_is_left_and_nothing_is_lost(text: str, peo
         ("bank\uff0ecom", "https://evil.example"),
         ("bank.com", "https://bank.com@evil.example"),
         ("bank.com", "https://bank.com.evil.example"),
+        ("bank.com", "https://bank.com:" + "x" * 400 + "@evil.example"),
         ("log in at bank.com/login", "https://evil.example"),
     ],
 )

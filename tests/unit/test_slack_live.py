@@ -114,6 +114,8 @@ WRITTEN = st.lists(
 
 @given(WRITTEN, st.integers(0, 100))
 @example("a\n\n| a | b |\n|---|---|\n", 3)
+@example("| a | b |\n|---|---|\n|---|---|\n", 0)
+@example("a\n\n| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 2_000, 3)
 def test_what_is_shown_is_the_beginning_of_the_first_message(text: str, end: int) -> None:
     whole = drafts(reply(text))[0]
     beginning = whole.blocks[0].get("text", "")
