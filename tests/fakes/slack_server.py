@@ -32,6 +32,7 @@ from tests.fakes.slack_people import Person
 from tests.fakes.slack_rules import Limits, Strictness
 from tests.fakes.slack_sockets import ACK_SECONDS, Hub
 from tests.fakes.slack_things import File, Message, Place, Session, User
+from tests.fakes.slack_webhooks import Webhook
 from tests.fakes.slack_world import World
 
 LARGEST_BODY_BYTES: Final = 1 << 30
@@ -55,6 +56,7 @@ class SlackServer:
         self.requests: list[Request] = []
         self._news = News()
         self.world = World(clock, self._news, all_scopes() if scopes is None else scopes)
+        self.world.has_agent_view, self.world.has_assistant = agent_view, assistant
         self.world.triggers = Triggers(self.world)
         self.interactions = Interactions(self.world)
         self.later = Later()
@@ -211,6 +213,10 @@ class SlackServer:
         )
         self.world.users[person.id] = person
         return person
+
+    def webhook(self, name: str) -> Webhook:
+        """Makes something outside that posts in places, and is no user."""
+        return Webhook(self.world, User("", name, self.world.team, True, self.world.id("B")))
 
     def dm(self, person: User) -> Place:
         """The direct messages of somebody with the bot."""
