@@ -19,12 +19,13 @@ from adapters.base import Live, Manners, Notes, NotSaved, Outgoing, SendFailed
 from adapters.slack import ids
 from adapters.slack.asked import Asked
 from adapters.slack.errors import NOT_STREAMING, STREAMING, MessageGone, error_of, is_ambiguous
+from adapters.slack.methods import METHODS
 from adapters.slack.render import live
 from adapters.slack.said import carried, live_metadata, ours
 from adapters.slack.status import Status
 from adapters.slack.stream import Stream, belongs, body, of_markdown, words
 from adapters.slack.timing import Timing
-from adapters.slack.web import Busy, Web
+from adapters.slack.web import RESERVE, Busy, Web
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
@@ -306,7 +307,7 @@ class Streams:
         if wanted is None:
             return None
         method = self._method(stream, wanted)
-        wait = max(stream.not_before - time.monotonic(), self._web.spare(method, place=stream.channel))
+        wait = max(stream.not_before - time.monotonic(), self._spare(method, stream))
         if wait > 0:
             return wait
         pause = self._timing.edit
@@ -317,7 +318,7 @@ class Streams:
             await self._edit(stream, wanted)
         else:
             await self._begin(stream, wanted, method)
-        stream.not_before = time.monotonic() + pause
+        stream.not_before = time.monotonic() + max(pause, self._share(method))
         return 0.0
 
     def _wanted(self, stream: Stream) -> str | None:
@@ -337,10 +338,32 @@ class Streams:
     def _can_stream(self, stream: Stream) -> bool:
         if stream.by_edits or stream.thread is None or self._asked.by(stream.answers) is None:
             return False
-        # Where too many are begun at once, the others are shown by edits.
-        if self._web.spare("chat.startStream", place=stream.channel) > self._timing.edit:
+        # What is begun has to be ended: where too many are at once, the others are shown by edits.
+        to_end = self._count(is_open=True)
+        if self._spare("chat.startStream", stream) or self._web.spare("chat.stopStream", needed=to_end):
             return False
         return self._lacking.get(ids.is_direct(stream.channel), 0.0) <= time.monotonic()
+
+    def _spare(self, method: str, stream: Stream) -> float:
+        """In how many seconds the next change may be made by this method."""
+        return self._web.spare(method, place=stream.channel, needed=self._needed(method))
+
+    def _needed(self, method: str) -> int:
+        """How many calls of a method must be left for the answers themselves."""
+        if method == "chat.update":
+            return RESERVE + self._count(is_open=False)
+        return RESERVE if method == "chat.postMessage" else 0
+
+    def _share(self, method: str) -> float:
+        """The seconds between two changes of one answer where several share what a minute allows."""
+        streamed = method in ("chat.startStream", "chat.appendStream")
+        count = self._count(is_open=streamed)
+        a_minute = METHODS["chat.appendStream" if streamed else "chat.update"].a_minute
+        return count * 60 / a_minute if count > 1 else 0.0
+
+    def _count(self, *, is_open: bool) -> int:
+        """How many answers are shown by a stream, or by edits."""
+        return sum(each.ts is not None and each.is_open is is_open for each in self._streams.values())
 
     async def _begin(self, stream: Stream, wanted: str, method: str) -> None:
         """Raises SendFailed, NotSaved."""
@@ -371,6 +394,7 @@ class Streams:
         return await self._web.call(
             "chat.startStream",
             live=True,
+            needed=self._needed("chat.startStream"),
             channel=stream.channel,
             thread_ts=stream.thread,
             recipient_user_id=asker.user if asker is not None else None,
@@ -407,6 +431,7 @@ class Streams:
             await self._web.call(
                 "chat.appendStream",
                 live=True,
+                needed=self._needed("chat.appendStream"),
                 channel=stream.channel,
                 ts=stream.ts,
                 markdown_text=wanted[len(stream.shown) :],
@@ -439,6 +464,7 @@ class Streams:
         await self._web.call(
             "chat.update",
             live=True,
+            needed=self._needed("chat.update"),
             channel=stream.channel,
             ts=stream.ts,
             metadata=live_metadata(stream.turn_id),
