@@ -136,6 +136,6 @@ async def test_an_agent_waits_for_the_host_to_catch_up(house: House) -> None:
         await p.say("next")
         await house.until(lambda: house.states() == {"done": 1, "posted": 1})
         await p.come("p1")
-        await p.until(lambda: "You said: next" in p.texts(), seconds=60)
+        await p.until(lambda: "You said: next" in p.texts(), seconds=120)
         assert p.texts().count("note") == room.WRITTEN_ROWS and p.texts().count("done") == 1
         await house.until(lambda: books(house) == Accounts(2, 2, 0, 0, 0))
