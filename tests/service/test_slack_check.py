@@ -217,7 +217,7 @@ async def test_without_any_scope_the_check_goes_through(setup: Setup) -> None:
     setup.wire(general(setup).id)
     found = await setup.findings()
     assert len([each for each in found if each[1] == "scopes"]) == len(methods.scopes())
-    unseen = advice.UNSEEN.format(where="wirings[0].place", id=general(setup).id)
+    unseen = advice.UNSEEN.format(where="wirings[0].place", id=general(setup).id, error="missing_scope")
     assert ("warning", "channel", unseen) in found
 
 

@@ -17,6 +17,7 @@ from adapters.slack import manifest as made
 from adapters.slack.methods import APP_TOKEN, EVENTS, METHODS
 from bot import commands
 from bot.commands.registry import Registry
+from tests.fakes.slack_rules import SCOPES
 
 ADAPTER = Path(__file__).parents[2] / "adapters" / "slack"
 URL = "https://roost.example.com/slack/events"
@@ -38,6 +39,8 @@ def _constants(tree: ast.AST, node: ast.expr) -> Iterator[str]:
         case ast.Name():
             for each in ast.walk(tree):
                 if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == node.id:
+                    yield from _constants(tree, each.value)
+                elif isinstance(each, ast.AnnAssign) and ast.unparse(each.target) == node.id and each.value:
                     yield from _constants(tree, each.value)
 
 
@@ -64,6 +67,11 @@ def test_everything_that_is_called_is_in_the_table_of_methods() -> None:
         named |= set(called(ast.parse(path.read_text(encoding="utf-8"))))
     assert {"auth.test", "apps.connections.open", "conversations.history"} <= named
     assert named <= set(METHODS)
+
+
+def test_the_fake_asks_for_the_scopes_that_the_table_has() -> None:
+    for name, scope in SCOPES.items():
+        assert scope in METHODS[name].scopes, name
 
 
 def test_every_event_that_is_listened_to_is_subscribed_to_and_no_other() -> None:
