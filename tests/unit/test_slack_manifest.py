@@ -38,10 +38,10 @@ def _constants(tree: ast.AST, node: ast.expr) -> Iterator[str]:
             yield from _constants(tree, node.orelse)
         case ast.Name():
             for each in ast.walk(tree):
-                if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == node.id:
-                    yield from _constants(tree, each.value)
-                elif isinstance(each, ast.AnnAssign) and ast.unparse(each.target) == node.id and each.value:
-                    yield from _constants(tree, each.value)
+                if isinstance(each, ast.Assign | ast.AnnAssign) and each.value is not None:
+                    target = each.targets[0] if isinstance(each, ast.Assign) else each.target
+                    if ast.unparse(target) == node.id:
+                        yield from _constants(tree, each.value)
 
 
 def called(tree: ast.AST) -> Iterator[str]:
