@@ -16,6 +16,8 @@ class User:
     is_bot: bool = False
     bot_id: str = ""
     is_deleted: bool = False
+    app: str = ""
+    """The id of a bot's app, where it has to be a certain one."""
 
     @property
     def mention(self) -> str:
@@ -25,7 +27,7 @@ class User:
     @property
     def app_id(self) -> str:
         """The app whose bot it is."""
-        return f"A{self.bot_id[1:]}" if self.bot_id else ""
+        return self.app or (f"A{self.bot_id[1:]}" if self.bot_id else "")
 
     @property
     def profile(self) -> dict[str, Any]:
@@ -49,7 +51,8 @@ class User:
             "deleted": self.is_deleted,
             "real_name": self.name,
             "tz": "Europe/London",
-            "profile": {"real_name": self.name, "display_name": self.name, "team": self.team},
+            "profile": {"real_name": self.name, "display_name": self.name, "team": self.team}
+            | ({"bot_id": self.bot_id, "api_app_id": self.app_id} if self.is_bot else {}),
             "is_admin": False,
             "is_owner": False,
             "is_restricted": False,

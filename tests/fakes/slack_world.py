@@ -19,6 +19,15 @@ from tests.fakes.slack_things import TOLD_AS, File, Kind, Message, Place, Sessio
 STATUS_MS: Final = 120_000
 """After so long an older kind of status is taken away. Slack's documentation, assistant.threads.setStatus."""
 SHARE_SECONDS: Final = 0.02
+REMARKS: Final = (
+    "channel_join",
+    "channel_leave",
+    "group_join",
+    "group_leave",
+    "channel_topic",
+    "channel_purpose",
+)
+"""Slack's own words: a mention in them is none."""
 PREFIXES: Final[Mapping[Kind, str]] = {"channel": "C", "private": "C", "im": "D", "mpim": "G"}
 HISTORY: Final[Mapping[Kind, str]] = {
     "channel": "channels:history",
@@ -58,6 +67,11 @@ class World:
         self.prompts: dict[str, list[dict[str, Any]]] = {}
         self.prompt_titles: dict[str, str] = {}
         self.homes: dict[str, dict[str, Any]] = {}
+        self.has_agent_view = True
+        """The app is declared as an agent; `has_assistant` is the same of the older kind."""
+        self.has_assistant = True
+        self.mention_first = False
+        """Of a message that names the bot, app_mention comes before the message: Slack keeps no order."""
         self.has_home = True
         """The app's Home tab is switched on; `has_messages` is the same of its Messages tab."""
         self.has_messages = True
@@ -81,7 +95,8 @@ class World:
         self._last = 0
         self.bot = User(self.id("U"), "roost", self.team, is_bot=True, bot_id=self.id("B"))
         self.users[self.bot.id] = self.bot
-        self.app_id = f"A{self.bot.bot_id[1:]}"
+        self.app_id = self.bot.app = "A0TEST"
+        """As the app's token says it."""
 
     def id(self, prefix: str) -> str:
         """A new id."""
@@ -170,8 +185,15 @@ class World:
         """As one that was just said; to a bot that is named, twice."""
         place = message.place
         body = message.told(metadata=True) | self._where(place, message.ts)
+        if self.mention_first:
+            self._mention(message)
         self.tell(body, place, HISTORY[place.kind], SUBSCRIBED[place.kind])
-        self._mention(message)
+        if not self.mention_first:
+            self._mention(message)
+
+    def remark(self, place: Place, user: User, subtype: str, text: str) -> Message:
+        """Slack itself says in a place what somebody has done: channel_join, channel_topic, and so on."""
+        return self.post(Message(place, self.ts(), user, text, subtype=subtype))
 
     def rewrite(self, message: Message, before: Mapping[str, Any], *, by_person: bool = True) -> None:
         """It reads differently now; `before` is how it was told. Who is named only now is told so."""
@@ -198,6 +220,8 @@ class World:
         documentation, app_mention event)."""
         place = message.place
         if self.bot.mention not in message.text or message.user is self.bot or place.kind == "im":
+            return
+        if message.subtype in REMARKS:
             return
         body = message.told() | {"type": "app_mention", "channel": place.id, "event_ts": message.ts}
         body.pop("subtype", None)
