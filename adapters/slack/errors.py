@@ -58,8 +58,6 @@ RIGHTS: Final = frozenset(
     }
 )
 """What an admin has to mend; whoever is refused so again and again looks like an attack."""
-BLOCKS_REFUSED: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
-TOO_LONG: Final = "msg_too_long"
 NOT_STREAMING: Final = frozenset(
     {"message_not_in_streaming_state", "message_not_owned_by_app", "stopped_by_user"}
 )

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from adapters.base import Part, SendFailed
 from adapters.slack import ids
 from adapters.slack.draft import Draft
 from adapters.slack.errors import (
-    BLOCKS_REFUSED,
     STREAMING,
-    TOO_LONG,
     ChannelGone,
     MessageGone,
     error_of,
     is_ambiguous,
 )
-from adapters.slack.render import plainly
+from adapters.slack.instead import instead
 from adapters.slack.said import carried, metadata, ours
 from adapters.slack.status import State, Status
 from adapters.slack.stream import Stream, below, body
@@ -75,7 +72,7 @@ class Posting:
             self._streams.passed(part.outgoing)
             return sent
         if stream.posting:
-            await self._streams.found(stream)
+            await self._streams.showing.found(stream)
         ts = None
         if part.index == 0 and stream.ts is not None:
             ts = await self._into_stream(part, draft, stream, last=last)
@@ -94,7 +91,7 @@ class Posting:
         more = whole[len(shown) :] if shown is not None and whole and whole.startswith(shown) else None
         if stream.is_open:
             state = self._state_after(part, last=last)
-            ended = await self._streams.stop(stream, more=more, metadata=metadata(part), session_status=state)
+            ended = await self._streams.showing.stop(stream, more=more, metadata=metadata(part), state=state)
             if ended and state is not None:
                 self._status.told(part.outgoing.route, state)
             if ended and more is not None:
@@ -109,9 +106,7 @@ class Posting:
             stream.ts = None
             return None
         except SendFailed as exc:
-            if not _is_refused_as_it_is(exc):
-                raise
-            await self._plain_update(part, draft, stream.channel, stream.ts, stream.thread, exc)
+            await self._update_instead(part, draft, stream.channel, stream.ts, stream.thread, exc)
         stream.shown = whole or None
         return stream.ts
 
@@ -134,14 +129,10 @@ class Posting:
         try:
             ts = await self._call(part, draft, thread, metadata(part))
         except SendFailed as exc:
-            if not _is_refused_as_it_is(exc):
+            texts = instead(draft, error_of(exc))
+            if not texts:
                 raise
-            texts = plainly(draft)
-            if texts == [draft]:
-                raise
-            _log.warning(
-                "the words alone stand in the place of what channel %s does not take: %s", channel, exc
-            )
+            _log.warning("words stand in the place of what channel %s does not take: %s", channel, exc)
             ts = await self._pieces(part, texts, thread, found)
         return ids.part_id(channel, ts)
 
@@ -182,21 +173,37 @@ class Posting:
 
     async def _found(self, part: Part, thread: str | None) -> Sequence[Mapping[str, Any]]:
         """What an earlier try may have left of this reply."""
+        return [each for each in await self._said(part, thread) if _number(part, each) is not None]
+
+    async def _said(self, part: Part, thread: str | None) -> Sequence[Mapping[str, Any]]:
+        """What the bot has said there since the first try; where it may not read that, nobody knows more."""
         if part.since is None:
             return ()
         channel = part.outgoing.route.platform_id
-        said = await ours(self._web, channel, thread, since=part.since)
-        return [each for each in said if _number(part, each) is not None]
+        try:
+            return await ours(self._web, channel, thread, since=part.since)
+        except SendFailed as exc:
+            if exc.retry_after is not None or isinstance(exc, ChannelGone):
+                raise
+            _log.warning("channel %s cannot be read before something is said again: %s", channel, exc)
+            return ()
 
     async def _upload(self, part: Part, draft: Draft, thread: str | None) -> str:
         assert draft.file is not None  # noqa: S101 - see _put
         channel = part.outgoing.route.platform_id
-        if part.since is not None:
-            for each in await ours(self._web, channel, thread, since=part.since):
-                if shows(each, draft.file):
-                    _log.info("a file was there already: %s", ids.part_id(channel, each["ts"]))
-                    return ids.part_id(channel, each["ts"])
-        sent = await self._uploads.send(channel, thread, draft.file, comment=draft.text)
+        for each in await self._said(part, thread):
+            if shows(each, draft.file):
+                _log.info("a file was there already: %s", ids.part_id(channel, each["ts"]))
+                return ids.part_id(channel, each["ts"])
+        key = (part.outgoing.session, part.outgoing.id, part.index)
+        try:
+            sent = await self._uploads.send(key, channel, thread, draft.file, comment=draft.text)
+        except SendFailed as exc:
+            told = instead(draft, error_of(exc))
+            if not told:
+                raise
+            _log.warning("words stand in the place of a file that channel %s does not take: %s", channel, exc)
+            sent = await self._post(part, told[0], thread)
         self._streams.passed(part.outgoing)
         return sent
 
@@ -216,9 +223,7 @@ class Posting:
         try:
             await self._update(channel, ts, draft)
         except SendFailed as exc:
-            if not _is_refused_as_it_is(exc):
-                raise
-            await self._plain_update(part, draft, channel, ts, part.outgoing.route.thread_id, exc)
+            await self._update_instead(part, draft, channel, ts, part.outgoing.route.thread_id, exc)
         return replaces
 
     async def _update(
@@ -235,16 +240,14 @@ class Posting:
             await self._web.call("chat.stopStream", channel=channel, ts=ts)
             await self._web.call("chat.update", **arguments)
 
-    async def _plain_update(
+    async def _update_instead(
         self, part: Part, draft: Draft, channel: str, ts: str, thread: str | None, refused: SendFailed
     ) -> None:
-        """The words alone, where Slack does not take a message as it is: what has no room in it comes below."""
-        first, *more = plainly(draft)
-        if replace(first, replaces=draft.replaces) == draft:
+        """Words, where Slack does not take a message as it is: what has no room in it comes below."""
+        first, *more = instead(draft, error_of(refused)) or (None,)
+        if first is None:
             raise refused
-        _log.warning(
-            "the words alone stand in the place of what channel %s does not take: %s", channel, refused
-        )
+        _log.warning("words stand in the place of what channel %s does not take: %s", channel, refused)
         await self._update(channel, ts, first, metadata=metadata(part))
         found = await self._found(part, thread)
         for number, each in enumerate(more, start=1):
@@ -265,11 +268,6 @@ class Posting:
         except SendFailed as exc:
             if error_of(exc) != "already_reacted":
                 raise
-
-
-def _is_refused_as_it_is(exc: SendFailed) -> bool:
-    """Whether the same words may be taken in another form."""
-    return error_of(exc) in BLOCKS_REFUSED or error_of(exc) == TOO_LONG
 
 
 def _number(part: Part, message: Mapping[str, Any]) -> object:

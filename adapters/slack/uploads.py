@@ -8,40 +8,58 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Final
 
 from adapters.base import OutgoingFile, SendFailed
 from adapters.slack import ids
+from adapters.slack.errors import is_ambiguous
 from adapters.slack.web import Web
 
 LOOKS_SECONDS: Final = (0.1, 0.2, 0.4, 0.8, 1.5, 2.0)
 """Between the looks for the message that shows the file: a part's id is worth some waiting, and what is said next then
 stands below it."""
+MAX_UNSURE: Final = 256
+"""A service that was started anew looks for its files where they are shown."""
 
 _log = logging.getLogger("roost.slack")
 
 
 class Uploads:
-    """Files of messages: each is one message of its own."""
+    """Files, each of which is one message."""
 
     def __init__(self, web: Web) -> None:
         self._web = web
+        self._unsure: OrderedDict[Hashable, str] = OrderedDict()
+        """Files of which nobody knows whether they were shared, by what they are for."""
 
-    async def send(self, channel: str, thread: str | None, file: OutgoingFile, *, comment: str) -> str:
+    async def send(
+        self, key: Hashable, channel: str, thread: str | None, file: OutgoingFile, *, comment: str
+    ) -> str:
         """Shares the file, with a few words above it. Returns the id of the part: with the ts of the message, or with
-        the file's id where Slack is late with that. Raises SendFailed."""
+        the file's id where Slack is late with that. A second try has the same `key`. Raises SendFailed."""
+        before = self._unsure.pop(key, None)
+        if before is not None and (ts := await self._shared(before, channel)) is not None:
+            return ids.part_id(channel, ts)
         name = file.name or "file"
         begun = await self._web.call("files.getUploadURLExternal", filename=name, length=len(file.data))
         file_id, url = str(begun.get("file_id", "")), str(begun.get("upload_url", ""))
         await self._web.upload(url, file.data)
-        done = await self._web.call(
-            "files.completeUploadExternal",
-            files=[{"id": file_id, "title": name}],
-            channel_id=channel,
-            thread_ts=thread,
-            initial_comment=comment or None,
-        )
+        try:
+            done = await self._web.call(
+                "files.completeUploadExternal",
+                files=[{"id": file_id, "title": name}],
+                channel_id=channel,
+                thread_ts=thread,
+                initial_comment=comment or None,
+            )
+        except SendFailed as exc:
+            if is_ambiguous(exc):
+                self._unsure[key] = file_id
+                while len(self._unsure) > MAX_UNSURE:
+                    self._unsure.popitem(last=False)
+            raise
         told = next((each for each in _listed(done.get("files")) if each.get("id") == file_id), {})
         ts = shared_at(told, channel) or await self._shared(file_id, channel)
         return ids.part_id(channel, ts or file_id)

@@ -183,3 +183,25 @@ async def test_a_notice_comes_to_the_channel_when_its_thread_is_gone(life: Out, 
         await life.send(ask.answer("Because."))
     await life.send(Outgoing("n", ask.route, "It has failed.", notice=True, session="s"))
     assert ask.general.texts == ["It has failed."]
+
+
+@pytest.mark.parametrize("error", ["file_uploads_disabled", "storage_limit_reached"])
+async def test_a_file_that_is_not_taken_is_told_of(life: Out, ask: Talk, error: str) -> None:
+    life.slack.fail("files.getUploadURLExternal", error=error)
+    await life.send(ask.answer("Here.", files=[CHART]))
+    assert ask.question.reply_texts[0] == "Here." and "chart.csv" in ask.question.reply_texts[1]
+
+
+async def test_bytes_that_do_not_arrive_are_brought_again(life: Out, ask: Talk) -> None:
+    life.slack.fail("upload", "status", status=503)
+    with pytest.raises(SendFailed) as failed:
+        await life.send(ask.answer("", files=[CHART]))
+    assert failed.value.retry_after
+    await life.send(ask.answer("", files=[CHART]), since=SINCE)
+    assert [each.name for each in ask.replies[0].files] == ["chart.csv"] and len(ask.replies) == 1
+
+
+async def test_where_nothing_may_be_read_it_is_said_at_least_once(life: Out, ask: Talk) -> None:
+    life.slack.world.scopes.discard("channels:history")
+    await life.send(ask.answer("Because."), since=SINCE)
+    assert ask.question.reply_texts == ["Because."]
