@@ -139,7 +139,8 @@ async def test_history_and_threads_are_read_by_pages(rig: Rig) -> None:
     )
     assert [each["text"] for each in later["messages"]] == ["0", "re 4", "for all", "last"]
     assert later["messages"][-1]["metadata"] == MARK
-    assert "metadata" not in (first["messages"][0])
+    bare = await rig.client.conversations_replies(channel=rig.general.id, ts=said[0].ts)
+    assert not any("metadata" in each for each in bare["messages"])
     bounded = await rig.client.conversations_history(
         channel=rig.general.id, oldest=said[1].ts, latest=said[3].ts, inclusive=True
     )
@@ -359,6 +360,36 @@ async def test_a_direct_mention_is_a_message_and_nothing_else(rig: Rig) -> None:
     assert [(each["type"], each["channel_type"]) for each in rig.heard()] == [("message", "im")]
 
 
+async def test_a_program_and_slack_itself_say_something(rig: Rig) -> None:
+    hook = rig.slack.webhook("CI")
+    hook.say(rig.general, f"build is red {rig.slack.bot.mention}", attachments=[{"fallback": "x"}])
+    said, mention = rig.heard()
+    assert (said["subtype"], said["username"], said["bot_id"], "user" in said) == (
+        "bot_message",
+        "CI",
+        hook.user.bot_id,
+        False,
+    )
+    assert (mention["type"], mention["ts"], "subtype" in mention) == ("app_mention", said["ts"], False)
+    joined = f"{rig.slack.bot.mention} has joined the channel"
+    rig.slack.world.remark(rig.general, rig.slack.bot, "channel_join", joined)
+    assert [each.get("subtype") for each in rig.heard()[2:]] == ["channel_join"]
+    read = await rig.client.conversations_history(channel=rig.general.id)
+    assert [each["subtype"] for each in read["messages"]] == ["channel_join", "bot_message"]
+
+
+async def test_slack_keeps_no_order_of_what_is_said_twice(rig: Rig) -> None:
+    rig.slack.world.mention_first = True
+    rig.ada.say(rig.general, "hello", mention=[rig.slack.bot])
+    assert [each["type"] for each in rig.heard()] == ["app_mention", "message"]
+
+
+async def test_an_app_without_a_messages_tab_posts_nothing_there(rig: Rig) -> None:
+    rig.slack.world.has_messages = False
+    answer = await rig.raw("chat.postMessage", {"channel": rig.ada.id, "text": "hello"})
+    assert answer["error"] == "messages_tab_disabled"
+
+
 async def test_changes_are_told_with_what_was_before(rig: Rig) -> None:
     said = rig.ada.say(rig.general, "one")
     rig.ada.edit(said, f"two {rig.slack.bot.mention}")
@@ -380,6 +411,7 @@ async def test_changes_are_told_with_what_was_before(rig: Rig) -> None:
 
 
 async def test_what_becomes_of_places_is_told_to_who_subscribes(rig: Rig) -> None:
+    rig.slack.world.events = None
     carol = rig.slack.person("Carol")
     rig.general.join(carol)
     rig.general.remove(carol)

@@ -253,6 +253,15 @@ async def test_prompts_are_suggested(rig: Rig) -> None:
         assert answer["error"] == "invalid_arguments"
 
 
+async def test_an_older_assistant_suggests_in_threads_and_no_agent_nowhere() -> None:
+    prompts = [{"title": "Help", "message": "What can you do?"}]
+    for assistant, error in ((True, "missing_thread_ts"), (False, "not_agent_app")):
+        async with serving(limits="none", agent_view=False, assistant=assistant) as rig:
+            given = {"channel_id": rig.slack.dm(rig.ada).id, "prompts": prompts}
+            answer = await rig.raw("assistant.threads.setSuggestedPrompts", given)
+            assert answer["error"] == error
+
+
 async def test_the_home_tab_is_published_and_opened(rig: Rig) -> None:
     home = {
         "type": "home",

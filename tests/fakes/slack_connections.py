@@ -1,4 +1,4 @@
-"""One connection of an app to the fake Slack by Socket Mode, with what may be wrong with it."""
+"""One connection of an app to the fake Slack by Socket Mode, with what may be wrong with it, and what goes by it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,41 @@ from typing import Any, Final
 
 from aiohttp import WSMsgType, web
 
+from tests.fakes.slack_forms import Given
+
 LOOK_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True)
+class Ack:
+    """An acknowledgement: of which envelope, by which connection, and how long after the envelope was sent there."""
+
+    envelope: str
+    connection: int
+    ms: float
+    payload: dict[str, Any] | None = None
+
+
+@dataclass(eq=False)
+class Envelope:
+    """Something that was delivered. `acked` is how many seconds after the first delivery it was acknowledged."""
+
+    id: str
+    kind: str
+    payload: dict[str, Any]
+    given: Given | None
+    tries: int = 0
+    acked: float | None = None
+    answer: dict[str, Any] | None = None
+    began: float = 0.0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    sent: dict[int, float] = field(default_factory=dict)
+    """When it went out by each connection, on a steady clock."""
+    why: str = ""
+    """What was the matter with the delivery before."""
+    put_off: int = 0
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it is acknowledged, or its connection is lost."""
 
 
 @dataclass(eq=False)
@@ -71,7 +105,8 @@ class Connection:
 
     async def _part(self) -> None:
         """Answers the app's goodbye; a silent one does not, and is there until the app hangs up."""
-        while self.silent and self.request.transport is not None and not self.request.transport.is_closing():
+        transport = self.request.transport
+        while self.silent and transport is not None and not transport.is_closing():  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
         await self.end()
 

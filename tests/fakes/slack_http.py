@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 import urllib.parse
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,8 +21,6 @@ from tests.fakes.slack_later import RETRY_SECONDS, Later
 ANSWER_SECONDS: Final = 3.0
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
-OLD_SECONDS: Final = 301
-"""A request that is older than five minutes may be somebody else's, who has recorded it."""
 
 
 @dataclass
@@ -62,7 +60,7 @@ class Push:
         self,
         secret: str,
         clock: Clock,
-        changed: Any,
+        changed: Callable[[], None],
         *,
         answer_seconds: float = ANSWER_SECONDS,
         later: Later | None = None,

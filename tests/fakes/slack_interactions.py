@@ -1,110 +1,33 @@
 """What people do by buttons, menus, forms and commands in the fake Slack, and what the app answers.
 
 Each is delivered with a trigger that opens one form within three seconds, and an address to answer at: five times, for
-half an hour.
+half an hour. Slack's documentation, Handling user interaction.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
 
-from agent.protocol.clock import Clock
 from tests.fakes import slack_blocks as blocks
+from tests.fakes import slack_filling as filling
+from tests.fakes.slack_forms import Given, Triggers
 from tests.fakes.slack_refusals import CannotDo, Refused
-from tests.fakes.slack_things import Message, Place, User, pressable, shown
+from tests.fakes.slack_things import Message, Place, User
 from tests.fakes.slack_world import World
 
-TRIGGER_MS: Final = 3_000
+__all__ = ["Given", "Interactions", "Triggers"]
+
 ANSWER_MS: Final = 1_800_000
 ANSWERS: Final = 5
+NAMED: Final[Mapping[str, str]] = {"im": "directmessage", "private": "privategroup"}
+"""What a command is told of a place whose name is nobody's business."""
 
-Deliver = Callable[[str, dict[str, Any], "Given"], None]
+Deliver = Callable[[str, dict[str, Any], Given], object]
 """Hands a payload of a kind ("slash_commands" or "interactive") to the app; what it answers comes back to the Given."""
-
-
-@dataclass(eq=False, repr=False)
-class Given:
-    """What somebody has done, and what they see of it: `texts` for their eyes alone, and `views` that have opened."""
-
-    id: str
-    user: User
-    place: Place | None
-    message: Message | None = None
-    acked: bool = False
-    """Whether the app has said in time that it has it."""
-    texts: list[str] = field(default_factory=list)
-    public: list[str] = field(default_factory=list)
-    views: list[dict[str, Any]] = field(default_factory=list)
-    errors: dict[str, str] = field(default_factory=dict)
-    at: int = 0
-    answers: int = 0
-
-    @property
-    def text(self) -> str:
-        """All that they were told."""
-        return "\n".join(self.texts)
-
-    @property
-    def view(self) -> dict[str, Any]:
-        """The form that has opened. Raises CannotDo."""
-        if not self.views:
-            raise CannotDo("No form has opened.")
-        return self.views[-1]
-
-    def answered(self, payload: Mapping[str, Any] | None) -> None:
-        """The app has acknowledged it, with an answer or without."""
-        self.acked = True
-        if not payload:
-            return
-        if payload.get("response_action") == "errors":
-            self.errors = dict(payload["errors"])
-        elif payload.get("text") or payload.get("blocks"):
-            self._show(payload)
-
-    def _show(self, payload: Mapping[str, Any]) -> None:
-        text = shown(payload.get("blocks") or []) or str(payload.get("text", ""))
-        (self.public if payload.get("response_type") == "in_channel" else self.texts).append(text)
-
-
-class Triggers:
-    """By which forms open."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._given: dict[str, Given] = {}
-        self._views: dict[str, Given] = {}
-
-    def add(self, given: Given) -> str:
-        """A new one."""
-        trigger = f"{given.id}.trigger"
-        self._given[trigger] = given
-        return trigger
-
-    def open(self, trigger: str, view: dict[str, Any]) -> dict[str, Any]:
-        """Opens a form by it, once. Raises Refused."""
-        given = self._given.pop(trigger, None)
-        if given is None:
-            raise Refused("invalid_trigger_id" if not trigger else "exchanged_trigger_id")
-        if self._clock() - given.at > TRIGGER_MS:
-            raise Refused("expired_trigger_id")
-        opened = {**view, "id": f"V{given.id}", "hash": "1", "state": {"values": {}}}
-        given.views.append(opened)
-        self._views[opened["id"]] = given
-        return opened
-
-    def replace(self, view_id: str, view: dict[str, Any]) -> dict[str, Any]:
-        """Another form in the place of one. Raises Refused."""
-        given = self._views.get(view_id)
-        if given is None:
-            raise Refused("not_found")
-        opened = {**view, "id": view_id, "hash": "2", "state": {"values": {}}}
-        given.views.append(opened)
-        return opened
 
 
 class Interactions:
@@ -118,67 +41,78 @@ class Interactions:
         self.last: tuple[str, dict[str, Any]] | None = None
         """What was delivered last, for those who deliver it again."""
 
+    # ---------------------------------------------------------------- what people do
+
     def command(self, user: User, place: Place, command: str, text: str) -> Given:
-        """Gives a slash command. In a thread there are none."""
-        given = self._begin(user, place)
+        """Gives a slash command. In a thread there are none. Raises CannotDo."""
+        if place.kind != "channel" and user not in place.members:
+            raise CannotDo(f"{user.name} is not in {place.name}.")
+        given = self._begin("slash_commands", user, place)
         body = {
             "token": "not-used",
             "team_id": self._world.team,
             "team_domain": "lab",
             "channel_id": place.id,
-            "channel_name": place.name,
+            "channel_name": NAMED.get(place.kind, place.name),
             "user_id": user.id,
             "user_name": user.name.lower(),
             "command": command,
             "text": text,
             "api_app_id": self._world.app_id,
+            "is_enterprise_install": "false",
             "response_url": self._url(given),
             "trigger_id": self._world.triggers.add(given),
         }
         self._send("slash_commands", body, given)
         return given
 
-    def press(self, user: User, message: Message, label: str) -> Given:
-        """Presses a button, or chooses an option of a menu. Raises CannotDo."""
-        found = next((each for each in pressable(message.blocks) if each[0] == label), None)
-        if found is None:
-            raise CannotDo(f"There is no {label!r} here, but {message.labels}.")
-        _, element, option = found
-        action = {
-            "type": element["type"],
-            "action_id": element.get("action_id", ""),
-            "block_id": "b",
-            "action_ts": self._world.ts(),
-        }
-        if option:
-            action["selected_option"] = dict(option)
-        else:
-            action |= {"text": element["text"], "value": element.get("value", "")}
-        return self.act(user, message, action)
+    def press(self, user: User, message: Message, *labels: str) -> Given:
+        """Presses a button, or chooses options of a menu, by what stands on them. Raises CannotDo."""
+        if message.is_gone or message.only_for not in (None, user):
+            raise CannotDo(f"{user.name} does not see this message.")
+        return self.act(user, message, filling.action(message.blocks, labels, self._world.ts()))
 
     def act(self, user: User, message: Message, action: Mapping[str, Any]) -> Given:
         """What Slack's client would send for an action, whatever it is: a forged one as well."""
-        given = self._begin(user, message.place, message)
+        given = self._begin("block_actions", user, message.place, message)
         thread = {"thread_ts": message.thread.ts} if message.thread else {}
-        body = self._payload("block_actions", given) | {
+        ephemeral = message.only_for is not None
+        container = {
+            "type": "message",
+            "message_ts": message.ts,
+            "channel_id": message.place.id,
+            "is_ephemeral": ephemeral,
+        }
+        body = self._payload(given) | {
             "actions": [dict(action)],
-            "message": message.told() | thread,
-            "container": {
-                "type": "message",
-                "message_ts": message.ts,
-                "channel_id": message.place.id,
-                "is_ephemeral": message.only_for is not None,
-            }
-            | thread,
-            "state": {"values": {}},
+            "container": container | thread,
+            "state": filling.state(message.blocks, action),
+        }
+        if not ephemeral:
+            # Slack does not keep what only one person sees.
+            body["message"] = message.told() | thread
+        self._send("interactive", body, given)
+        return given
+
+    def press_home(self, user: User, *labels: str) -> Given:
+        """The same in the app's Home tab. Raises CannotDo."""
+        view = self._world.homes.get(user.id)
+        if view is None:
+            raise CannotDo(f"{user.name} sees an empty Home tab.")
+        action = filling.action(view["blocks"], labels, self._world.ts())
+        given = self._begin("block_actions", user, None)
+        body = self._payload(given) | {
+            "actions": [action],
+            "view": view | {"state": filling.state(view["blocks"], action)},
+            "container": {"type": "view", "view_id": view["id"]},
         }
         self._send("interactive", body, given)
         return given
 
     def shortcut(self, user: User, message: Message, callback_id: str) -> Given:
         """Chooses a shortcut in the menu of a message."""
-        given = self._begin(user, message.place, message)
-        body = self._payload("message_action", given) | {
+        given = self._begin("message_action", user, message.place, message)
+        body = self._payload(given) | {
             "callback_id": callback_id,
             "message": message.told(),
             "message_ts": message.ts,
@@ -187,65 +121,151 @@ class Interactions:
         self._send("interactive", body, given)
         return given
 
-    def submit(self, user: User, view: Mapping[str, Any], text: str) -> Given:
-        """Fills in the one field of a form, and sends it off."""
-        given = self._begin(user, None)
-        field_ = next(each for each in view["blocks"] if each["type"] == "input")
-        block, action = field_.get("block_id", "b"), field_["element"].get("action_id", "a")
-        most = field_["element"].get("max_length", 3_000)
-        if len(text) > most:
-            raise CannotDo(f"No more than {most} characters.")
-        values = {block: {action: {"type": "plain_text_input", "value": text}}}
-        body = self._payload("view_submission", given) | {
-            "view": {**view, "state": {"values": values}},
-            "response_urls": [],
-        }
+    def submit(self, user: User, form: Given | Mapping[str, Any], texts: str | Mapping[str, str]) -> Given:
+        """Fills in a form, and sends it off: the one that something has opened, or a view of any kind. Raises
+        CannotDo."""
+        view = form.view if isinstance(form, Given) else form
+        if isinstance(form, Given) and form.user is not user:
+            raise CannotDo(f"That form is before {form.user.name}.")
+        values = filling.filled(view, texts)
+        given = self._begin("view_submission", user, None)
+        given.form = form if isinstance(form, Given) else None
+        body = self._payload(given) | {"view": {**view, "state": values}, "response_urls": []}
         self._send("interactive", body, given)
         return given
+
+    def close(self, user: User, form: Given) -> Given | None:
+        """Closes a form; the app is told so if it wants to be. Raises CannotDo."""
+        view = form.view
+        form.is_closed = True
+        if not view.get("notify_on_close"):
+            return None
+        given = self._begin("view_closed", user, None)
+        self._send("interactive", self._payload(given) | {"view": view, "is_cleared": False}, given)
+        return given
+
+    def again(self) -> Given:
+        """Delivers the last one once more. Raises CannotDo."""
+        if self.last is None:
+            raise CannotDo("Nothing was done yet.")
+        kind, body = self.last
+        given = next(reversed(self.given.values()))
+        self._send(kind, body, given)
+        return given
+
+    # ---------------------------------------------------------------- what the app answers
+
+    def _answered(self, given: Given, payload: Mapping[str, Any] | None) -> None:
+        """What the app says when it takes something. To a button Slack shows nothing of it."""
+        if given.kind == "view_submission":
+            self._submitted(given, payload or {})
+        elif given.kind == "slash_commands" and payload and (payload.get("text") or payload.get("blocks")):
+            self._show(given, payload)
+        self._world.changed()
 
     async def answer(self, request: web.Request) -> web.Response:
         """The address that each has."""
         given = self.given.get(request.match_info["id"])
-        if given is None or self._world.clock() - given.at > ANSWER_MS:
-            return web.json_response({"ok": False, "error": "expired_url"}, status=404)
+        if given is None or given.place is None or self._world.clock() - given.at > ANSWER_MS:
+            return _no("expired_url", 404)
         if given.answers >= ANSWERS:
-            return web.json_response({"ok": False, "error": "used_url"}, status=404)
-        given.answers += 1
-        payload = json.loads(await request.text())
-        new = blocks.read(payload.get("blocks"))
+            return _no("used_url", 404)
         try:
+            payload = json.loads(await request.text())
+            new = blocks.read(payload.get("blocks"))
             blocks.check(new)
+        except ValueError:
+            return _no("invalid_payload", 400)
         except Refused as exc:
-            return web.json_response({"ok": False, "error": exc.error}, status=500)
-        message = given.message
-        if payload.get("delete_original") and message is not None:
-            self._world.remove(message)
-        elif payload.get("replace_original") and message is not None:
-            before = message.told()
-            message.text, message.blocks = str(payload.get("text", "")), new
-            self._world.rewrite(message, before, by_person=False)
-        else:
-            given._show(payload)
+            return _no(exc.error, 500)
+        if not payload.get("delete_original") and not new and not payload.get("text"):
+            return _no("no_text", 500)
+        given.answers += 1
+        if (payload.get("delete_original") or payload.get("replace_original")) and given.message is not None:
+            self._change(given.message, payload, new)
+        elif not payload.get("delete_original"):
+            self._show(given, payload)
         self._world.changed()
         return web.Response(text="ok")
 
-    def _payload(self, kind: str, given: Given) -> dict[str, Any]:
-        place = given.place
-        return {
-            "type": kind,
-            "token": "not-used",
-            "team": {"id": self._world.team, "domain": "lab"},
-            "user": {"id": given.user.id, "username": given.user.name.lower(), "team_id": self._world.team},
-            "api_app_id": self._world.app_id,
-            "trigger_id": self._world.triggers.add(given),
-        } | (
-            {"channel": {"id": place.id, "name": place.name}, "response_url": self._url(given)}
-            if place
-            else {}
-        )
+    def _submitted(self, given: Given, payload: Mapping[str, Any]) -> None:
+        form, action = given.form, payload.get("response_action")
+        if form is None:
+            return
+        if action == "errors":
+            known = {each.get("block_id") for each in form.view["blocks"] if each["type"] == "input"}
+            form.errors = given.errors = {
+                key: text for key, text in payload["errors"].items() if key in known
+            }
+        elif action in ("update", "push"):
+            view = dict(payload["view"])
+            blocks.check_view(view)
+            if action == "update":
+                self._world.triggers.replace(form.view["id"], view)
+            else:
+                self._world.triggers.show(form, view)
+        else:
+            form.is_closed = True
 
-    def _begin(self, user: User, place: Place | None, message: Message | None = None) -> Given:
-        given = Given(self._world.id("X"), user, place, message, at=self._world.clock())
+    def _change(self, message: Message, payload: Mapping[str, Any], new: list[dict[str, Any]]) -> None:
+        """Takes away what was acted on, or puts something else in its place."""
+        ephemeral = message.only_for is not None
+        if payload.get("delete_original"):
+            if not ephemeral:
+                self._world.remove(message)
+            elif message in message.place.ephemeral:
+                message.is_gone = True
+                message.place.ephemeral.remove(message)
+            return
+        before = message.told()
+        message.text = str(payload.get("text", ""))
+        message.blocks = blocks.numbered(new, f"b{message.ts[-6:]}")
+        if ephemeral:
+            message.edits.append((self._world.clock(), message.shown))
+        else:
+            self._world.rewrite(message, before, by_person=False)
+
+    def _show(self, given: Given, payload: Mapping[str, Any]) -> None:
+        """Says something where it was done."""
+        assert given.place is not None
+        world, ts, public = self._world, self._world.ts(), payload.get("response_type") == "in_channel"
+        new = blocks.numbered(blocks.read(payload.get("blocks")), f"b{ts[-6:]}")
+        root = given.place.find(str(payload.get("thread_ts") or ""))
+        message = Message(given.place, ts, world.bot, str(payload.get("text", "")), new, root)
+        given.messages.append(message)
+        if public:
+            given.public.append(message.shown)
+            world.post(message)
+        else:
+            given.texts.append(message.shown)
+            message.only_for = given.user
+            given.place.ephemeral.append(message)
+
+    # ---------------------------------------------------------------- what is sent
+
+    def _payload(self, given: Given) -> dict[str, Any]:
+        world, place = self._world, given.place
+        name = given.user.name.lower()
+        user = {"id": given.user.id, "username": name, "name": name, "team_id": given.user.team}
+        body: dict[str, Any] = {
+            "type": given.kind,
+            "token": "not-used",
+            "team": {"id": world.team, "domain": "lab"},
+            "enterprise": None,
+            "is_enterprise_install": False,
+            "user": user,
+            "api_app_id": world.app_id,
+        }
+        if given.kind != "view_closed":
+            body["trigger_id"] = world.triggers.add(given)
+        if place is not None:
+            named = {"id": place.id, "name": NAMED.get(place.kind, place.name)}
+            body |= {"channel": named, "response_url": self._url(given)}
+        return body
+
+    def _begin(self, kind: str, user: User, place: Place | None, message: Message | None = None) -> Given:
+        given = Given(self._world.id("X"), user, place, message, kind, at=self._world.clock())
+        given.show = self._answered
         self.given[given.id] = given
         return given
 
@@ -257,3 +277,7 @@ class Interactions:
         if self.deliver is None:
             raise CannotDo("The app listens nowhere.")
         self.deliver(kind, body, given)
+
+
+def _no(error: str, status: int) -> web.Response:
+    return web.json_response({"ok": False, "error": error}, status=status)

@@ -88,7 +88,10 @@ def set_prompts(call: Call) -> dict[str, Any]:
         raise wrong(f"must have 1 to {MOST_PROMPTS} items [json-pointer:/prompts]")
     if any(not each.get("title") or not each.get("message") for each in prompts):
         raise wrong("must have a title and a message [json-pointer:/prompts]")
-    call.thread(place, error="invalid_thread_ts")
+    if not call.world.has_agent_view and not call.world.has_assistant:
+        raise Refused("not_agent_app")
+    if call.thread(place, error="invalid_thread_ts") is None and not call.world.has_agent_view:
+        raise Refused("missing_thread_ts")
     call.world.prompts[place.id] = prompts
     call.world.prompt_titles[place.id] = call.text("title")
     call.world.changed()

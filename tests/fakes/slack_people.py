@@ -6,7 +6,7 @@ What Slack's client would not let them do raises CannotDo.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,9 +107,21 @@ class Person(User):
         """Presses a button, or chooses an option of a menu, by what stands on it."""
         return self.interactions.press(self, message, label)
 
-    def fill(self, given: Given, text: str) -> Given:
-        """Fills in the form that something has opened, and sends it off."""
-        return self.interactions.submit(self, given.view, text)
+    def choose(self, message: Message, *labels: str) -> Given:
+        """Chooses options of a menu, by what stands on them: several, where it takes several."""
+        return self.interactions.press(self, message, *labels)
+
+    def click_home(self, label: str) -> Given:
+        """Presses a button in the app's Home tab."""
+        return self.interactions.press_home(self, label)
+
+    def fill(self, given: Given, texts: str | Mapping[str, str]) -> Given:
+        """Fills in the form that something has opened, and sends it off: its first field, or each by its label."""
+        return self.interactions.submit(self, given, texts)
+
+    def close(self, given: Given) -> Given | None:
+        """Closes the form that something has opened; what the app was told of it."""
+        return self.interactions.close(self, given)
 
     def shortcut(self, message: Message, callback_id: str = "ask_roost") -> Given:
         """Chooses a shortcut in the menu of a message."""

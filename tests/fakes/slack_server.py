@@ -25,12 +25,14 @@ from tests.fakes.slack_faults import Faults
 from tests.fakes.slack_files import Files
 from tests.fakes.slack_http import Push
 from tests.fakes.slack_interactions import Given, Interactions, Triggers
+from tests.fakes.slack_later import Later
 from tests.fakes.slack_methods_agents import AGENT_VIEW, ASSISTANT
 from tests.fakes.slack_methods_streams import STREAMING
 from tests.fakes.slack_people import Person
 from tests.fakes.slack_rules import Limits, Strictness
 from tests.fakes.slack_sockets import ACK_SECONDS, Hub
 from tests.fakes.slack_things import File, Message, Place, Session, User
+from tests.fakes.slack_webhooks import Webhook
 from tests.fakes.slack_world import World
 
 LARGEST_BODY_BYTES: Final = 1 << 30
@@ -54,11 +56,14 @@ class SlackServer:
         self.requests: list[Request] = []
         self._news = News()
         self.world = World(clock, self._news, all_scopes() if scopes is None else scopes)
-        self.world.triggers = Triggers(clock)
+        self.world.has_agent_view, self.world.has_assistant = agent_view, assistant
+        self.world.triggers = Triggers(self.world)
         self.interactions = Interactions(self.world)
-        self.hub = Hub(self._news.tell, ack_seconds=ack_seconds)
+        self.later = Later()
+        self.hub = Hub(self._news.tell, ack_seconds=ack_seconds, later=self.later)
+        self.hub.app_id = self.world.app_id
         self.signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"[:20] + "0123456789ab"
-        self.push = Push(self.signing_secret, clock, self._news.tell)
+        self.push = Push(self.signing_secret, clock, self._news.tell, later=self.later)
         self._limits = Limits(limits)
         self.faults = Faults()
         self._api = Api(self.world, self._limits, self._remember, self.faults)
@@ -117,6 +122,10 @@ class SlackServer:
         self.push.url = url
         self.world.listeners = [self.push.event]
         self.interactions.deliver = self.push.deliver
+
+    async def pass_time(self, seconds: float) -> None:
+        """So much later: what nobody has taken is delivered again, where it is due by then."""
+        await self.later.pass_time(seconds)
 
     def _by_socket(self, kind: str, body: dict[str, Any], given: Given) -> None:
         self.hub.deliver(kind, body, given)
@@ -204,6 +213,10 @@ class SlackServer:
         )
         self.world.users[person.id] = person
         return person
+
+    def webhook(self, name: str) -> Webhook:
+        """Makes something outside that posts in places, and is no user."""
+        return Webhook(self.world, User("", name, self.world.team, True, self.world.id("B")))
 
     def dm(self, person: User) -> Place:
         """The direct messages of somebody with the bot."""

@@ -11,13 +11,12 @@ import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
 
 from tests.fakes.slack_calls import Call
-from tests.fakes.slack_connections import Connection
+from tests.fakes.slack_connections import Ack, Connection, Envelope
 from tests.fakes.slack_interactions import Given
 from tests.fakes.slack_later import RETRY_SECONDS, Later
 from tests.fakes.slack_refusals import Refused
@@ -30,38 +29,6 @@ CONNECTION_SECONDS: Final = 18_060
 """For how long a connection lasts, as Slack's hello has it."""
 DELIVERIES: Final = 4
 """The first and three more, for an event; commands and interactions are delivered once more."""
-
-
-@dataclass(frozen=True)
-class Ack:
-    """An acknowledgement: of which envelope, by which connection, and how long after the envelope was sent there."""
-
-    envelope: str
-    connection: int
-    ms: float
-    payload: dict[str, Any] | None = None
-
-
-@dataclass(eq=False)
-class Envelope:
-    """Something that was delivered. `acked` is how many seconds after the first delivery it was acknowledged."""
-
-    id: str
-    kind: str
-    payload: dict[str, Any]
-    given: Given | None
-    tries: int = 0
-    acked: float | None = None
-    answer: dict[str, Any] | None = None
-    began: float = 0.0
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    sent: dict[int, float] = field(default_factory=dict)
-    """When it went out by each connection, on a steady clock."""
-    why: str = ""
-    """What was the matter with the delivery before."""
-    put_off: int = 0
-    stirred: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it is acknowledged, or its connection is lost."""
 
 
 class Hub:
@@ -145,7 +112,7 @@ class Hub:
 
     def shuffle(self, seed: int) -> None:
         """Envelopes go to any connection from now on, the same for the same seed."""
-        self.choose = random.Random(seed).choice  # noqa: S311 - nothing secret hangs on it
+        self.choose = random.Random(seed).choice
 
     async def disconnect(
         self, reason: str = "refresh_requested", *, connection: Connection | None = None, closes: bool = False

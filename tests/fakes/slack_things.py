@@ -82,10 +82,13 @@ class Message:
     def told(self, *, metadata: bool = False) -> dict[str, Any]:
         """A message as history and events have it."""
         body: dict[str, Any] = {"type": "message", "ts": self.ts, "text": self.text, "team": self.user.team}
-        body["user"] = self.user.id
-        if self.user.is_bot:
+        if not self.user.id:
+            body |= {"username": self.user.name, "bot_id": self.user.bot_id}
+        elif self.user.is_bot:
             body |= {"bot_id": self.user.bot_id, "app_id": self.user.app_id, "bot_profile": self.user.profile}
-        elif self.nonce:
+        if self.user.id:
+            body["user"] = self.user.id
+        if self.nonce:
             body["client_msg_id"] = self.nonce
         if self.subtype:
             body["subtype"] = self.subtype

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.fakes import slack_blocks as blocks
 from tests.fakes.slack_calls import Call, Methods, wrong
+from tests.fakes.slack_forms import kept
 from tests.fakes.slack_refusals import Refused
 
 
@@ -33,7 +31,7 @@ def open_view(call: Call) -> dict[str, Any]:
 def update_view(call: Call) -> dict[str, Any]:
     """views.update."""
     view = _view(call, "modal", "home")
-    opened = call.world.triggers.replace(call.text("view_id"), view)
+    opened = call.world.triggers.replace(call.text("view_id"), view, seen=call.text("hash"))
     call.world.changed()
     return {"view": opened}
 
@@ -49,29 +47,9 @@ def publish(call: Call) -> dict[str, Any]:
     old = world.homes.get(user.id, {})
     if call.text("hash") not in ("", str(old.get("hash", ""))):
         raise Refused("hash_conflict")
-    world.homes[user.id] = kept(call, view, str(old.get("id") or world.id("V")))
+    world.homes[user.id] = kept(world, view, str(old.get("id") or world.id("V")))
     world.changed()
     return {"view": world.homes[user.id]}
-
-
-def kept(call: Call, view: Mapping[str, Any], view_id: str) -> dict[str, Any]:
-    """A view as Slack keeps it, and tells of it."""
-    world = call.world
-    made = {
-        "team_id": world.team,
-        "callback_id": "",
-        "external_id": "",
-        "private_metadata": "",
-        **view,
-        "blocks": blocks.numbered(blocks.read(view.get("blocks")), f"v{view_id}"),
-        "id": view_id,
-        "root_view_id": view_id,
-        "state": {"values": {}},
-        "app_id": world.app_id,
-        "bot_id": world.bot.bot_id,
-    }
-    digest = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:8]
-    return made | {"hash": f"{world.clock() // 1000}.{digest}"}
 
 
 METHODS: Final[Methods] = {"views.open": open_view, "views.update": update_view, "views.publish": publish}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from adapters.slack.methods import EVENTS
 from agent.protocol.clock import Clock
 from tests.fakes.changes import News
 from tests.fakes.slack_things import TOLD_AS, File, Kind, Message, Place, Session, User
@@ -18,6 +19,15 @@ from tests.fakes.slack_things import TOLD_AS, File, Kind, Message, Place, Sessio
 STATUS_MS: Final = 120_000
 """After so long an older kind of status is taken away. Slack's documentation, assistant.threads.setStatus."""
 SHARE_SECONDS: Final = 0.02
+REMARKS: Final = (
+    "channel_join",
+    "channel_leave",
+    "group_join",
+    "group_leave",
+    "channel_topic",
+    "channel_purpose",
+)
+"""Slack's own words: a mention in them is none."""
 PREFIXES: Final[Mapping[Kind, str]] = {"channel": "C", "private": "C", "im": "D", "mpim": "G"}
 HISTORY: Final[Mapping[Kind, str]] = {
     "channel": "channels:history",
@@ -45,7 +55,7 @@ class World:
     def __init__(self, clock: Clock, news: News, scopes: Iterable[str]) -> None:
         self.clock = clock
         self.scopes = set(scopes)
-        self.events: frozenset[str] | None = None
+        self.events: frozenset[str] | None = frozenset(EVENTS)
         """What the app has subscribed to; None: everything."""
         self.team = "T0LAB"
         self.users: dict[str, User] = {}
@@ -57,6 +67,11 @@ class World:
         self.prompts: dict[str, list[dict[str, Any]]] = {}
         self.prompt_titles: dict[str, str] = {}
         self.homes: dict[str, dict[str, Any]] = {}
+        self.has_agent_view = True
+        """The app is declared as an agent; `has_assistant` is the same of the older kind."""
+        self.has_assistant = True
+        self.mention_first = False
+        """Of a message that names the bot, app_mention comes before the message: Slack keeps no order."""
         self.has_home = True
         """The app's Home tab is switched on; `has_messages` is the same of its Messages tab."""
         self.has_messages = True
@@ -169,8 +184,15 @@ class World:
         """As one that was just said; to a bot that is named, twice."""
         place = message.place
         body = message.told(metadata=True) | self._where(place, message.ts)
+        if self.mention_first:
+            self._mention(message)
         self.tell(body, place, HISTORY[place.kind], SUBSCRIBED[place.kind])
-        self._mention(message)
+        if not self.mention_first:
+            self._mention(message)
+
+    def remark(self, place: Place, user: User, subtype: str, text: str) -> Message:
+        """Slack itself says in a place what somebody has done: channel_join, channel_topic, and so on."""
+        return self.post(Message(place, self.ts(), user, text, subtype=subtype))
 
     def rewrite(self, message: Message, before: Mapping[str, Any], *, by_person: bool = True) -> None:
         """It reads differently now; `before` is how it was told. Who is named only now is told so."""
@@ -197,6 +219,8 @@ class World:
         documentation, app_mention event)."""
         place = message.place
         if self.bot.mention not in message.text or message.user is self.bot or place.kind == "im":
+            return
+        if message.subtype in REMARKS:
             return
         body = message.told() | {"type": "app_mention", "channel": place.id, "event_ts": message.ts}
         body.pop("subtype", None)
