@@ -22,7 +22,7 @@ from bot.config_tables import AgentConfig
 from bot.config_wiring import unserved
 from bot.errors import ConfigError
 from bot.mounts import Mounts
-from bot.platforms import DISCORD
+from bot.platforms import DISCORD, SLACK
 from bot.specs import Outside, environment
 from container.process import DEFAULT_ENV
 
@@ -32,7 +32,8 @@ CHECK_SECONDS: Final = 60.0
 def channels_of(config: Config) -> tuple[str, ...]:
     """The channel adapters that `roost run` serves with this configuration, by their names. A platform stands here
     where its table has what it needs."""
-    return (TerminalAdapter.name, *([DISCORD] if config.discord.enabled else []))
+    platforms = {DISCORD: config.discord.enabled, SLACK: config.slack.enabled}
+    return (TerminalAdapter.name, *(name for name, enabled in platforms.items() if enabled))
 
 
 def check_agents(config: Config) -> None:

@@ -17,6 +17,7 @@ from bot.cli_image import image_app
 from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
 from bot.cli_schedule import schedule_app
 from bot.cli_service import ask, look, opened, say, say_answer, settings
+from bot.cli_slack import slack_app
 from bot.errors import NotRunning, RoostError
 
 EXIT_FAILED: Final = 1
@@ -50,6 +51,7 @@ app.add_typer(backup_app, name="backup")
 app.add_typer(schedule_app, name="schedule")
 app.add_typer(deadletter_app, name="deadletter")
 app.add_typer(discord_app, name="discord")
+app.add_typer(slack_app, name="slack")
 
 
 def main() -> None:

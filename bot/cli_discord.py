@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
+from bot.cli_demo import DemoConfig, play
 from bot.cli_options import CommandLine, ConfigOption, JsonOption
 from bot.cli_service import opened, say_answer, settings
-from bot.errors import CommandFailed
 
 EXIT_FAILED: Final = 1
 PARTS: Final = {"check": "bot.discord_check:check"}
-ROOT: Final = Path(__file__).parents[1]
 DEMO: Final = "tests.fakes.discord_demo"
-NOT_HERE: Final = (
-    "The Discord of this demo is part of Roost's source and not of an installed package:"
-    " clone the repository, and there `make install` and `.venv/bin/roost discord demo`."
-)
-
-DemoConfig = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", metavar="<path>", help="Whose agents answer; without it the mock does."),
-]
 
 discord_app = CommandLine("See whether the bot is set up on Discord, and try it without.")
 
@@ -53,10 +40,4 @@ def demo(config: DemoConfig = None) -> None:
 
     Piped input is read line by line; /help says what a line can be.
     """
-    if not (ROOT / Path(*DEMO.split("."))).with_suffix(".py").is_file():
-        raise CommandFailed(NOT_HERE)
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    chosen = ["--config", str(config)] if config is not None else []
-    # In the place of this process, so that the terminal and its signals are the demo's.
-    command = [sys.executable, "-m", DEMO, *chosen]
-    os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": path})  # noqa: S606  no shell is meant
+    play(DEMO, config, platform="discord")

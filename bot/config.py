@@ -31,6 +31,7 @@ from bot.config_gateway import GatewayConfig
 from bot.config_image import ImageConfig
 from bot.config_model import ConfigModel
 from bot.config_mounts import MountsConfig
+from bot.config_slack import SlackConfig
 from bot.config_tables import (
     AgentConfig,
     BackupConfig,
@@ -72,6 +73,7 @@ class Config(ConfigModel):
     service: ServiceConfig = ServiceConfig()
     terminal: TerminalConfig = TerminalConfig()
     discord: DiscordConfig = DiscordConfig()
+    slack: SlackConfig = SlackConfig()
     agents: Annotated[dict[AgentName, AgentConfig], Field(min_length=1)] = _AGENTS
     wirings: list[WiringConfig] = Field(
         default_factory=list, description="Who serves which place, and how; the most exact one decides."

@@ -80,7 +80,7 @@ def _said(error: ErrorDetails) -> str:
         case "value_error":
             return error["msg"].removeprefix("Value error, ")
         case _:
-            return re.sub(r"^\w+ should", "should", error["msg"])
+            return re.sub(r"^\w+ should", "should", error["msg"]).replace(" after validation", "")
 
 
 def _place(loc: Loc) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from agent.protocol import failpoint
 from agent.protocol.mailbox import HostEnd, MailboxGone, StatusChange
-from agent.protocol.messages import ChatIn, Destination, MessageIn, Receipt, Route, Schedule, afterwards
+from agent.protocol.messages import ChatIn, Destination, MessageIn, Receipt, Route, Schedule, is_new
 from agent.protocol.workspace import Workspace
 
 FOLDER_MODES: Final = {
@@ -61,9 +61,14 @@ class Outbox:
         self.forgotten += [out_id for out_id in out_ids if out_id not in unwritten]
 
     def split(self) -> tuple[Outbox, Outbox]:
-        """What every runner can read, and the rest."""
-        new = [message for message in self.messages if afterwards(message) is not None]
-        old = [message for message in self.messages if afterwards(message) is None]
+        """What every runner can read, and the rest. What stands behind a chat that waits waits, too: they keep their
+        order."""
+        old: list[MessageIn] = []
+        new: list[MessageIn] = []
+        held = False
+        for message in self.messages:
+            held = held or (is_new(message) and message.kind == "chat")
+            (new if held or is_new(message) else old).append(message)
         return replace(self, messages=old), Outbox(messages=new)
 
     def before(self, later: Outbox) -> Outbox:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adapters.base import Event, Manners, Receipt, clean
+from adapters.base import AGAIN, Event, Manners, Receipt, clean
 from adapters.offers import CommandInfo
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Attachment, ChatIn, Quote, Route
-from bot import access, answers, hearing, log, reactions, revisions
+from bot import access, answers, beforehand, hearing, log, reactions, revisions
 from bot.access import Drop
+from bot.beforehand import MAX_QUOTE_CHARS, one_name
 from bot.commands.context import Context
 from bot.commands.registry import Registry
 from bot.config_tables import LimitsConfig
@@ -37,8 +38,6 @@ from bot.sessions import Sessions
 from bot.troubles import Troubles
 from bot.wirings import Wirings
 
-MAX_NAME_CHARS: Final = 200
-MAX_QUOTE_CHARS: Final = 4000
 FILES_AT_ONCE: Final = 2
 """Files come in on threads that the rest of the service needs as well."""
 BOTS_MS: Final = 3_600_000
@@ -126,7 +125,7 @@ class Intake:
         except (DatabaseError, OSError) as exc:
             if self._seldom(str(exc)):
                 _log.error("an event was not saved: %s", exc, event_id=event.id)
-            receipt = Receipt("refused", NOT_SAVED)
+            receipt = Receipt("refused", NOT_SAVED, AGAIN)
         self._metrics.events.labels(event.route.channel, event.kind, receipt.state).inc()
         return replace(receipt, text=self._for_sender(event, receipt.text))
 
@@ -240,21 +239,36 @@ class Intake:
     async def _admit(self, event: Event, message_id: str, folder: Path) -> Accepted | _TooMuch | Receipt:
         """Raises Refused, DatabaseError, OSError."""
         attachments: list[Attachment] = []
-        if (event.files or event.remote) and event.kind == "message":
-            # The files of a stranger are not even looked at.
-            refusal = await self._db.read(lambda db: self._refusal(db, event))
+        before: list[Quote] = []
+        if event.kind == "message" and (event.files or event.remote or event.before is not None):
+            # The files of a stranger are not even looked at, and nothing is read for one.
+            refusal, is_first = await self._db.read(lambda db: self._first_look(db, event))
             if refusal is not None:
                 return refusal
+            if is_first and event.before is not None:
+                before = await beforehand.read(event.before, event_id=event.id)
+        if (event.files or event.remote) and event.kind == "message":
             # A folder like that of a message which was never accepted: the next service removes it.
             async with self._fetching.fetched(event.remote, self._incoming / inbox.new_id()) as fetched:
                 files = [*event.files, *fetched]
                 async with self._taking_files:
                     attachments = await asyncio.to_thread(take_in, files, folder, self._limits)
             failpoint.hit("files-taken-in")
-        return await self._db.write(lambda db: self._accept(db, event, message_id, attachments))
+        return await self._db.write(lambda db: self._accept(db, event, message_id, attachments, before))
+
+    def _first_look(self, db: sqlite3.Connection, event: Event) -> tuple[Receipt | None, bool]:
+        """Why the event is not taken, and whether it would be the first of its conversation."""
+        agent = self._wirings.of(event.route).agent
+        refusal = self._refusal(db, event)
+        return refusal, refusal is None and rows.find(db, agent, event.route) is None
 
     def _accept(
-        self, db: sqlite3.Connection, event: Event, message_id: str, attachments: list[Attachment]
+        self,
+        db: sqlite3.Connection,
+        event: Event,
+        message_id: str,
+        attachments: list[Attachment],
+        before: list[Quote],
     ) -> Accepted | _TooMuch | Receipt:
         """Facts, decisions and the row in one transaction: nothing can change between them."""
         wiring, now = self._wirings.of(event.route), self._clock()
@@ -270,6 +284,9 @@ class Intake:
         # Answers are always taken: somebody was asked.
         if backlog.total(db) >= self._limits.backlog_total:
             return _TooMuch(TOO_MUCH_EVERYWHERE)
+        if before and rows.find(db, wiring.agent, event.route) is not None:
+            # Somebody else was quicker, and theirs holds it.
+            before = []
         record = rows.resolve(db, wiring.agent, event.route, now)
         if event.sender.is_bot and self._too_many_bots(db, record, event.route, wiring.bot_messages):
             if self._silent(record.id):
@@ -277,7 +294,7 @@ class Intake:
             return Receipt("dropped")
         if (count := backlog.of(db, record.id)) >= self._limits.backlog:
             return _TooMuch(TOO_MUCH_HERE.format(count=count))
-        return self._accept_message(db, record, event, message_id, attachments)
+        return self._accept_message(db, record, event, message_id, attachments, before)
 
     def _too_many_bots(
         self, db: sqlite3.Connection, record: SessionRecord, route: Route, at_once: int
@@ -310,6 +327,7 @@ class Intake:
         event: Event,
         message_id: str,
         attachments: list[Attachment],
+        before: list[Quote],
     ) -> Accepted:
         content = ChatIn(
             sender=event.sender.name,
@@ -317,6 +335,7 @@ class Intake:
             attachments=attachments,
             reply_to=event.reply_to and Quote(sender=event.reply_to[0], text=event.reply_to[1]),
             bot=event.sender.is_bot,
+            before=before,
         )
         message = inbox.accept(
             db,
@@ -336,18 +355,14 @@ class Intake:
 
 def _cleaned(event: Event) -> Event:
     """The event with text that every store can hold; a name is one short line, a quotation a short text."""
-    quoted = event.reply_to and (_name(event.reply_to[0]), clean(event.reply_to[1])[:MAX_QUOTE_CHARS])
+    quoted = event.reply_to and (one_name(event.reply_to[0]), clean(event.reply_to[1])[:MAX_QUOTE_CHARS])
     arguments = {clean(name): clean(str(value)) for name, value in event.arguments.items()}
     return replace(
         event,
         text=clean(event.text),
-        sender=replace(event.sender, name=_name(event.sender.name)),
+        sender=replace(event.sender, name=one_name(event.sender.name)),
         reply_to=quoted,
         command=clean(event.command),
         arguments=arguments,
         completing=clean(event.completing),
     )
-
-
-def _name(text: str) -> str:
-    return " ".join(clean(text).split())[:MAX_NAME_CHARS] or "somebody"

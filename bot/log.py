@@ -27,7 +27,7 @@ _OBEYED: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2
 _CONTROL: Final = re.compile("[\x00-\x1f]")
 _CONTROL_BUT_LINES: Final = re.compile("[\x00-\x08\x0b-\x1f]")
 
-DISCORD: Final = "discord"
+LIBRARIES: Final = ("discord", "slack_bolt", "slack_sdk")
 SELDOM_SECONDS: Final = 60.0
 
 BRIEF: Final = ("discord.shard", "discord.gateway")
@@ -103,8 +103,9 @@ def setup(
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level)
-    # Its library would write down what everybody says, and by which tokens it is answered.
-    logging.getLogger(DISCORD).setLevel(max(logging.INFO, root.level))
+    # They would write down what everybody says, and by which tokens it is answered.
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(max(logging.INFO, root.level))
     logging.captureWarnings(True)
     structlog.configure(
         processors=_PROCESSORS,
@@ -120,7 +121,8 @@ def close() -> None:
         root.removeHandler(handler)
         handler.close()
         logging.captureWarnings(False)
-        logging.getLogger(DISCORD).setLevel(logging.NOTSET)
+        for library in LIBRARIES:
+            logging.getLogger(library).setLevel(logging.NOTSET)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -1,7 +1,8 @@
 """Secrets of known shape, found in a text and struck out. Pure, and linear in the length of the text.
 
-What is looked for: keys of Anthropic, OpenAI, GitHub, AWS and Google, tokens of Slack and Discord and of Discord's
-webhooks, JSON web tokens, bearer headers and private key blocks. A secret of no known shape passes.
+What is looked for: keys of Anthropic, OpenAI, GitHub, AWS and Google, tokens of Slack and Discord and of their
+webhooks, what a connection to Slack is opened with, a signing secret that is named as one, JSON web tokens, bearer
+headers and private key blocks. A secret of no known shape passes.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ _PATTERNS: Final = (
     ("google key", r"AIza(?<![A-Za-z0-9]AIza)[A-Za-z0-9_-]{35}"),
     ("web token", r"eyJ(?<![A-Za-z0-9_-]eyJ)[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+"),
     ("discord webhook", r"/(?:webhooks|interactions)/\d{15,21}/(?P<secret>[A-Za-z0-9_.=-]{20,}+)"),
+    ("slack webhook", r"hooks\.slack\.com/[a-z]{1,20}/(?P<secret>[A-Za-z0-9_/-]{20,}+)"),
+    ("slack ticket", r"ticket=(?<![A-Za-z0-9_]ticket=)(?P<secret>[A-Za-z0-9._%-]{20,}+)"),
+    (
+        "slack secret",
+        r"[Ss]igning[_ -][Ss]ecret[\"']?(?: ?[=:])? ?[\"']?(?P<secret>[0-9a-f]{32})(?![0-9a-f])",
+    ),
     ("bearer token", r"(?<![A-Za-z0-9])[Bb][Ee][Aa][Rr][Ee][Rr][ \t]{1,4}(?P<secret>[\w.~+/-]{20,}+=*+)"),
 )
 _COMPILED: Final = tuple((kind, re.compile(pattern, re.ASCII)) for kind, pattern in _PATTERNS)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import discord
 
 from adapters.base import Host, Outgoing, Receipt, SendFailed
-from adapters.discord import ids, normalize, render
+from adapters.discord import context, ids, normalize, render
 from adapters.discord.client import Client, Timing
 from adapters.discord.draft import SMALLEST_LIMIT_BYTES
 from adapters.discord.fetching import Fetcher
@@ -151,6 +152,8 @@ class Listening:
         event = normalize.event(message, place, me, self._fetcher.fetch)
         if event is None:
             return None
+        if place.route.thread_id is not None and not place.opens and self._client is not None:
+            event = replace(event, before=partial(context.before, self._rest, self._client, message))
         receipt = await self._host.receive(event)
         if receipt.state == "duplicate":
             # It may have been edited in a gap, of which Discord tells nobody afterwards.

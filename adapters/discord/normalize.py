@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import discord
 
-from adapters.base import Event, RemoteFile, Sender
+from adapters.base import Event, RemoteFile, Said, Sender
 from adapters.discord import ids
 from adapters.naming import file_name
 from adapters.text import shown_name
@@ -99,6 +99,15 @@ def event(message: discord.Message, place: Place, me: discord.ClientUser, fetch:
         reply_to=quote_of(message, me),
         remote=files_of(message, fetch),
     )
+
+
+def said(message: discord.Message, me: discord.ClientUser) -> Said | None:
+    """The same as something that was said before. Files are named and not fetched."""
+    if message.type not in SPOKEN or message.author.id == me.id:
+        return None
+    names = [f"[file] {_file_name(each)}" for each in message.attachments]
+    text = "\n".join(part for part in (text_of(message, me), *names) if part)
+    return Said(sender(message.author, webhook=message.webhook_id is not None).name, text) if text else None
 
 
 def edit(message: discord.Message, place: Place, me: discord.ClientUser) -> Event | None:

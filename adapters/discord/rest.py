@@ -172,6 +172,12 @@ class Rest:
         call = Call("GET", "/channels/{channel_id}/messages", channel_id=channel)
         return cast(Sequence[Mapping[str, Any]], await self._send(call, query=query))
 
+    async def earliest(self, channel: int) -> Sequence[Mapping[str, Any]]:
+        """The first message of a channel, where there is one."""
+        call = Call("GET", "/channels/{channel_id}/messages", channel_id=channel)
+        query = {"limit": 1, "after": 0}
+        return cast(Sequence[Mapping[str, Any]], await self._send(call, query=query))
+
     async def respond(
         self, interaction: int, token: str, kind: int, data: Mapping[str, Any] | None = None
     ) -> None:

@@ -160,9 +160,10 @@ def _sorted(spec: CommandSpec, text: str, first: Sequence[Word]) -> tuple[list[W
     count = len(spec.name.split())
     begun = first[count - 1].end
     names = {option.name for option in spec.options}
+    flags = {option.name for option in spec.options if option.kind == "flag"}
     found = [
         Word(each.value, each.start + begun, each.end + begun, each.name, each.bare)
-        for each in words(text[begun:], names)
+        for each in words(text[begun:], names, flags)
     ]
     loose = [index for index, each in enumerate(found) if not each.name]
     if loose and any(option.rest for option in spec.options):

@@ -40,6 +40,7 @@ from agent.protocol.clock import Clock, now_ms
 
 COMMANDS_KEPT: Final = 1_000
 """Whose answers are remembered, for Slack to be told once more where it delivers them again."""
+NOTHING_RUNS: Final = "Nothing is running here."
 UNSAVED: Final = "Roost cannot save anything now, so the command was not run; try again in a minute."
 
 _log = logging.getLogger("roost.slack")
@@ -149,7 +150,8 @@ class Interactions:
         receipt = await self._given(act, Given("stop"))
         stopped = isinstance(receipt.data, Mapping) and receipt.data.get("stopped")
         if receipt.state != "accepted" or not stopped:
-            await self._acts.replying.tell(act.spot, receipt.text or NOT_FOR_YOU)
+            otherwise = NOTHING_RUNS if receipt.state == "accepted" else NOT_FOR_YOU
+            await self._acts.replying.tell(act.spot, receipt.text or otherwise)
 
     # ---------------------------------------------------------------- questions and the shortcut
 

@@ -7,7 +7,8 @@ dashes in the place of plain ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from bisect import bisect_left
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,10 +19,11 @@ MAX_CHARS: Final = 12_000
 
 _PIECE: Final = re.compile(r"<[^<>\s][^<>\n]{0,2000}>|[^\s]")
 _NAME: Final = re.compile(r"(?P<dashes>--|[—–])?(?P<name>[A-Za-z][A-Za-z0-9_-]{0,40})(?P<sign>[:=]?)")
-_CLOSING: Final = {
+_CLOSERS: Final = {
     '"': '"', "'": "'", "“": "”“", "”": "”", "„": "“”", "«": "»", "‘": "’‘", "’": "’", "‚": "‘’",
 }  # fmt: skip
 """Which quotes close what one of them opens."""
+_QUOTES: Final = frozenset("".join(_CLOSERS.values()))
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,14 @@ class Word:
     bare: bool = False
 
 
-def words(text: str, names: Container[str] = ()) -> list[Word]:
+def words(text: str, names: Container[str] = (), flags: Container[str] = ()) -> list[Word]:
     """All words of a text, of which those that begin with one of `names` are options: `name:value`, `name=value`, and
-    `--name value`."""
+    `--name value`; of the `flags` among these, `--name` holds nothing."""
     text = text[:MAX_CHARS]
+    reader = _Reader(text, names, flags)
     found: list[Word] = []
     position = 0
-    while (word := _word(text, position, names)) is not None:
+    while (word := reader.word(position)) is not None:
         found.append(word)
         position = word.end
     return found
@@ -62,42 +65,55 @@ def resolved(text: str) -> str:
     return unescaped_around(text, meant)
 
 
-def _word(text: str, position: int, names: Container[str]) -> Word | None:
-    start = _skipped(text, position)
-    if start == len(text):
-        return None
-    named = _NAME.match(text, start)
-    if named is None or (name := named["name"].lower().replace("-", "_")) not in names:
-        return _valued(text, start, start, "")
-    if named["sign"]:
-        return _valued(text, start, named.end(), name)
-    if not named["dashes"] or _ends(text, named.end()) != named.end():
-        return _valued(text, start, start, "")
-    behind = _skipped(text, named.end())
-    following = _NAME.match(text, behind)
-    if behind == len(text) or (following is not None and following["dashes"]):
-        return Word("", start, named.end(), name, bare=True)
-    return _valued(text, start, behind, name)
+class _Reader:
+    """Reads one text, which it has looked through for closing quotes once."""
+
+    def __init__(self, text: str, names: Container[str], flags: Container[str]) -> None:
+        self._text = text
+        self._names = names
+        self._flags = flags
+        self._closing = _closing(text)
+
+    def word(self, position: int) -> Word | None:
+        """The first one from a position on."""
+        text, start = self._text, _skipped(self._text, position)
+        if start == len(text):
+            return None
+        named = _NAME.match(text, start)
+        if named is None or (name := named["name"].lower().replace("-", "_")) not in self._names:
+            return self._valued(start, start, "")
+        if named["sign"]:
+            return self._valued(start, named.end(), name)
+        if not named["dashes"] or _ends(text, named.end()) != named.end():
+            return self._valued(start, start, "")
+        behind = _skipped(text, named.end())
+        following = _NAME.match(text, behind)
+        if name in self._flags or behind == len(text) or (following is not None and following["dashes"]):
+            return Word("", start, named.end(), name, bare=True)
+        return self._valued(start, behind, name)
+
+    def _valued(self, start: int, at: int, name: str) -> Word:
+        """The word whose value begins `at` a place."""
+        text = self._text
+        ends = [end for each in _CLOSERS.get(text[at : at + 1], "") if (end := self._closed(at + 1, each))]
+        if ends:
+            return Word(resolved(text[at + 1 : min(ends)]), start, min(ends) + 1, name)
+        end = _ends(text, at)
+        return Word(resolved(text[at:end]), start, end, name)
+
+    def _closed(self, at: int, closer: str) -> int | None:
+        places = self._closing.get(closer, ())
+        index = bisect_left(places, at)
+        return places[index] if index < len(places) else None
 
 
-def _valued(text: str, start: int, at: int, name: str) -> Word:
-    """The word whose value begins `at` a place."""
-    closers = _CLOSING.get(text[at : at + 1], "")
-    ends = [end for each in closers if (end := _closed(text, at + 1, each)) is not None]
-    if ends:
-        return Word(resolved(text[at + 1 : min(ends)]), start, min(ends) + 1, name)
-    end = _ends(text, at)
-    return Word(resolved(text[at:end]), start, end, name)
-
-
-def _closed(text: str, at: int, closer: str) -> int | None:
-    """Where a quote ends that is followed by white space or nothing: an apostrophe is none."""
-    end = text.find(closer, at)
-    while end != -1:
-        if end + 1 == len(text) or text[end + 1].isspace():
-            return end
-        end = text.find(closer, end + 1)
-    return None
+def _closing(text: str) -> Mapping[str, Sequence[int]]:
+    """Where each kind of quote may close: before white space, or at the end. An apostrophe within a word is none."""
+    found: dict[str, list[int]] = {}
+    for index, each in enumerate(text):
+        if each in _QUOTES and (index + 1 == len(text) or text[index + 1].isspace()):
+            found.setdefault(each, []).append(index)
+    return found
 
 
 def _ends(text: str, at: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 MAX_TEXT_CHARS: Final = 2 * 1024 * 1024
 """The longest text of one message, either way; longer things travel as files."""
@@ -27,6 +27,8 @@ MAX_CARD_NAME_CHARS: Final = 256
 """Of its title and of each field's name."""
 MAX_CARD_VALUE_CHARS: Final = 1_024
 MAX_CARD_TEXT_CHARS: Final = 4_000
+MAX_BEFORE: Final = 30
+"""Messages of a thread that are told to an agent that is called into it."""
 MAX_SEQ: Final = 2**53
 """Beyond this a sum of two numbers stops being exact once SQLite has turned it into a REAL."""
 
@@ -71,7 +73,7 @@ class Attachment(Frozen):
 
 
 class Quote(Frozen):
-    """The message that a person replied to."""
+    """What somebody had said before: the message that a person replied to, or one of a thread."""
 
     sender: Label
     text: Text
@@ -82,7 +84,7 @@ class Quote(Frozen):
 
 class ChatIn(Frozen):
     """A person's message, or another `bot`'s. `native` marks a provider's slash command that the host parsed and let
-    through."""
+    through. `before` is what was said in its thread before the agent was called into it, the oldest first."""
 
     sender: Label
     text: Text
@@ -90,6 +92,15 @@ class ChatIn(Frozen):
     reply_to: Quote | None = None
     native: bool = False
     bot: bool = False
+    before: Annotated[list[Quote], Field(max_length=MAX_BEFORE)] = []
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A runner of an older version reads no row with a field that it does not know.
+        fields: dict[str, Any] = as_usual(self)
+        if not self.before:
+            fields.pop("before", None)
+        return fields
 
 
 class TaskIn(Frozen):
@@ -345,6 +356,13 @@ class MessageIn(Frozen):
             **self.route.model_dump(),
             "content": self.content.model_dump_json(),
         }
+
+
+def is_new(message: MessageIn) -> bool:
+    """Whether a runner of an older version may not be able to read the row."""
+    return afterwards(message) is not None or (
+        isinstance(message.content, ChatIn) and bool(message.content.before)
+    )
 
 
 def afterwards(message: MessageIn) -> Edited | Withdrawn | Reacted | None:

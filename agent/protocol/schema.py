@@ -4,7 +4,7 @@
 the snapshot reader accepts an outbound only when its schema is, to the letter, that of a version in OUTBOUND.
 
 Each version holds what is new in it. It rises as well when there are new kinds of rows, which older runners could
-not read: 2 has edited, withdrawn and reacted.
+not read: 2 has edited, withdrawn and reacted, 3 what was said in a thread before a chat.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 INBOUND: Final[Mapping[int, tuple[str, ...]]] = {
     1: (
@@ -65,6 +65,7 @@ INBOUND: Final[Mapping[int, tuple[str, ...]]] = {
         "CREATE INDEX messages_in_pending ON messages_in (seq) WHERE status = 'pending'",
     ),
     2: (),
+    3: (),
 }
 
 OUTBOUND: Final[Mapping[int, tuple[str, ...]]] = {
@@ -95,6 +96,7 @@ OUTBOUND: Final[Mapping[int, tuple[str, ...]]] = {
 )""",
     ),
     2: (),
+    3: (),
 }
 
 

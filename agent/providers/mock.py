@@ -295,7 +295,7 @@ def _said(prompt: Prompt) -> list[ET.Element]:
     try:
         root = ET.fromstring(prompt.text)  # noqa: S314  # the formatter's own, or a test's
         if root.tag == "messages":
-            return [element for element in root if element.tag not in ("context", "memory")]
+            return [element for element in root if element.tag not in ("context", "memory", "thread")]
     except (ET.ParseError, ValueError):
         pass
     plain = ET.Element("message")

@@ -2,7 +2,18 @@
 
 from typing import Any, Final
 
-from bot.commands import backup, conversation, deadletter, owner, provider, schedule, service, session, trace
+from bot.commands import (
+    backup,
+    conversation,
+    conversations,
+    deadletter,
+    owner,
+    provider,
+    schedule,
+    service,
+    session,
+    trace,
+)
 from bot.commands.context import Context
 from bot.commands.help import about
 from bot.commands.registry import Command
@@ -11,6 +22,7 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *service.COMMANDS,
     *backup.COMMANDS,
     *conversation.COMMANDS,
+    *conversations.COMMANDS,
     *provider.COMMANDS,
     *owner.COMMANDS,
     *session.COMMANDS,

@@ -41,7 +41,9 @@ def options(parameters: type[BaseModel]) -> list[OptionInfo]:
     rest = getattr(parameters, "rest", None)
     return [
         replace(
-            _option(name, shape, required=name in required, completed=completes(parameters, name) is not None),
+            _option(
+                name, shape, required=name in required, completed=completes(parameters, name) is not None
+            ),
             rest=name == rest,
         )
         for name, shape in schema.get("properties", {}).items()

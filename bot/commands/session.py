@@ -114,13 +114,8 @@ def _data(context: Records, record: SessionRecord) -> dict[str, Any]:
 
 
 def _table(data: list[dict[str, Any]]) -> str:
-    rows = [[name.upper().replace("_", " ") for name in COLUMNS]]
-    rows += [[plain(entry[name]) for name in COLUMNS] for entry in data]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    header = [name.upper().replace("_", " ") for name in COLUMNS]
+    return shown.table([header, *([entry[name] for name in COLUMNS] for entry in data)])
 
 
 def _words(value: str | dict[str, int]) -> str:
@@ -132,8 +127,7 @@ def _words(value: str | dict[str, int]) -> str:
 def _text(content: object) -> str:
     """What was said, on one line."""
     said = content.text if isinstance(content, ChatIn) else type(content).__name__.removesuffix("In").lower()
-    text = " ".join(plain(said).split())
-    return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 1] + "…"
+    return shown.beginning(said, SHOWN_CHARS)
 
 
 READING: Final[tuple[Command[Records, Any], ...]] = (

@@ -189,6 +189,18 @@ def found(db: sqlite3.Connection, key: str, limit: int) -> list[Entry]:
     return [Entry.from_row(row) for row in rows]
 
 
+def first_of(
+    db: sqlite3.Connection, session_id: str, channel: str, sender_id: str, limit: int
+) -> list[Entry]:
+    """The first messages of one person in a session, in order."""
+    rows = db.execute(
+        "SELECT * FROM inbox WHERE channel = ? AND sender_id = ? AND session = ? AND kind = 'chat'"
+        " ORDER BY seq LIMIT ?",
+        (channel, sender_id, session_id, limit),
+    )
+    return [Entry.from_row(row) for row in rows]
+
+
 def numbered(db: sqlite3.Connection, session_id: str, seq: int) -> Entry | None:
     """The row of this number in its session."""
     row = db.execute("SELECT * FROM inbox WHERE session = ? AND seq = ?", (session_id, seq)).fetchone()

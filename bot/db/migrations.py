@@ -271,4 +271,5 @@ WHERE state != 'sent' AND turn_id IS NOT NULL""",
         "ALTER TABLE inbox ADD COLUMN by_bot INTEGER",
         "CREATE INDEX inbox_bots ON inbox (channel, platform_id, accepted_at) WHERE by_bot = 1",
     ),
+    ("CREATE INDEX inbox_people ON inbox (channel, sender_id, session, seq) WHERE sender_id IS NOT NULL",),
 )

@@ -113,6 +113,16 @@ def like(db: sqlite3.Connection, typed: str, *, near: Route | None, limit: int) 
     return [SessionRecord.from_row(row) for row in rows]
 
 
+def spoken_in(db: sqlite3.Connection, channel: str, sender_id: str, limit: int) -> list[SessionRecord]:
+    """The sessions of a channel in which somebody has spoken, those that were active last on top."""
+    rows = db.execute(
+        "SELECT * FROM sessions WHERE id IN (SELECT session FROM inbox WHERE channel = ?1 AND sender_id = ?2)"
+        " AND channel = ?1 ORDER BY last_active DESC, id LIMIT ?3",
+        (channel, sender_id, limit),
+    )
+    return [SessionRecord.from_row(row) for row in rows]
+
+
 def awake(db: sqlite3.Connection) -> list[str]:
     """The ids of the sessions that may have a living container or replies that were not collected."""
     return [row["id"] for row in db.execute("SELECT id FROM sessions WHERE awake = 1")]

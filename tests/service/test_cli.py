@@ -185,6 +185,7 @@ def test_a_pipe_can_give_commands(roost: Roost) -> None:
     *listed, nothing, cleared, last = rest
     assert {line.split()[0] for line in listed} == {
         "/help", "/file", "/stop", "/quit", "/status", "/clear", "/whoami", "/claim", "/session",
+        "/conversations",
         "/model", "/compact", "/context", "/cost",
         "/backup", "/schedule", "/deadletter", "/trace", "/owner",
     }  # fmt: skip

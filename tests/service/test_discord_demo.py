@@ -19,7 +19,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 from typer.testing import CliRunner
 
-from bot import cli, cli_discord
+from bot import cli, cli_demo
 from bot.errors import CommandFailed
 from tests.fakes.discord_demo import ADAPTER
 from tests.fakes.discord_playground import Playground
@@ -205,7 +205,7 @@ def test_lines_are_piped_in_and_answered_one_by_one(tmp_path: Path) -> None:
 def test_without_the_source_there_is_one_clear_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli_discord, "ROOT", tmp_path)
+    monkeypatch.setattr(cli_demo, "ROOT", tmp_path)
     done = CliRunner().invoke(cli.app, ["discord", "demo"])
     assert isinstance(done.exception, CommandFailed)
-    assert str(done.exception) == cli_discord.NOT_HERE
+    assert str(done.exception) == cli_demo.NOT_HERE.format(name="Discord", platform="discord")

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from adapters.base import OVER, Answered, Event, EventKind, IncomingFile, Receipt, Sender, clean
+from adapters.base import AGAIN, OVER, Answered, Event, EventKind, IncomingFile, Receipt, Sender, clean
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import Answer, AskQuestion, Attachment, ChatIn, Clear, Route, SystemIn
 from bot import control_client, files, gate
 from bot.answers import ANSWERED, EXPIRED, NOT_OPEN
 from bot.app import App, running_app
+from bot.beforehand import MAX_QUOTE_CHARS
 from bot.config import Config
 from bot.control_wire import Answer as ControlAnswer
 from bot.db import inbox, people, questions, sessions
@@ -28,7 +29,7 @@ from bot.db.engine import open_database
 from bot.db.inbox import Entry
 from bot.errors import CommandFailed
 from bot.guesses import FREE, Guesses
-from bot.intake import CROWDED, MAX_QUOTE_CHARS, NOT_SAVED
+from bot.intake import CROWDED, NOT_SAVED
 from tests.fakes.backend import FakeBackend
 from tests.fakes.platform import FakePlatform
 
@@ -383,7 +384,7 @@ async def test_a_full_disk_is_said_and_survived(app: App, data: Path, tmp_path: 
     await app.db.write(lambda db: db.execute("PRAGMA max_page_count = 1"))
     sent = staged(tmp_path / "staging", "a.txt")
     big = event("x" * 100_000, id="big", files=sent)
-    assert await app.intake.receive(big) == Receipt("refused", NOT_SAVED)
+    assert await app.intake.receive(big) == Receipt("refused", NOT_SAVED, AGAIN)
     assert leftovers(data) == []
     assert await rows(app) == []
     await app.db.write(lambda db: db.execute("PRAGMA max_page_count = 1000000"))
@@ -402,7 +403,7 @@ async def test_a_file_that_cannot_be_kept_is_said(
 
     monkeypatch.setattr(files, "_sync", full)
     sent = staged(tmp_path / "staging", "a.txt", "b.txt")
-    assert await app.intake.receive(event(files=sent)) == Receipt("refused", NOT_SAVED)
+    assert await app.intake.receive(event(files=sent)) == Receipt("refused", NOT_SAVED, AGAIN)
     assert leftovers(data) == [] and await rows(app) == []
 
 

@@ -127,6 +127,10 @@ HOT: dict[str, Query] = {
         inbox.only_bots_spoke(db, "s1", 5),
         inbox.bots_said(db, HERE, since=0),
     ),
+    "one's own conversations are listed": lambda db: (
+        sessions.spoken_in(db, "slack", "U1", 10),
+        inbox.first_of(db, "s1", "slack", "U1", 5),
+    ),
     "a message is edited, deleted or reacted to": revised,
     "a session is loaded": lambda db: (
         sessions.get(db, "s1"),

@@ -14,6 +14,7 @@ from bot.agent_check import channels_of, check_agents
 from bot.config import FIRST, OPTIONS, Config, load
 from bot.config_gateway import PriceConfig
 from bot.config_mounts import MountConfig
+from bot.config_slack import PromptConfig, SlackConfig
 from bot.config_tables import DestinationConfig
 from bot.config_vault import PLACES
 from bot.config_wiring import WiringConfig
@@ -22,6 +23,7 @@ from bot.errors import ConfigError
 LISTS: list[tuple[str, type[BaseModel]]] = [
     ("agents.assistant.destinations", DestinationConfig),
     ("agents.assistant.mounts", MountConfig),
+    ("slack.suggested_prompts", PromptConfig),
     ("wirings", WiringConfig),
 ]
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -327,6 +329,46 @@ def test_every_place_is_served_by_a_channel_that_there_is(tmp_path: Path) -> Non
     ]
 
 
+def test_slack_says_what_is_wrong_with_its_addresses_and_prompts(tmp_path: Path) -> None:
+    wrong = {
+        'mode = "webhook"': "mode should be 'socket' or 'http'",
+        "sockets = 11": "sockets should be less than or equal to 10",
+        'listen = "3000"': 'listen should be an address and a port of this machine, such as "127.0.0.1:3000"',
+        'listen = "127.0.0.1:99999"': (
+            'listen should be an address and a port of this machine, such as "127.0.0.1:3000"'
+        ),
+        'path = "slack"': 'path should be the path of a URL, such as "/slack/events"',
+        'bot_token_env = "xoxb-hunter2"': "bot_token_env should match pattern '^[A-Za-z_][A-Za-z0-9_]*$'",
+        'bot_token = "xoxb-hunter2"': 'unknown key "bot_token"; did you mean "bot_token_env"?',
+        'suggested_prompts = [{ title = "Plan" }]': "suggested_prompts[0].message: is missing",
+    }
+    for setting, sentence in wrong.items():
+        (line,) = mistakes(write(tmp_path, f"[slack]\n{setting}\n"))
+        assert line == f"config.toml: [slack] {sentence}" and "hunter2" not in line
+    five = "[[slack.suggested_prompts]]\ntitle = 'a'\nmessage = 'b'\n" * 5
+    assert mistakes(write(tmp_path, five)) == [
+        "config.toml: [slack] suggested_prompts should have at most 4 items, not 5"
+    ]
+
+
+def test_slack_listens_at_what_was_written(tmp_path: Path) -> None:
+    for listen, address in {
+        "127.0.0.1:3000": ("127.0.0.1", 3000),
+        "[::1]:80": ("::1", 80),
+        "roost.internal:8443": ("roost.internal", 8443),
+    }.items():
+        text = f'[slack]\nlisten = "{listen}"\napi_url = "http://127.0.0.1:8/api"\n'
+        slack = load(write(tmp_path, text), {}).slack
+        assert slack.address == address
+        assert slack.api_url == "http://127.0.0.1:8/api/", "the library puts a method right behind it"
+    assert SlackConfig().address == ("127.0.0.1", 3000)
+
+
+def test_a_platform_that_is_switched_on_is_a_channel(tmp_path: Path) -> None:
+    both = load(write(tmp_path, "[discord]\nenabled = true\n[slack]\nenabled = true\n"), {})
+    assert channels_of(both) == ("terminal", "discord", "slack")
+
+
 # ---------------------------------------------------------------- options of the command line
 
 
@@ -459,7 +501,9 @@ def test_example_loads_as_it_is_and_with_every_setting_taken_up(
     monkeypatch.chdir(tmp_path)
     assert load(EXAMPLE, {}).agents == Config().agents
     # A list of tables and the empty list that it replaces cannot both stand in a file, nor can two places of one key.
-    text = re.sub(r"^# (destinations|mounts) = \[\]\n", "", EXAMPLE.read_text(), flags=re.MULTILINE)
+    text = re.sub(
+        r"^# (destinations|mounts|suggested_prompts) = \[\]\n", "", EXAMPLE.read_text(), flags=re.MULTILINE
+    )
     for place in set(PLACES) - {"model_key_file"}:
         text = re.sub(rf"^# {place} = .*\n", "", text, flags=re.MULTILINE)
     full = load(write(tmp_path, re.sub(r"^# (?=\w+ = |\[\[)", "", text, flags=re.MULTILINE)), {})

@@ -44,7 +44,7 @@ from adapters.discord.permissions import (
     missing,
 )
 from agent.protocol.messages import Route
-from bot import discord_check, platforms, starting
+from bot import checkups, discord_check, platforms, starting
 from bot.config import Config
 from bot.config_discord import DiscordConfig
 
@@ -362,7 +362,9 @@ def test_places_are_those_of_wirings_and_destinations_once_each() -> None:
             },
         }
     )
-    assert [(each.where, each.route.thread_id, each.threads) for each in discord_check.places(config)] == [
+    assert [
+        (each.where, each.route.thread_id, each.threads) for each in checkups.places(config, "discord")
+    ] == [
         ("wirings[0].place", None, False),
         ("[agents.assistant] destinations[1]", "52", True),
     ]
@@ -390,7 +392,7 @@ def _as_documented(sentence: str) -> str:
         errors.UNAUTHORIZED,
         session.NO_INTENT,
         discord_check.OFF,
-        platforms.MISSING,
+        platforms.MISSING.format(table="discord", what="token", key="token", variable="{variable}"),
     ],
 )
 def test_the_document_has_every_sentence(sentence: str) -> None:

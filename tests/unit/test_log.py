@@ -191,6 +191,17 @@ def test_nothing_reaches_standard_output() -> None:
     assert all(word in done.stderr for word in ("before", "one", "two", "three"))
 
 
+@pytest.mark.parametrize("name", ["slack_bolt.AsyncApp", "slack_sdk.web.async_client"])
+def test_the_libraries_of_slack_say_no_more_than_they_are_asked_for(name: str) -> None:
+    said, stream = logging.getLogger(name), io.StringIO()
+    log.setup("DEBUG", "json", stream=stream)
+    said.debug("Sending a request - headers: {'Authorization': '(redacted)'}, body: hello")
+    said.info("a connection is there")
+    assert "hello" not in stream.getvalue() and "a connection is there" in stream.getvalue()
+    log.close()
+    assert said.getEffectiveLevel() == logging.getLogger().level
+
+
 def test_the_library_of_discord_says_no_more_than_it_is_asked_for_and_never_what_people_say() -> None:
     said = logging.getLogger("discord.gateway")
     for level, expected in (("DEBUG", ["info", "warning"]), ("WARNING", ["warning"])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from agent.protocol.messages import (
     SystemIn,
     TaskIn,
     WebhookIn,
+    is_new,
 )
 
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -49,6 +51,7 @@ def outgoing(kind: Any, content: Any) -> MessageOut:
     [
         ("chat", ChatIn(sender="Ada", text="hi", attachments=[FILE], reply_to=Quote(sender="Bob", text="?"))),
         ("chat", ChatIn(sender="Ada", text="/compact", native=True)),
+        ("chat", ChatIn(sender="Ada", text="What now?", before=[Quote(sender="Bob", text="It is down.")])),
         ("task", TaskIn(prompt="Report", series="weekly")),
         ("webhook", WebhookIn(source="ci", payload={"a": [1, None, 2.5, {"b": "c"}]})),
         ("system", SystemIn(system=Interrupt(turn_id="m2"))),
@@ -60,6 +63,13 @@ def test_what_the_host_writes_comes_back(kind: str, content: Any) -> None:
     message = incoming(kind, content)
     row = {**message.to_row(), "trigger": 1}
     assert MessageIn.from_row(row) == message
+
+
+def test_an_older_runner_reads_a_chat_before_which_nothing_was_said() -> None:
+    alone = incoming("chat", ChatIn(sender="Ada", text="hi"))
+    called = incoming("chat", ChatIn(sender="Ada", text="hi", before=[Quote(sender="Bob", text="down")]))
+    assert "before" not in json.loads(alone.to_row()["content"]) and not is_new(alone)
+    assert "before" in json.loads(called.to_row()["content"]) and is_new(called)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,28 @@ def test_secret_is_struck_out_wherever_it_stands(name: str) -> None:
     assert redact(f"a={secret}\nb={secret} c") == f"a=[redacted {kind}]\nb=[redacted {kind}] c"
 
 
+HEX = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize(
+    ("before", "secret", "after", "kind"),
+    [
+        ("https://hooks.slack.com/services/", f"T0123/B0123/{ALNUM}", " is it", "slack webhook"),
+        ("https://hooks.slack.com/commands/", f"T0123/456/{ALNUM}", "", "slack webhook"),
+        ("wss://wss-primary.slack.com/link/?ticket=", ALNUM, "&app_id=A1", "slack ticket"),
+        ('signing_secret = "', HEX, '"', "slack secret"),
+        ("SLACK_SIGNING_SECRET: SIGNING SECRET, Signing Secret: ", HEX, "", "slack secret"),
+    ],
+)
+def test_what_a_secret_of_slack_is_for_stays(before: str, secret: str, after: str, kind: str) -> None:
+    assert redact(f"{before}{secret}{after}") == f"{before}[redacted {kind}]{after}"
+
+
+def test_what_only_looks_like_a_secret_of_slack_stays() -> None:
+    for text in (f"commit {HEX}", "ticket=4711", "hooks.slack.com/services/", f"signing_secret {HEX}{HEX}"):
+        assert redact(text) == text
+
+
 def test_bearer_keeps_its_word() -> None:
     token = ALNUM + "/+=="
     assert redact("Authorization: Bearer " + token) == "Authorization: Bearer [redacted bearer token]"

@@ -12,7 +12,19 @@ import pytest
 
 from adapters.base import Settled
 from agent.protocol.mailbox import MailboxGone, StatusChange
-from agent.protocol.messages import Receipt, Schedule
+from agent.protocol.messages import (
+    ChatIn,
+    ContentIn,
+    Edited,
+    InKind,
+    MessageIn,
+    Note,
+    Quote,
+    Receipt,
+    Route,
+    Schedule,
+    SystemIn,
+)
 from bot.folder import DAMAGED_KEPT, FOLDER_MODES, MAX_TOLD, Outbox
 from bot.removal import remove
 from bot.session import ACTIONS_DONE, ACTIONS_MS, Session
@@ -177,6 +189,23 @@ async def test_what_asks_for_no_turn_keeps_nobody_awake(tmp_path: Path) -> None:
         assert not session.at_rest
         session.unfinished[message.id] = message.model_copy(update={"trigger": False})
         assert session.at_rest
+
+
+def test_an_older_runner_is_given_what_it_can_read_in_its_order() -> None:
+    def row(seq: int, content: ContentIn) -> MessageIn:
+        kind: InKind = "system" if isinstance(content, SystemIn) else "chat"
+        route = Route(channel="fake", platform_id="p1")
+        return MessageIn(
+            id=f"m{seq}", seq=seq, event_id=f"e{seq}", kind=kind, created_at=1, route=route, content=content
+        )
+
+    plain, later = ChatIn(sender="Ada", text="hi"), SystemIn(system=Note(text="noted"))
+    called = ChatIn(sender="Ada", text="why?", before=[Quote(sender="Bob", text="It is down.")])
+    edited = SystemIn(system=Edited(seq=2, text="ho", by="Ada"))
+    rows = [row(2, plain), row(4, edited), row(6, plain), row(8, called), row(10, plain), row(12, later)]
+    now, then = Outbox(messages=rows).split()
+    assert [each.seq for each in now.messages] == [2, 6]
+    assert [each.seq for each in then.messages] == [4, 8, 10, 12]
 
 
 def test_schedules_that_could_not_be_written_give_way_to_newer_ones_only() -> None:
