@@ -254,8 +254,9 @@ class SlackAdapter:
         settings = self._settings
         if settings.mode == "http":
             assert settings.signing_secret is not None  # noqa: S101 - the configuration asks for it
-            app = intakes.build(client, me, self._listening, signing_secret=settings.signing_secret())
-            return [self._serve(intakes.by_http(app, settings.path))]
+            secret = settings.signing_secret()
+            app = intakes.build(client, me, self._listening, signing_secret=secret)
+            return [self._serve(intakes.by_http(app, settings.path, signing_secret=secret))]
         assert settings.app_token is not None  # noqa: S101 - likewise
         app = intakes.build(client, me, self._listening)
         sockets = Sockets(

@@ -27,6 +27,7 @@ from adapters.slack.interactions import Interactions
 from adapters.slack.normalize import Me, Message, Place
 from adapters.slack.once import Once
 from adapters.slack.people import People
+from adapters.slack.shapes import is_for
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
 from agent.protocol.clock import Clock
@@ -120,6 +121,8 @@ class Listening:
     async def on_event(self, body: Body) -> None:
         """Something has happened. Raises NotTaken."""
         self.event_at = time.monotonic()
+        if self._me is None or not is_for(body, self._me.team):
+            return
         event_id = str(body.get("event_id", ""))
         done = self._under_way.get(event_id) or self._begin_soon(event_id, body)
         if done is None:
