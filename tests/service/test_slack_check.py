@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
@@ -166,6 +167,18 @@ async def test_every_call_is_within_the_scopes_of_the_manifest(setup: Setup) -> 
     await setup.roost("check")
     refused = [each.method for each in setup.slack.requests if each.answer.get("error") == "missing_scope"]
     assert refused == []
+
+
+async def test_a_service_that_listens_notices_nothing(setup: Setup) -> None:
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient(base_url=setup.slack.api_url)
+        sockets = []
+        for _ in range(2):
+            opened = await client.apps_connections_open(app_token=setup.slack.app_token)
+            sockets.append(await session.ws_connect(opened["url"]))
+        assert await setup.findings() == []
+        await setup.slack.until(lambda: len(setup.slack.hub.connections) == 2)
+        assert not any(each.closed for each in sockets)
 
 
 # ---------------------------------------------------------------- tokens and rights
