@@ -44,7 +44,8 @@ def test_all_that_are_missing_are_said_at_once() -> None:
         "[slack] enabled: there is no app-level token; put it into a file and name it in app_token_file,"
         " or into the variable SLACK_APP_TOKEN",
     ]
-    (line,) = refusal(on(mode="http", **{"signing_secret_env": "SIGNS"}), {"SLACK_BOT_TOKEN": BOT})
+    elsewhere = {"signing_secret_env": "SIGNS", "mode": "http"}
+    (line,) = refusal(SlackConfig.model_validate(elsewhere), {"SLACK_BOT_TOKEN": BOT})
     assert "signing secret" in line and line.endswith("the variable SIGNS")
     both = Config.model_validate({"discord": {"enabled": True}, "slack": {"enabled": True}})
     with pytest.raises(ConfigError) as caught:
