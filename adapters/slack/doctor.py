@@ -203,7 +203,7 @@ def _place(found: Facts, place: Place) -> Finding:
     named, channel, bot = place.named, place.found, found.bot.name
     about = {"where": named.where, "id": named.route.platform_id, "name": bot}
     if channel == "unseen":
-        return Finding("channel", "warning", advice.UNSEEN.format(**about))
+        return Finding("channel", "warning", advice.UNSEEN.format(error=place.error, **about))
     if not isinstance(channel, Channel):
         is_person = named.route.platform_id.startswith(PEOPLE) and ids.is_id(named.route.platform_id)
         text = advice.PERSON if is_person else advice.UNKNOWN

@@ -9,10 +9,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
+from adapters.slack.commands import ROOT
 from adapters.slack.methods import EVENTS, scopes
 
 NAME: Final = "Roost"
-COMMAND: Final = "/roost"
 ASK: Final = "ask_roost"
 """The callback id of the shortcut in the menu of a message."""
 DESCRIPTION: Final = "An assistant of your own that answers in channels, threads and direct messages."
@@ -156,7 +156,7 @@ def _slash(request_url: str | None, commands: Sequence[str]) -> Json:
     while len(" | ".join(words)) > MAX_HINT_CHARS:
         words.pop()
     return {
-        "command": COMMAND,
+        "command": ROOT,
         **({} if request_url is None else {"url": request_url}),
         "description": "Talk to the service itself",
         "usage_hint": " | ".join(words) or "help",

@@ -19,7 +19,7 @@ from adapters.slack import ids
 from adapters.slack.asked import Asked
 from adapters.slack.errors import ChannelGone, error_of
 from adapters.slack.timing import Timing
-from adapters.slack.web import Web
+from adapters.slack.web import Busy, Web
 from agent.protocol.messages import Route
 
 KEY: Final = f"{ids.NAME}:status:"
@@ -211,6 +211,8 @@ class Status:
         try:
             await self._show(sign, sign.wanted)
             sign.failures = 0
+        except Busy as exc:
+            await _news(sign, exc.retry_after)
         except SendFailed as exc:
             sign.failures += 1
             if exc.retry_after is None or sign.failures >= MAX_FAILURES:
@@ -272,12 +274,18 @@ class Status:
         is_new = state == "processing"
         await self._web.call(
             "agents.sessions.setStatus",
+            live=is_new,
+            needed=self._standing(),
             channel_id=sign.route.platform_id,
             thread_ts=sign.thread,
             status=state,
             title=self._titles.get(sign.route) if is_new else None,
             initiator_user_id=asker.user if asker is not None and is_new else None,
         )
+
+    def _standing(self) -> int:
+        """How many have to be taken back."""
+        return sum(each.stands not in (None, "active") for each in self._signs.values())
 
     async def _thread(self, sign: _Sign, state: State) -> None:
         await self._web.call(

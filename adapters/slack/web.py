@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from adapters.slack.errors import (
     status_of,
     translated,
 )
-from adapters.slack.methods import METHODS, SPECIAL
+from adapters.slack.methods import METHODS
 from agent.protocol.pace import Bucket
 
 OFFLINE: Final = "the bot is not logged in to Slack"
@@ -43,11 +43,10 @@ FORM: Final = frozenset(
     }
 )
 """Methods that take no JSON. Slack's documentation, Content types of each."""
-BURST_OF_TIER: Final = 0.1
-"""What may be called at once of what a tier allows in a minute. The rest is spread over it, so that no minute has more
-than its tier says."""
-LIVE_SHARE: Final = 0.6
-"""How much of a method's pace live text may use."""
+MINUTE_SECONDS: Final = 62.0
+"""Slack counts when a call arrives, and we when it leaves."""
+RESERVE: Final = 5
+"""Calls of a method in a minute that are left to what is needed, where nobody knows better."""
 POSTS_A_SECOND: Final = 1.0
 POSTS_AT_ONCE: Final = 3
 """In one channel. Slack's documentation, Rate limits, Posting messages: one a second, and bursts for a short time."""
@@ -81,8 +80,7 @@ class Web:
         self.me = ""
         """The bot's own user id, known when auth.test was called."""
         self._denied = asyncio.Event()
-        self._paces: dict[str, Bucket] = {}
-        self._live_paces: dict[str, Bucket] = {}
+        self._minutes: dict[str, _Minute] = {}
         self._posts: OrderedDict[str, Bucket] = OrderedDict()
         """By the channel."""
         self._resting: dict[tuple[str, str], float] = {}
@@ -105,15 +103,22 @@ class Web:
         """Returns when that is so."""
         await self._denied.wait()
 
-    def spare(self, method: str, *, place: str = "") -> float:
-        """In how many seconds a call may be made that is not needed, by `live`; 0: now."""
-        rests = max(self._rest_of(method, place), self._live_pace(method).wait(), self._pace(method).wait())
+    def spare(self, method: str, *, place: str = "", needed: int = RESERVE) -> float:
+        """In how many seconds a call may be made that is not needed, by `live`; 0: now. So many calls of this method
+        that are `needed` must find room after it."""
+        rests = max(self._rest_of(method, place), self._minute(method).wait(needed))
         if method == POSTING:
             rests = max(rests, self._pace_of_place(place).wait())
         return max(rests, self._refusals.wait())
 
     async def call(
-        self, method: str, *, place: str | None = None, live: bool = False, **arguments: Any
+        self,
+        method: str,
+        *,
+        place: str | None = None,
+        live: bool = False,
+        needed: int = RESERVE,
+        **arguments: Any,
     ) -> dict[str, Any]:
         """One call of a method of METHODS; arguments that are None are left out. `place` is the channel whose own limit
         it counts for, where it posts there. A `live` one is made at once or not at all: see `spare`. Returns Slack's
@@ -121,7 +126,9 @@ class Web:
         assert method in METHODS, method  # noqa: S101 - or the manifest would not cover it
         where = place or ""
         self._check_refusals(where)
-        await self._turn(method, where, live=live)
+        if live and (wait := self.spare(method, place=where, needed=needed)):
+            raise Busy(BUSY, retry_after=wait)
+        await self._turn(method, where)
         client = self._client
         if client is None:
             raise SendFailed(OFFLINE, retry_after=1.0)
@@ -167,19 +174,15 @@ class Web:
         if here is not None and here.wait():
             raise SendFailed(REFUSED_HERE, retry_after=REST_SECONDS)
 
-    async def _turn(self, method: str, place: str, *, live: bool) -> None:
+    async def _turn(self, method: str, place: str) -> None:
         """Returns when the method may be called."""
-        if live:
-            if wait := self.spare(method, place=place):
-                raise Busy(BUSY, retry_after=wait)
-            self._live_pace(method).take()
         while True:
             rest = self._rest_of(method, place)
             if rest > PATIENCE_SECONDS:
                 raise SendFailed(PAUSE, retry_after=rest)
             # A channel's own pace first: what waits for that holds up nobody else.
             wait = rest or (self._pace_of_place(place).wait() if method == POSTING else 0.0)
-            wait = wait or self._pace(method).take()
+            wait = wait or self._minute(method).take()
             if not wait:
                 if method == POSTING:
                     self._pace_of_place(place).take()
@@ -191,15 +194,8 @@ class Web:
         until = max(self._resting.get((method, where), 0.0) for where in {place, ""})
         return max(0.0, until - now)
 
-    def _pace(self, method: str) -> Bucket:
-        if method not in self._paces:
-            self._paces[method] = _bucket(METHODS[method].a_minute, 1.0)
-        return self._paces[method]
-
-    def _live_pace(self, method: str) -> Bucket:
-        if method not in self._live_paces:
-            self._live_paces[method] = _bucket(METHODS[method].a_minute, LIVE_SHARE)
-        return self._live_paces[method]
+    def _minute(self, method: str) -> _Minute:
+        return self._minutes.setdefault(method, _Minute(METHODS[method].a_minute))
 
     def _pace_of_place(self, place: str) -> Bucket:
         bucket = self._posts.pop(place, None) or Bucket(a_second=POSTS_A_SECOND, at_once=POSTS_AT_ONCE)
@@ -234,11 +230,29 @@ class Web:
         self._resting[method, where] = now + seconds
 
 
-def _bucket(a_minute: int, share: float) -> Bucket:
-    at_once = max(1.0, a_minute * BURST_OF_TIER * share)
-    if a_minute >= SPECIAL:
-        return Bucket(a_second=a_minute / 60 * share, at_once=at_once)
-    return Bucket(a_second=max(a_minute * share - at_once, 1.0) / 60, at_once=at_once)
+class _Minute:
+    """What was called within the last minute, of which there may be `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._times: deque[float] = deque()
+
+    def wait(self, reserve: int = 0) -> float:
+        """In how many seconds there is room for one more than a reserve; 0: now."""
+        now = time.monotonic()
+        while self._times and self._times[0] <= now - MINUTE_SECONDS:
+            self._times.popleft()
+        over = len(self._times) + reserve - self._limit
+        if over < 0:
+            return 0
+        return self._times[over] + MINUTE_SECONDS - now if over < len(self._times) else MINUTE_SECONDS
+
+    def take(self) -> float:
+        """Counts a call and returns 0; or in how many seconds there may be one."""
+        wait = self.wait()
+        if not wait:
+            self._times.append(time.monotonic())
+        return wait
 
 
 def _form(arguments: Mapping[str, Any]) -> dict[str, str]:

@@ -21,7 +21,6 @@ from adapters.slack import advice, doctor, intakes, methods
 from adapters.slack.doctor import APPS
 from adapters.slack.errors import UNAUTHORIZED
 from adapters.slack.examine import Wanted
-from adapters.slack.manifest import COMMAND
 from adapters.slack.normalize import Me
 from agent.protocol.clock import now_ms
 from bot.config_slack import API_URL
@@ -33,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 ROOST = str(Path(sys.executable).with_name("roost"))
 SECRET = "0123456789abcdef" * 2
 APP = f"{APPS}/A0TEST"
-"""The pages of the app whose app-level token the fake takes."""
+"""The pages of the fake's app."""
 
 
 @dataclass
@@ -218,7 +217,7 @@ async def test_without_any_scope_the_check_goes_through(setup: Setup) -> None:
     setup.wire(general(setup).id)
     found = await setup.findings()
     assert len([each for each in found if each[1] == "scopes"]) == len(methods.scopes())
-    unseen = advice.UNSEEN.format(where="wirings[0].place", id=general(setup).id)
+    unseen = advice.UNSEEN.format(where="wirings[0].place", id=general(setup).id, error="missing_scope")
     assert ("warning", "channel", unseen) in found
 
 
@@ -308,11 +307,11 @@ async def test_a_connection_on_which_nothing_comes(setup: Setup, free_port: int)
 async def test_http_before_the_service_runs(setup: Setup, free_port: int) -> None:
     setup.settings |= {"mode": "http", "listen": f"127.0.0.1:{free_port}"}
     url = f"http://127.0.0.1:{free_port}/slack/events"
-    told = advice.DOOR_CLOSED.format(url=url, link=APPS)
+    told = advice.DOOR_CLOSED.format(url=url, link=f"{APP}/event-subscriptions")
     assert await setup.only_finding() == ("warning", "http", told)
     assert setup.slack.hub.opened == 0
     odd, _ = await setup.findings(SLACK_SIGNING_SECRET="abc")  # noqa: S106  made up
-    assert odd == ("warning", "http", advice.ODD.format(link=APPS))
+    assert odd == ("warning", "http", advice.ODD.format(link=f"{APP}/general"))
 
 
 @dataclass
@@ -335,7 +334,7 @@ async def test_the_listener_of_a_service_that_runs(setup: Setup, free_port: int)
         url = f"http://127.0.0.1:{free_port}/slack/events"
         found = await doctor.check(wanted, clock=now_ms)
         assert not_fine(found) == []
-        assert advice.DOOR.format(url=url, link=APPS) in [each.text for each in found.findings]
+        assert advice.DOOR.format(url=url, link=APP) in [each.text for each in found.findings]
         other = setup.wanted(mode="http", listen=("127.0.0.1", free_port), signing_secret="f" * 32)
         assert not_fine(await doctor.check(other, clock=now_ms)) == [advice.DOOR_REFUSED.format(url=url)]
         elsewhere = setup.wanted(mode="http", listen=("127.0.0.1", free_port), path="/else")
@@ -496,7 +495,6 @@ async def test_the_manifest_is_printed_and_the_steps_beside_it(setup: Setup) -> 
     made = json.loads(said)
     assert made["display_information"]["name"] == "Helper"
     assert made["settings"]["socket_mode_enabled"] is True
-    assert made["features"]["slash_commands"][0]["command"] == COMMAND == intakes.COMMAND
     assert [line[:2] for line in complained.splitlines()] == ["1.", "2.", "3.", "4."]
     assert "connections:write" in complained
 

@@ -11,10 +11,13 @@ from typing import Any, Literal
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.slack import asking, intakes
+from adapters.slack import commands as commands_of_slack
 from adapters.slack import manifest as made
 from adapters.slack.methods import APP_TOKEN, EVENTS, METHODS
 from bot import commands
 from bot.commands.registry import Registry
+from tests.fakes.slack_rules import SCOPES
 
 ADAPTER = Path(__file__).parents[2] / "adapters" / "slack"
 URL = "https://roost.example.com/slack/events"
@@ -25,6 +28,22 @@ def manifest(**more: Any) -> dict[str, Any]:
     return made.manifest(commands=words, **more)
 
 
+def _constants(tree: ast.AST, node: ast.expr) -> Iterator[str]:
+    """What a value can be that is written out, chosen between two, or set in the same file."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp():
+            yield from _constants(tree, node.body)
+            yield from _constants(tree, node.orelse)
+        case ast.Name():
+            for each in ast.walk(tree):
+                if isinstance(each, ast.Assign | ast.AnnAssign) and each.value is not None:
+                    target = each.targets[0] if isinstance(each, ast.Assign) else each.target
+                    if ast.unparse(target) == node.id:
+                        yield from _constants(tree, each.value)
+
+
 def called(tree: ast.AST) -> Iterator[str]:
     """The methods of the Web API that are named in calls: `web.call("auth.test")`, or `client.auth_test()`, which are
     the library's own."""
@@ -33,13 +52,11 @@ def called(tree: ast.AST) -> Iterator[str]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         if node.func.attr in ("call", "_ask", "_try") and node.args:
-            first = node.args[0]
-            chosen = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
-            named = [each.value for each in chosen if isinstance(each, ast.Constant)]
+            named = list(_constants(tree, node.args[0]))
             assert named or node.func.attr != "call", (
                 f"line {node.lineno}: a method is named where it is called"
             )
-            yield from map(str, named)
+            yield from named
         elif node.func.attr in of_library:
             yield next((each for each in METHODS if each.replace(".", "_") == node.func.attr), node.func.attr)
 
@@ -50,6 +67,28 @@ def test_everything_that_is_called_is_in_the_table_of_methods() -> None:
         named |= set(called(ast.parse(path.read_text(encoding="utf-8"))))
     assert {"auth.test", "apps.connections.open", "conversations.history"} <= named
     assert named <= set(METHODS)
+
+
+def test_the_fake_asks_for_the_scopes_that_the_table_has() -> None:
+    for name, scope in SCOPES.items():
+        assert scope in METHODS[name].scopes, name
+
+
+def test_every_event_that_is_listened_to_is_subscribed_to_and_no_other() -> None:
+    tree = ast.parse((ADAPTER / "listening.py").read_text(encoding="utf-8"))
+    (work,) = (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and each.name == "_work")
+    heard = {
+        str(each.value.value)
+        for each in ast.walk(work)
+        if isinstance(each, ast.MatchValue) and isinstance(each.value, ast.Constant)
+    }
+    assert heard == {each.partition(".")[0] for each in EVENTS}
+
+
+def test_what_people_do_is_declared_by_the_names_that_it_is_known_by() -> None:
+    features = manifest()["features"]
+    assert features["slash_commands"][0]["command"] == commands_of_slack.ROOT == intakes.COMMAND
+    assert features["shortcuts"][0]["callback_id"] == asking.CALLBACK
 
 
 @pytest.mark.parametrize("agent_view", [True, False])
