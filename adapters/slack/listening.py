@@ -29,6 +29,7 @@ from adapters.slack.once import Once
 from adapters.slack.people import People
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
 
@@ -120,6 +121,7 @@ class Listening:
     async def on_event(self, body: Body) -> None:
         """Something has happened. Raises NotTaken."""
         self.event_at = time.monotonic()
+        failpoint.hit("envelope-received")
         event_id = str(body.get("event_id", ""))
         done = self._under_way.get(event_id) or self._begin_soon(event_id, body)
         if done is None:
@@ -176,6 +178,7 @@ class Listening:
             finally:
                 if not done.done():
                     done.cancel()
+            failpoint.hit("event-dealt-with")
             if done.done() and not done.cancelled() and done.exception() is None:
                 await self._take_up(event_id)
 
@@ -213,6 +216,7 @@ class Listening:
         except NotSaved as exc:
             self._put_down.pop(event_id, None)
             raise NotTaken(UNSAVED) from exc
+        failpoint.hit("event-put-down")
         if event_id not in self._under_way:
             await self._take_up(event_id)
 
