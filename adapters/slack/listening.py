@@ -30,6 +30,7 @@ from adapters.slack.people import People
 from adapters.slack.shapes import is_for
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
 
@@ -121,6 +122,7 @@ class Listening:
     async def on_event(self, body: Body) -> None:
         """Something has happened. Raises NotTaken."""
         self.event_at = time.monotonic()
+        failpoint.hit("envelope-received")
         if self._me is None or not is_for(body, self._me.team):
             return
         event_id = str(body.get("event_id", ""))
@@ -179,6 +181,7 @@ class Listening:
             finally:
                 if not done.done():
                     done.cancel()
+            failpoint.hit("event-dealt-with")
             if done.done() and not done.cancelled() and done.exception() is None:
                 await self._take_up(event_id)
 
@@ -216,6 +219,7 @@ class Listening:
         except NotSaved as exc:
             self._put_down.pop(event_id, None)
             raise NotTaken(UNSAVED) from exc
+        failpoint.hit("event-put-down")
         if event_id not in self._under_way:
             await self._take_up(event_id)
 

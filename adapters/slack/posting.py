@@ -27,6 +27,7 @@ from adapters.slack.stream import Stream, below, body
 from adapters.slack.streams import Streams
 from adapters.slack.uploads import Uploads, shows
 from adapters.slack.web import Web
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 
 NOT_OURS: Final = "this message cannot be found again on Slack"
@@ -169,6 +170,7 @@ class Posting:
             unfurl_media=draft.previews,
             **body(draft),
         )
+        failpoint.hit("message-posted")
         return str(answer.get("ts", ""))
 
     async def _found(self, part: Part, thread: str | None) -> Sequence[Mapping[str, Any]]:

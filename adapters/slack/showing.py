@@ -119,6 +119,7 @@ class Showing:
             elif error_of(exc) not in NOT_STREAMING:
                 _log.info("a stream was not ended: %s", exc)
             return False
+        failpoint.hit("stream-stopped")
         stream.is_open = False
         if stream.shown is not None:
             stream.shown += more or ""
@@ -256,7 +257,7 @@ class Showing:
                 _log.info("a stream goes on by edits: %s", exc)
                 stream.shown, stream.by_edits = None, True
             return
-        failpoint.hit("stream-edited")
+        failpoint.hit("stream-appended")
         stream.shown = wanted
 
     async def _edit(self, stream: Stream, wanted: str) -> None:
