@@ -15,10 +15,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from adapters.base import AGAIN, Event, Host, NotSaved, Receipt, Said, SendFailed
+from adapters.base import AGAIN, Event, Host, NotSaved, Receipt, SendFailed
 from adapters.naming import title
 from adapters.queues import Queues
-from adapters.slack import ids, normalize, reading
+from adapters.slack import context, ids, normalize, reading
 from adapters.slack.asked import Asked, Asker
 from adapters.slack.fetching import Fetcher
 from adapters.slack.gaps import Gaps
@@ -35,11 +35,7 @@ from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
 
 PUT_DOWN: Final = f"{ids.NAME}:event:"
-PAGE: Final = 200
-PAGES: Final = 3
 UNORDERED: Final = frozenset({"agent_session_stopped", "app_home_opened"})
-MAX_BEFORE: Final = 30
-"""Messages of a thread that are told to an agent that is called into it: the first, and the last before the call."""
 CROWDED: Final = "too much waits"
 UNSAVED: Final = "nothing can be saved now"
 
@@ -293,30 +289,8 @@ class Listening:
         thread = normalize.thread_of(message)
         if thread is None:
             return event
-        return replace(event, before=partial(self._before, channel, thread, str(message["ts"]), me))
-
-    async def _before(self, channel: str, thread: str, ts: str, me: Me) -> list[Said]:
-        """What was said in a thread before a message of it."""
-        found: list[Message] = []
-        cursor: str | None = None
-        try:
-            for _ in range(PAGES):
-                page = await self._web.call(
-                    "conversations.replies", channel=channel, ts=thread, latest=ts, limit=PAGE, cursor=cursor
-                )
-                found += [each for each in page.get("messages") or () if isinstance(each, Mapping)]
-                cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
-                if cursor is None:
-                    break
-        except SendFailed as exc:
-            _log.info("what was said in a thread before cannot be read: %s", exc)
-            return []
-        told = [
-            each for each in found if str(each.get("ts")) < ts and (each.get("text") or each.get("files"))
-        ]
-        kept = told if len(told) <= MAX_BEFORE else [told[0], *told[-MAX_BEFORE + 1 :]]
-        people = await self._people.of(user for each in kept for user in normalize.named_in(each))
-        return [normalize.said(each, me, people) for each in kept]
+        told = partial(context.before, self._web, self._people, me, channel, thread, str(message["ts"]))
+        return replace(event, before=told)
 
     async def _refuse(self, event: Event, place: Place, text: str) -> None:
         """Best effort, and for their eyes alone: what was refused is with whoever wrote it."""
