@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class Rig:
     general: Place
     ada: Person
     bob: Person
+    session: aiohttp.ClientSession
 
 
 def bolt(slack: SlackServer, heard: Heard, client: AsyncWebClient) -> AsyncApp:
@@ -96,13 +98,17 @@ def bolt(slack: SlackServer, heard: Heard, client: AsyncWebClient) -> AsyncApp:
     async def command(ack: AsyncAck) -> None:
         await ack(heard.command_answer)
 
-    @app.action({"type": "block_actions"})
+    @app.action(re.compile(".*"))
     async def action(ack: AsyncAck) -> None:
         await ack()
 
     @app.view("form")
     async def view(ack: AsyncAck) -> None:
         await ack(**heard.view_answer)
+
+    @app.view_closed("form")
+    async def closed(ack: AsyncAck) -> None:
+        await ack()
 
     @app.shortcut("ask_roost")
     async def shortcut(ack: AsyncAck) -> None:
@@ -124,7 +130,7 @@ async def standing(**settings: Any) -> AsyncIterator[Rig]:
         client = AsyncWebClient(slack.bot_token, base_url=slack.api_url, session=session, retry_handlers=[])
         heard = Heard()
         heard.gate.set()
-        yield Rig(slack, clock, heard, bolt(slack, heard, client), general, ada, bob)
+        yield Rig(slack, clock, heard, bolt(slack, heard, client), general, ada, bob, session)
 
 
 @asynccontextmanager
@@ -133,11 +139,11 @@ async def by_socket(rig: Rig, *, ping_seconds: float = PING_SECONDS) -> AsyncIte
     handler = AsyncSocketModeHandler(rig.app, rig.slack.app_token, ping_interval=ping_seconds)
     before = rig.slack.hub.opened
     try:
-        await handler.connect_async()
+        await handler.client.connect_to_new_endpoint()
         await rig.slack.until(lambda: rig.slack.hub.opened > before)
         yield handler
     finally:
-        await handler.close_async()
+        await handler.client.close()  # type: ignore[no-untyped-call]
 
 
 @asynccontextmanager
