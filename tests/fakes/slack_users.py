@@ -51,8 +51,7 @@ class User:
             "deleted": self.is_deleted,
             "real_name": self.name,
             "tz": "Europe/London",
-            "profile": {"real_name": self.name, "display_name": self.name, "team": self.team}
-            | ({"bot_id": self.bot_id, "api_app_id": self.app_id} if self.is_bot else {}),
+            "profile": {"real_name": self.name, "display_name": self.name, "team": self.team},
             "is_admin": False,
             "is_owner": False,
             "is_restricted": False,
