@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 settings.register_profile("roost", deadline=None, derandomize=bool(os.environ.get("CI")), database=None)
 settings.load_profile("roost")
 
+MOST_WORKERS = 8
+"""Each has containers and processes of its own; what they do to a machine grows faster than what they save."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many `make test` has: one more than there are processors, for many a test waits."""
+    return min(1 + (os.cpu_count() or 1), MOST_WORKERS)
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:

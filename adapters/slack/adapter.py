@@ -99,10 +99,12 @@ class SlackAdapter:
             agent_view=settings.agent_view,
             stopped=self._streams.stopped,
             revoked=self._revoke,
+            titled=self._status.title,
             clock=clock,
         )
         self._drafts: OrderedDict[tuple[str, str], tuple[Outgoing, list[Draft]]] = OrderedDict()
         self._host: Host | None = None
+        self._interactions: Interactions | None = None
         self._online = asyncio.Event()
         self._revoked = asyncio.Event()
         self._refused: set[str] = set()
@@ -233,26 +235,28 @@ class SlackAdapter:
             )
 
     def _use(self, host: Host, me: Me, fetcher: Fetcher) -> None:
-        interactions = Interactions(
+        settings = self._settings
+        self._interactions = Interactions(
             self._web,
             host,
             self._asked,
-            self._settings.timing,
+            settings.timing,
             fetcher.fetch,
             me,
-            agent_view=self._settings.agent_view,
-            prompts=self._settings.prompts,
+            agent_view=settings.agent_view,
+            prompts=settings.prompts,
             clock=self._clock,
         )
-        self._listening.use(host, me, fetcher, interactions)
+        self._listening.use(host, me, fetcher, self._interactions)
 
     def _ways_in(self, client: AsyncWebClient, me: Me) -> Sequence[Coroutine[Any, Any, None]]:
         """Raises NoSecret."""
         settings = self._settings
         if settings.mode == "http":
             assert settings.signing_secret is not None  # noqa: S101 - the configuration asks for it
-            app = intakes.build(client, me, self._listening, signing_secret=settings.signing_secret())
-            return [self._serve(intakes.by_http(app, settings.path))]
+            secret = settings.signing_secret()
+            app = intakes.build(client, me, self._listening, signing_secret=secret)
+            return [self._serve(intakes.by_http(app, settings.path, signing_secret=secret))]
         assert settings.app_token is not None  # noqa: S101 - likewise
         app = intakes.build(client, me, self._listening)
         sockets = Sockets(
@@ -297,6 +301,8 @@ class SlackAdapter:
             task.cancel()
         await asyncio.gather(*self._filling, return_exceptions=True)
         await self._listening.close()
+        if self._interactions is not None:
+            await self._interactions.close()
         await self._status.close()
         await self._streams.close()
 

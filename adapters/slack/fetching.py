@@ -6,6 +6,7 @@ The token goes to Slack alone: an address that somebody else could have named is
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,8 @@ NOWHERE: Final = "Slack has not said where it is"
 LONGEST_WAY: Final = 3
 """Redirects that are followed, each within Slack."""
 
+_log = logging.getLogger("roost.slack")
+
 
 class Fetcher:
     """One session of HTTP for all of them, without cookies."""
@@ -50,7 +53,7 @@ class Fetcher:
 
     async def fetch(self, file: Mapping[str, Any], path: Path, limit: int) -> None:
         """Writes it to `path`, at most `limit` bytes. Raises NotFetched, OSError."""
-        url = await self._address(file)
+        url = self._address(file)
         try:
             for _ in range(LONGEST_WAY):
                 async with self._session.get(
@@ -69,12 +72,28 @@ class Fetcher:
         """Ends what is being fetched."""
         await self._session.close()
 
-    async def _address(self, file: Mapping[str, Any]) -> yarl.URL:
-        if file.get("file_access") == LOOKED_UP:
-            try:
-                file = (await self._web.call("files.info", file=str(file.get("id", "")))).get("file") or {}
-            except SendFailed as exc:
-                raise NotFetched(str(exc)) from exc
+    async def known(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The message with all that Slack tells of its files: of those in a channel that several workspaces share it
+        tells at first no more than that there are some. Those that cannot be looked up stay as they are."""
+        files = message.get("files") or ()
+        if not any(isinstance(each, Mapping) and each.get("file_access") == LOOKED_UP for each in files):
+            return message
+        return {
+            **message,
+            "files": [await self._looked_up(each) for each in files if isinstance(each, Mapping)],
+        }
+
+    async def _looked_up(self, file: Mapping[str, Any]) -> Mapping[str, Any]:
+        if file.get("file_access") != LOOKED_UP:
+            return file
+        try:
+            found = (await self._web.call("files.info", file=str(file.get("id", "")))).get("file")
+        except SendFailed as exc:
+            _log.warning("a file cannot be looked up: %s", exc)
+            return file
+        return found if isinstance(found, Mapping) else file
+
+    def _address(self, file: Mapping[str, Any]) -> yarl.URL:
         address = str(file.get("url_private_download") or file.get("url_private") or "")
         try:
             url = yarl.URL(address)

@@ -15,9 +15,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from adapters.base import AGAIN, Event, Host, NotSaved, Receipt, Said, SendFailed
+from adapters.base import AGAIN, Event, Host, NotSaved, Receipt, SendFailed
+from adapters.naming import title
 from adapters.queues import Queues
-from adapters.slack import ids, normalize
+from adapters.slack import context, ids, normalize, reading
 from adapters.slack.asked import Asked, Asker
 from adapters.slack.fetching import Fetcher
 from adapters.slack.gaps import Gaps
@@ -26,16 +27,15 @@ from adapters.slack.interactions import Interactions
 from adapters.slack.normalize import Me, Message, Place
 from adapters.slack.once import Once
 from adapters.slack.people import People
+from adapters.slack.shapes import is_for
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
+from agent.protocol.messages import Route
 
 PUT_DOWN: Final = f"{ids.NAME}:event:"
-PAGE: Final = 200
-PAGES: Final = 3
 UNORDERED: Final = frozenset({"agent_session_stopped", "app_home_opened"})
-MAX_BEFORE: Final = 30
-"""Messages of a thread that are told to an agent that is called into it: the first, and the last before the call."""
 CROWDED: Final = "too much waits"
 UNSAVED: Final = "nothing can be saved now"
 
@@ -44,7 +44,7 @@ _log = logging.getLogger("roost.slack")
 
 class Listening:
     """Implements adapters.slack.intakes.Heard. `stopped` is told which streams Slack has stopped, `revoked` that the
-    app may be no more in its workspace."""
+    app may be no more in its workspace, `titled` what a conversation that begins may be called."""
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Listening:
         agent_view: bool,
         stopped: Callable[[str, str, list[str]], Awaitable[None]],
         revoked: Callable[[], None],
+        titled: Callable[[Route, str], None],
         clock: Clock,
     ) -> None:
         self.gaps = Gaps(web, self._hand_in, timing, clock=clock)
@@ -66,6 +67,7 @@ class Listening:
         self._agent_view = agent_view
         self._stopped = stopped
         self._revoked = revoked
+        self._titled = titled
         self._clock = clock
         self._people = People(web)
         self._queues = Queues(ids.NAME)
@@ -116,6 +118,9 @@ class Listening:
     async def on_event(self, body: Body) -> None:
         """Something has happened. Raises NotTaken."""
         self.event_at = time.monotonic()
+        failpoint.hit("envelope-received")
+        if self._me is None or not is_for(body, self._me.team):
+            return
         event_id = str(body.get("event_id", ""))
         done = self._under_way.get(event_id) or self._begin_soon(event_id, body)
         if done is None:
@@ -172,6 +177,7 @@ class Listening:
             finally:
                 if not done.done():
                     done.cancel()
+            failpoint.hit("event-dealt-with")
             if done.done() and not done.cancelled() and done.exception() is None:
                 await self._take_up(event_id)
 
@@ -209,6 +215,7 @@ class Listening:
         except NotSaved as exc:
             self._put_down.pop(event_id, None)
             raise NotTaken(UNSAVED) from exc
+        failpoint.hit("event-put-down")
         if event_id not in self._under_way:
             await self._take_up(event_id)
 
@@ -256,10 +263,13 @@ class Listening:
             return None
         place = self._place(message, channel)
         people = await self._people.of(normalize.named_in(message))
+        message = await fetcher.known(message)
         event = normalize.event(message, channel, place, me, people, fetcher.fetch)
         if await interactions.spoken(event, place):
             return None
         self._asked.note(event.id, Asker(event.sender.id, str(message.get("user_team") or team or me.team)))
+        if place.opens:
+            self._titled(place.route, title(event.text))
         receipt = await host.receive(self._with_thread(event, message, channel, me))
         match receipt.state:
             case "duplicate":
@@ -279,30 +289,8 @@ class Listening:
         thread = normalize.thread_of(message)
         if thread is None:
             return event
-        return replace(event, before=partial(self._before, channel, thread, str(message["ts"]), me))
-
-    async def _before(self, channel: str, thread: str, ts: str, me: Me) -> list[Said]:
-        """What was said in a thread before a message of it."""
-        found: list[Message] = []
-        cursor: str | None = None
-        try:
-            for _ in range(PAGES):
-                page = await self._web.call(
-                    "conversations.replies", channel=channel, ts=thread, latest=ts, limit=PAGE, cursor=cursor
-                )
-                found += [each for each in page.get("messages") or () if isinstance(each, Mapping)]
-                cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
-                if cursor is None:
-                    break
-        except SendFailed as exc:
-            _log.info("what was said in a thread before cannot be read: %s", exc)
-            return []
-        told = [
-            each for each in found if str(each.get("ts")) < ts and (each.get("text") or each.get("files"))
-        ]
-        kept = told if len(told) <= MAX_BEFORE else [told[0], *told[-MAX_BEFORE + 1 :]]
-        people = await self._people.of(user for each in kept for user in normalize.named_in(each))
-        return [normalize.said(each, me, people) for each in kept]
+        told = partial(context.before, self._web, self._people, me, channel, thread, str(message["ts"]))
+        return replace(event, before=told)
 
     async def _refuse(self, event: Event, place: Place, text: str) -> None:
         """Best effort, and for their eyes alone: what was refused is with whoever wrote it."""
@@ -335,8 +323,12 @@ class Listening:
             return
         people = await self._people.of([str(told.get("user", ""))])
         event = normalize.reaction(told, event_id, self._me, people)
-        if event is not None:
-            await self._received(event)
+        if event is None:
+            return
+        # In which thread its message stands Slack does not say.
+        about = await reading.message(self._web, *event.about.split(":"))
+        thread = normalize.thread_of(about) if about is not None else None
+        await self._received(replace(event, route=ids.route(event.route.platform_id, thread)))
 
     async def _received(self, event: Event) -> None:
         """Raises NotTaken."""

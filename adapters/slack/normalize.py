@@ -38,6 +38,8 @@ class Me:
     bot: str
     team: str
     name: str = "the bot"
+    url: str = ""
+    """The address of the workspace, with a slash at its end."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def reaction(told: Message, event_id: str, me: Me, people: Mapping[str, Known]) 
         id=f"{ids.NAME}:event:{event_id}",
         kind="reaction",
         route=ids.route(channel),
-        sender=_person(user, people),
+        sender=person(user, people),
         created_at=ids.made_at(at) if ids.is_ts(at) else 0,
         text=f":{shown_name(str(told.get('reaction', ''))) or NO_NAME}:",
         about=ids.part_id(channel, ts),
@@ -173,11 +175,12 @@ def sender(message: Message, people: Mapping[str, Known]) -> Sender:
         profile = message.get("bot_profile") or {}
         name = str(message.get("username") or profile.get("name") or "")
         return Sender(bot, plain(name, {}, "") or SOMEBODY, is_bot=True)
-    known = _person(user, people)
+    known = person(user, people)
     return Sender(known.id, known.name, is_bot=known.is_bot or bool(bot))
 
 
-def _person(user: str, people: Mapping[str, Known]) -> Sender:
+def person(user: str, people: Mapping[str, Known]) -> Sender:
+    """Somebody by their id."""
     known = people.get(user)
     return Sender(user, known.name if known else SOMEBODY, is_bot=known is not None and known.is_bot)
 

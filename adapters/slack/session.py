@@ -40,7 +40,7 @@ async def who_am_i(web: Web) -> Me:
     """Raises SendFailed."""
     told = await web.call("auth.test")
     user, bot, team = (str(told.get(key) or "") for key in ("user_id", "bot_id", "team_id"))
-    return Me(user, bot, team, str(told.get("user") or "the bot"))
+    return Me(user, bot, team, str(told.get("user") or "the bot"), str(told.get("url") or ""))
 
 
 async def keep_connected(

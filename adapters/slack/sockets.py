@@ -58,6 +58,11 @@ class Socket(SocketModeClient):
         self._handle = handle
         self.socket_mode_request_listeners.append(self._request)
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether nothing can come any more: it was closed, or has gone silent."""
+        return self.stale or self.current_session is None or self.current_session.closed
+
     async def begin(self) -> None:
         """Connects, and returns when Slack has said hello. Raises SendFailed."""
         try:
@@ -158,9 +163,13 @@ class Sockets:
 
     async def run(self) -> None:
         """Raises NoSecret."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(self._count):
-                group.create_task(self._keep(number), name=f"slack socket {number}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._count):
+                    group.create_task(self._keep(number), name=f"slack socket {number}")
+        except BaseExceptionGroup as exc:
+            # Each of them has the same reason, and nobody waits for a group.
+            raise exc.exceptions[0] from exc
 
     def replace(self) -> None:
         """All of them are open and say nothing: new ones."""
@@ -182,9 +191,6 @@ class Sockets:
                     fresh = await self._begin()
                 except SendFailed as exc:
                     self._counted.on_refused(exc)
-                    if old is not None and old.current_session is not None and old.current_session.closed:
-                        await self._end(old)
-                        old = None
                     await asyncio.sleep(max(wait, exc.retry_after or 0.0))
                     wait = min(self._timing.longest, wait * 2)
                     continue
@@ -192,6 +198,10 @@ class Sockets:
                     await self._end(old)
                 old = fresh
                 await fresh.over.wait()
+                if fresh.is_dead:
+                    # Nobody listens there any more; one that is about to end does until there is a new one.
+                    await self._end(fresh)
+                    old = None
                 if time.monotonic() - began > self._timing.longest:
                     wait = self._timing.again
         finally:

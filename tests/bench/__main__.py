@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    child,
     claude,
     crowd,
     discord,
@@ -29,6 +30,7 @@ from tests.bench import (
     memory,
     restart,
     service,
+    slack,
     stalls,
     syncs,
     throughput,
@@ -114,6 +116,9 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
     discord_found = asyncio.run(
         discord.measure(_folder(data, "discord"), warm=plan.warm, seconds=2 * plan.phase_seconds)
     )
+    slack_found = asyncio.run(
+        slack.measure(_folder(data, "slack"), warm=plan.warm, seconds=2 * plan.phase_seconds)
+    )
     restarted = asyncio.run(restart.restart_adopt_ms(_folder(data, "restart")))
     boxed, no_engine = docker.Found(), asyncio.run(docker.fault(data / "engine"))
     if no_engine is None:
@@ -149,7 +154,11 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
         discord_overhead_ms=discord_found.overhead,
         discord_new_thread_ms=Spread.of(discord_found.new_thread),
         discord_stall_ms_max=discord_found.stall_max,
-        discord_import_ms=Spread.of(discord.import_ms()),
+        discord_import_ms=Spread.of(child.import_ms("adapters.discord")),
+        slack_round_trip_ms=Spread.of(slack_found.warm),
+        slack_overhead_ms=slack_found.overhead,
+        slack_new_thread_ms=Spread.of(slack_found.new_thread),
+        slack_import_ms=Spread.of(child.import_ms("adapters.slack")),
         syncs_per_message=each,
         syncs_by_file=by_file,
         syncs_not_counted=reason,

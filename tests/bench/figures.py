@@ -26,6 +26,7 @@ MAX_SWEEP_STALL_MS: Final = 5.0
 MAX_FLOOD_STALL_MS: Final = 20.0
 MAX_RESTART_MS: Final = 1_000.0
 MAX_DISCORD_MS: Final = 25.0
+MAX_SLACK_MS: Final = 25.0
 MAX_HOST_MB: Final = 110.0
 MAX_CLAUDE_WARM_MS: Final = 120.0
 MAX_CLAUDE_NEW_MS: Final = 2_500.0
@@ -77,6 +78,11 @@ class Figures:
     discord_new_thread_ms: Spread
     discord_stall_ms_max: float
     discord_import_ms: Spread
+    slack_round_trip_ms: Spread
+    slack_overhead_ms: Spread
+    """How much of it is the adapter's."""
+    slack_new_thread_ms: Spread
+    slack_import_ms: Spread
     syncs_per_message: float | None
     syncs_by_file: dict[str, float] | None
     syncs_not_counted: str | None
@@ -142,6 +148,7 @@ def targets(figures: Figures) -> list[Target]:
         Target("flood_stall_ms_max", figures.flood_stall_ms_max, MAX_FLOOD_STALL_MS, "ms"),
         Target("restart_adopt_ms.p50", figures.restart_adopt_ms.p50, MAX_RESTART_MS, "ms"),
         Target("discord_round_trip_ms.p50", figures.discord_round_trip_ms.p50, MAX_DISCORD_MS, "ms"),
+        Target("slack_round_trip_ms.p50", figures.slack_round_trip_ms.p50, MAX_SLACK_MS, "ms"),
         Target("host_rss_mb_100_sessions", figures.host_rss_mb_100_sessions, MAX_HOST_MB, "MiB"),
         Target("runner_rss_mb", figures.runner_rss_mb, MAX_RUNNER_MB, "MiB"),
         Target(

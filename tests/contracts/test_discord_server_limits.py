@@ -140,9 +140,10 @@ async def test_a_reset_comes_before_or_after_the_deed(rig: Rig) -> None:
 
 
 async def test_a_slow_answer_outlives_who_waits_for_it(rig: Rig) -> None:
-    rig.discord.fail("POST", "/messages", how="slow", seconds=0.2)
+    rig.discord.fail("POST", "/messages", how="slow", seconds=1.0)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(rig.say(rig.general, "late"), 0.05)
+        # Long enough for the request to get there on a busy machine.
+        await asyncio.wait_for(rig.say(rig.general, "late"), 0.5)
     await rig.discord.until(lambda: rig.general.texts == ["late"])
 
 

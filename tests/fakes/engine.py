@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -36,9 +37,19 @@ def client() -> Iterator[Any]:
         made.close()
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process of this user's at a time: tests that run side by side build an image once."""
+    path = Path(tempfile.gettempdir()) / f"roost-tests-{os.getuid()}.lock"
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def common_image() -> str:
     """The tag of the image that fits the code beside this file, built first if need be."""
-    return images.ensure_image(Config(), ["assistant"], print)["assistant"]
+    with _alone():
+        return images.ensure_image(Config(), ["assistant"], print)["assistant"]
 
 
 def image_with_tests(common: str) -> str:
@@ -48,7 +59,7 @@ def image_with_tests(common: str) -> str:
     content = hashlib.sha256(b"\0".join(each.read_bytes() for each in fakes)).hexdigest()[:12]
     name = f"roost-test-{content}"
     tag = f"{name}:{common.partition(':')[2]}"
-    with Engine(os.environ) as engine, tempfile.TemporaryDirectory() as place:
+    with _alone(), Engine(os.environ) as engine, tempfile.TemporaryDirectory() as place:
         if engine.labels(tag) is not None:
             return name
         for each in [TESTS / "__init__.py", *fakes]:

@@ -86,7 +86,8 @@ async def test_what_was_accepted_before_the_disk_was_full_is_answered_once(house
             for number in range(20):
                 await p.say(f"m{number}", place=f"p{number % 4}")
             disk.fill()
-            await p.say("refused")
+            # A database may have room of its own for one row more.
+            taken = (await p.say("refused")).state == "accepted"
         # It was stopped, too, while there was no room.
         disk.free()
         async with house.open() as p:
@@ -94,7 +95,7 @@ async def test_what_was_accepted_before_the_disk_was_full_is_answered_once(house
                 await house.until_quiet(f"p{place}")
             await p.until(lambda: len(answered(house)) >= 20)
         assert sorted(answered(house)) == sorted(f"m{number}" for number in range(20))
-        assert house.states() == {"done": 21}
+        assert house.states() == {"done": 21 + taken}
 
 
 # -------------------------------------------------------------------- one session's

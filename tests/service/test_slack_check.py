@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
@@ -166,6 +167,18 @@ async def test_every_call_is_within_the_scopes_of_the_manifest(setup: Setup) -> 
     await setup.roost("check")
     refused = [each.method for each in setup.slack.requests if each.answer.get("error") == "missing_scope"]
     assert refused == []
+
+
+async def test_a_service_that_listens_notices_nothing(setup: Setup) -> None:
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient(base_url=setup.slack.api_url)
+        sockets = []
+        for _ in range(2):
+            opened = await client.apps_connections_open(app_token=setup.slack.app_token)
+            sockets.append(await session.ws_connect(opened["url"]))
+        assert await setup.findings() == []
+        await setup.slack.until(lambda: len(setup.slack.hub.connections) == 2)
+        assert not any(each.closed for each in sockets)
 
 
 # ---------------------------------------------------------------- tokens and rights
@@ -343,7 +356,9 @@ async def test_the_listener_of_a_service_that_runs(setup: Setup, free_port: int)
             advice.DOOR_OTHER.format(url=url, status=404)
         ]
 
-    await intakes.serve(intakes.by_http(app, "/slack/events"), "127.0.0.1", free_port, checked)
+    await intakes.serve(
+        intakes.by_http(app, "/slack/events", signing_secret="f" * 32), "127.0.0.1", free_port, checked
+    )
 
 
 async def test_a_clock_that_is_wrong(setup: Setup, free_port: int) -> None:
