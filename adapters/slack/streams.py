@@ -208,7 +208,6 @@ class Streams:
         if stream is None:
             return
         await self._rest_of(stream)
-        noted = stream.ts is not None or stream.posting or stream.above
         try:
             await self.stop(stream, session_status=self._status.session(stream.route))
         except SendFailed as exc:
@@ -217,7 +216,7 @@ class Streams:
             return
         if stream.claimed_by is not None and not stream.by_notice:
             await self._take_away(stream, stream.above)
-        if self._notes is not None and noted:
+        if self._notes is not None and stream.is_noted:
             try:
                 await self._notes.drop(KEY + turn_id)
             except NotSaved:
@@ -477,4 +476,5 @@ class Streams:
     async def _note(self, stream: Stream) -> None:
         """Raises NotSaved."""
         if self._notes is not None:
+            stream.is_noted = True
             await self._notes.put(KEY + stream.turn_id, stream.note())

@@ -75,6 +75,8 @@ class Slack(Chat[Message]):
                 await hub.disconnect("refresh_requested")
             case "drop":
                 hub.drop_all()
+            case "plain":
+                self.server.refuse("feature_not_enabled", "chat.startStream")
             case "slow":
                 self.server.fail("download", "slow", seconds=SLOW_SECONDS)
 

@@ -39,9 +39,10 @@ OUT: Final = (
 )
 TALES: Final = ("stream-appended:3", "message-posted", "sent-recorded:2")
 SLOW: Final = Trick("slow")
+PLAIN: Final = Trick("plain")
 MISSED: Final[Sequence[Act]] = (Say("stream"), Say("hello", DM), Say("hello", "p2"), Say("hello", "p2"))
 """In a thread that the bot knows, in its direct conversation, and in a thread that has begun meanwhile."""
-TRICKS: Final = (Trick("again"), Trick("retry"), Trick("refresh"), Trick("drop"), SLOW)
+TRICKS: Final = (Trick("again"), Trick("retry"), Trick("refresh"), Trick("drop"), SLOW, PLAIN)
 
 
 def rounds() -> Iterator[Round]:
@@ -61,7 +62,8 @@ def _stories() -> Iterator[Round]:
         yield named(f"{point}+tale", Life(TALE, point))
     yield named("event-put-down", Life((SLOW, *STORY), "event-put-down"))
     yield named("event-put-down+dealt-with", Life((SLOW, *STORY), "event-dealt-with"))
-    yield named("stream-edited", Life(BEGUN, end="kill"), Life((), "stream-edited"))
+    for point in ("stream-posted", "stream-edited", "stream-claimed"):
+        yield named(f"{point}+plain", Life((PLAIN, Say("stream"), Say("hello")), point))
     yield from _missed()
     yield named("asked", ASKS)
     for point in ("envelope-received", "inbox-committed", "answer-taken", "inbound-committed"):
