@@ -122,6 +122,10 @@ class Slack(Chat[Message]):
         """See Chat."""
         return message.is_gone
 
+    def stays(self, message: Message) -> bool:
+        """See Chat. What a thread begins with does: without it there is no place for an answer."""
+        return message.root is message
+
     def is_question(self, message: Message) -> bool:
         """See Chat."""
         return bool(message.labels)
