@@ -23,9 +23,9 @@ POINTS = (
     "event-put-down",
     "inbox-committed+thread",
     "answer-taken+asked",
-    "message-posted",
+    "message-posted+notes",
     "stream-stopped",
-    "file-shared",
+    "file-shared+file",
     "drop",
     "gap-read",
 )
