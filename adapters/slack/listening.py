@@ -273,6 +273,8 @@ class Listening:
         receipt = await host.receive(self._with_thread(event, message, channel, me))
         match receipt.state:
             case "duplicate":
+                # Who has accepted it may not have lived to keep where it was.
+                await self.gaps.spoken(place.route)
                 # It may have been edited in a gap, of which Slack tells nobody afterwards.
                 await self._edited(message, channel)
             case "accepted":

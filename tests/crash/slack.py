@@ -75,6 +75,8 @@ class Slack(Chat[Message]):
                 await hub.disconnect("refresh_requested")
             case "drop":
                 hub.drop_all()
+            case "plain":
+                self.server.refuse("feature_not_enabled", "chat.startStream")
             case "slow":
                 self.server.fail("download", "slow", seconds=SLOW_SECONDS)
 
@@ -119,6 +121,10 @@ class Slack(Chat[Message]):
     def is_gone(self, message: Message) -> bool:
         """See Chat."""
         return message.is_gone
+
+    def stays(self, message: Message) -> bool:
+        """See Chat. What a thread begins with does: without it there is no place for an answer."""
+        return message.root is message
 
     def is_question(self, message: Message) -> bool:
         """See Chat."""
