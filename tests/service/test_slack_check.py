@@ -343,7 +343,8 @@ async def test_the_listener_of_a_service_that_runs(setup: Setup, free_port: int)
             advice.DOOR_OTHER.format(url=url, status=404)
         ]
 
-    await intakes.serve(intakes.by_http(app, "/slack/events"), "127.0.0.1", free_port, checked)
+    server = intakes.by_http(app, "/slack/events", signing_secret=SECRET)
+    await intakes.serve(server, "127.0.0.1", free_port, checked)
 
 
 async def test_a_clock_that_is_wrong(setup: Setup, free_port: int) -> None:
