@@ -1,4 +1,4 @@
-"""`roost slack`: make the app's manifest, and see whether the bot is set up."""
+"""`roost slack`: make the app's manifest, see whether the bot is set up, and try it without a Slack workspace."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Annotated, Final
 
 import typer
 
+from bot.cli_demo import DemoConfig, play
 from bot.cli_options import CommandLine, ConfigOption, JsonOption
 from bot.cli_service import opened, say_answer, settings
 
 EXIT_FAILED: Final = 1
 PARTS: Final = {"check": "bot.slack_check:check", "manifest": "bot.slack_manifest:manifest"}
+DEMO: Final = "tests.fakes.slack_demo"
 
 NameOption = Annotated[str, typer.Option("--name", metavar="<name>", help="What the app is called on Slack.")]
 UrlOption = Annotated[
@@ -22,12 +24,12 @@ UrlOption = Annotated[
     ),
 ]
 
-slack_app = CommandLine("Make the app for Slack, and see whether the bot is set up there.")
+slack_app = CommandLine("Make the app for Slack, see whether the bot is set up there, and try it without.")
 
 
 @slack_app.callback()
 def slack() -> None:
-    """Make the app for Slack, and see whether the bot is set up there."""
+    """Make the app for Slack, see whether the bot is set up there, and try it without."""
 
 
 @slack_app.command("manifest")
@@ -51,3 +53,12 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     say_answer(told, as_json=as_json)
     if not told.fits:
         raise typer.Exit(EXIT_FAILED)
+
+
+@slack_app.command("demo")
+def demo(config: DemoConfig = None) -> None:
+    """Talk to the bot on a Slack of this machine, as two people; nothing leaves it.
+
+    Piped input is read line by line; /help says what a line can be.
+    """
+    play(DEMO, config, platform="slack")

@@ -166,5 +166,6 @@ NO_THREAD: Final = (
     " message with which one begins."
 )
 UNSEEN: Final = (
-    "{where} names {id}, which cannot be looked at: add the scope that is missing, and check again."
+    "{where} names {id}, which cannot be looked at ({error}): see to what is said above, and check again after"
+    " a minute."
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
-from adapters.slack import ids, normalize
+from adapters.slack import context, ids, normalize
 from adapters.slack.acts import Act, Acts, noted
 from adapters.slack.question import text_form
 from adapters.slack.replying import NOT_FOR_YOU
@@ -43,6 +44,7 @@ class Asking:
             act.channel, act.message, act.thread, threads=threads, agent_view=acts.agent_view
         )
         said = normalize.said(about, acts.me, people)
+        thread = place.route.thread_id if act.thread is not None or about.get("reply_count") else None
         receipt = await acts.receive(
             act,
             "message",
@@ -52,6 +54,9 @@ class Asking:
             direct=place.direct,
             reply_to=(said.name, normalize.text_of(about, acts.me, people)),
             remote=normalize.files_of(about, self._fetch),
+            before=None
+            if thread is None
+            else partial(context.before, acts.web, acts.people, acts.me, act.channel, thread),
         )
         if receipt.state != "accepted":
             await acts.replying.tell(act.spot, receipt.text or NOT_FOR_YOU)

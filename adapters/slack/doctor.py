@@ -18,7 +18,7 @@ from adapters.base import SendFailed
 from adapters.checkup import Checkup, Finding
 from adapters.slack import advice, ids, methods
 from adapters.slack.errors import UNAUTHORIZED, UNAUTHORIZED_SECONDS
-from adapters.slack.examine import PEOPLE, Wanted, gather
+from adapters.slack.examine import Wanted, gather
 from adapters.slack.facts import Channel, Facts, Greeting, Place
 from adapters.slack.sockets import SWITCHED_OFF, TOO_MANY
 from adapters.text import shown_name
@@ -43,6 +43,8 @@ NO_AGENTS: Final = frozenset({"not_agent_app"})
 DISABLED: Final = frozenset({"feature_disabled", "unknown_method", "method_deprecated"})
 """What agents.sessions.setStatus says to an agent that names no thread, to an app that is none (of which Slack's
 documentation does not tell), and where there are none at all. Other errors tell nothing of it."""
+PEOPLE: Final = ("U", "W")
+"""What the id of a person begins with."""
 MOST_NAMES: Final = 10
 """Of channels, in one line."""
 REASON_CHARS: Final = 300
@@ -203,7 +205,7 @@ def _place(found: Facts, place: Place) -> Finding:
     named, channel, bot = place.named, place.found, found.bot.name
     about = {"where": named.where, "id": named.route.platform_id, "name": bot}
     if channel == "unseen":
-        return Finding("channel", "warning", advice.UNSEEN.format(**about))
+        return Finding("channel", "warning", advice.UNSEEN.format(error=place.error, **about))
     if not isinstance(channel, Channel):
         is_person = named.route.platform_id.startswith(PEOPLE) and ids.is_id(named.route.platform_id)
         text = advice.PERSON if is_person else advice.UNKNOWN

@@ -21,7 +21,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from adapters.base import SendFailed
 from adapters.checkup import Named
 from adapters.slack import facts, ids
-from adapters.slack.errors import ChannelGone, error_of, translated
+from adapters.slack.errors import CHANNEL_ERRORS, error_of, translated
 from adapters.slack.facts import Bot, Channel, Door, Facts, Greeting, Json, Place
 from adapters.slack.hello import hello, knock
 from agent.protocol.clock import Clock
@@ -33,9 +33,7 @@ LOOKED_INTO: Final = 5
 """So many direct conversations are looked into, to see whether anybody has written there."""
 READ: Final = 10
 """Messages of each."""
-PEOPLE: Final = ("U", "W")
-"""What the id of a person begins with."""
-MISSING_SCOPE: Final = "missing_scope"
+NO_THREAD: Final = frozenset({"thread_not_found", "invalid_ts", "invalid_arguments"})
 ROTATING: Final = "xoxe"
 """What a token that expires begins with. Slack's documentation, Using token rotation."""
 NO_STOPS: Final = "missing_agent_session_stopped_event_subscription"
@@ -159,23 +157,18 @@ class _Examination:
 
     async def _place(self, named: Named) -> Place:
         channel, thread = named.route.platform_id, named.route.thread_id
-        # Some methods take a person for their direct conversation; what comes from there names the conversation.
-        if not ids.is_id(channel) or channel.startswith(PEOPLE):
+        if not ids.is_id(channel):
             return Place(named, "unknown")
         async with self._room:
-            try:
-                answer: Any = (await self._ask("conversations.info", channel=channel)).data
-            except ChannelGone:
-                return Place(named, "unknown")
-            except SendFailed as exc:
-                if error_of(exc) != MISSING_SCOPE:
-                    raise
-                return Place(named, "unseen")
-            found = facts.channel(answer["channel"])
+            told = await self._try("conversations.info", channel=channel)
+            if not told["ok"]:
+                error = str(told["error"])
+                return Place(named, "unknown" if error in CHANNEL_ERRORS else "unseen", error=error)
+            found = facts.channel(told["channel"])
             if thread is None or not found.member:
                 return Place(named, found)
             replies = await self._try("conversations.replies", channel=channel, ts=thread, limit=1)
-        return Place(named, found, replies["ok"] or replies.get("error") == MISSING_SCOPE)
+        return Place(named, found, replies["ok"] or replies["error"] not in NO_THREAD)
 
     async def _try(self, method: str, **arguments: Any) -> Json:
         """Slack's answer, or its refusal. Raises SendFailed for what does not answer."""

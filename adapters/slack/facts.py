@@ -74,12 +74,13 @@ class Channel:
 
 @dataclass(frozen=True)
 class Place:
-    """A place that the configuration names, and what was found there: "unseen" where a right to look is missing.
-    `thread` says whether there is the thread that it names."""
+    """A place that the configuration names, and what was found there: "unseen" where Slack refuses a look by this
+    `error`. `thread` says whether there is the thread that it names."""
 
     named: Named
     found: Channel | Literal["unknown", "unseen"]
     thread: bool = True
+    error: str = ""
 
 
 @dataclass(frozen=True)

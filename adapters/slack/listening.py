@@ -15,10 +15,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from adapters.base import AGAIN, Event, Host, NotSaved, Receipt, Said, SendFailed
+from adapters.base import AGAIN, Event, Host, NotSaved, Receipt, SendFailed
 from adapters.naming import title
 from adapters.queues import Queues
-from adapters.slack import ids, normalize, reading
+from adapters.slack import context, ids, normalize, reading
 from adapters.slack.asked import Asked, Asker
 from adapters.slack.fetching import Fetcher
 from adapters.slack.gaps import Gaps
@@ -30,15 +30,12 @@ from adapters.slack.people import People
 from adapters.slack.shapes import is_for, is_told
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
 
 PUT_DOWN: Final = f"{ids.NAME}:event:"
-PAGE: Final = 200
-PAGES: Final = 3
 UNORDERED: Final = frozenset({"agent_session_stopped", "app_home_opened"})
-MAX_BEFORE: Final = 30
-"""Messages of a thread that are told to an agent that is called into it: the first, and the last before the call."""
 CROWDED: Final = "too much waits"
 UNSAVED: Final = "nothing can be saved now"
 
@@ -121,6 +118,7 @@ class Listening:
     async def on_event(self, body: Body) -> None:
         """Something has happened. Raises NotTaken."""
         self.event_at = time.monotonic()
+        failpoint.hit("envelope-received")
         if self._me is None or not is_for(body, self._me.team):
             return
         event_id = str(body.get("event_id", ""))
@@ -182,6 +180,7 @@ class Listening:
             finally:
                 if not done.done():
                     done.cancel()
+            failpoint.hit("event-dealt-with")
             if done.done() and not done.cancelled() and done.exception() is None:
                 await self._take_up(event_id)
 
@@ -219,6 +218,7 @@ class Listening:
         except NotSaved as exc:
             self._put_down.pop(event_id, None)
             raise NotTaken(UNSAVED) from exc
+        failpoint.hit("event-put-down")
         if event_id not in self._under_way:
             await self._take_up(event_id)
 
@@ -294,30 +294,8 @@ class Listening:
         thread = normalize.thread_of(message)
         if thread is None:
             return event
-        return replace(event, before=partial(self._before, channel, thread, str(message["ts"]), me))
-
-    async def _before(self, channel: str, thread: str, ts: str, me: Me) -> list[Said]:
-        """What was said in a thread before a message of it."""
-        found: list[Message] = []
-        cursor: str | None = None
-        try:
-            for _ in range(PAGES):
-                page = await self._web.call(
-                    "conversations.replies", channel=channel, ts=thread, latest=ts, limit=PAGE, cursor=cursor
-                )
-                found += [each for each in page.get("messages") or () if is_told(each)]
-                cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
-                if cursor is None:
-                    break
-        except SendFailed as exc:
-            _log.info("what was said in a thread before cannot be read: %s", exc)
-            return []
-        told = [
-            each for each in found if str(each.get("ts")) < ts and (each.get("text") or each.get("files"))
-        ]
-        kept = told if len(told) <= MAX_BEFORE else [told[0], *told[-MAX_BEFORE + 1 :]]
-        people = await self._people.of(user for each in kept for user in normalize.named_in(each))
-        return [normalize.said(each, me, people) for each in kept]
+        told = partial(context.before, self._web, self._people, me, channel, thread, str(message["ts"]))
+        return replace(event, before=told)
 
     async def _refuse(self, event: Event, place: Place, text: str) -> None:
         """Best effort, and for their eyes alone: what was refused is with whoever wrote it."""

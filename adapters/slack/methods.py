@@ -31,7 +31,7 @@ METHODS: Final[Mapping[str, Method]] = {
     "apps.connections.open": Method(a_minute=TIER_1),
     "agents.sessions.setStatus": Method(("chat:write",), TIER_3),
     "agents.sessions.rename": Method(("chat:write",), TIER_3),
-    "assistant.threads.setStatus": Method(("assistant:write",), SPECIAL),
+    "assistant.threads.setStatus": Method(("chat:write",), SPECIAL),
     "assistant.threads.setTitle": Method(("assistant:write",), SPECIAL),
     "assistant.threads.setSuggestedPrompts": Method(("assistant:write",), SPECIAL),
     "chat.postMessage": Method(("chat:write",), SPECIAL),

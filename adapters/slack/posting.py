@@ -21,12 +21,13 @@ from adapters.slack.errors import (
     is_ambiguous,
 )
 from adapters.slack.instead import instead
-from adapters.slack.said import carried, metadata, ours
+from adapters.slack.said import carried, metadata, readable
 from adapters.slack.status import State, Status
 from adapters.slack.stream import Stream, below, body
 from adapters.slack.streams import Streams
 from adapters.slack.uploads import Uploads, shows
 from adapters.slack.web import Web
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 
 NOT_OURS: Final = "this message cannot be found again on Slack"
@@ -72,7 +73,7 @@ class Posting:
             self._streams.passed(part.outgoing)
             return sent
         if stream.posting:
-            await self._streams.found(stream)
+            await self._streams.showing.found(stream)
         ts = None
         if part.index == 0 and stream.ts is not None:
             ts = await self._into_stream(part, draft, stream, last=last)
@@ -91,7 +92,7 @@ class Posting:
         more = whole[len(shown) :] if shown is not None and whole and whole.startswith(shown) else None
         if stream.is_open:
             state = self._state_after(part, last=last)
-            ended = await self._streams.stop(stream, more=more, metadata=metadata(part), session_status=state)
+            ended = await self._streams.showing.stop(stream, more=more, metadata=metadata(part), state=state)
             if ended and state is not None:
                 self._status.told(part.outgoing.route, state)
             if ended and more is not None:
@@ -169,24 +170,26 @@ class Posting:
             unfurl_media=draft.previews,
             **body(draft),
         )
+        failpoint.hit("message-posted")
         return str(answer.get("ts", ""))
 
     async def _found(self, part: Part, thread: str | None) -> Sequence[Mapping[str, Any]]:
         """What an earlier try may have left of this reply."""
+        return [each for each in await self._said(part, thread) if _number(part, each) is not None]
+
+    async def _said(self, part: Part, thread: str | None) -> Sequence[Mapping[str, Any]]:
+        """What the bot has said there since the first try."""
         if part.since is None:
             return ()
-        channel = part.outgoing.route.platform_id
-        said = await ours(self._web, channel, thread, since=part.since)
-        return [each for each in said if _number(part, each) is not None]
+        return await readable(self._web, part.outgoing.route.platform_id, thread, since=part.since)
 
     async def _upload(self, part: Part, draft: Draft, thread: str | None) -> str:
         assert draft.file is not None  # noqa: S101 - see _put
         channel = part.outgoing.route.platform_id
-        if part.since is not None:
-            for each in await ours(self._web, channel, thread, since=part.since):
-                if shows(each, draft.file):
-                    _log.info("a file was there already: %s", ids.part_id(channel, each["ts"]))
-                    return ids.part_id(channel, each["ts"])
+        for each in await self._said(part, thread):
+            if shows(each, draft.file):
+                _log.info("a file was there already: %s", ids.part_id(channel, each["ts"]))
+                return ids.part_id(channel, each["ts"])
         key = (part.outgoing.session, part.outgoing.id, part.index)
         try:
             sent = await self._uploads.send(key, channel, thread, draft.file, comment=draft.text)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import mimetypes
-import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
+from tests.fakes import playground
 from tests.fakes.discord_asking import CannotDo
+from tests.fakes.discord_board import Board
 from tests.fakes.discord_interactions import Interaction
-from tests.fakes.discord_lines import HELP, Line, Unclear, command, understood
+from tests.fakes.discord_lines import HELP, KINDS, command
 from tests.fakes.discord_people import Person
-from tests.fakes.discord_picture import EMPTY, Board, changes
 from tests.fakes.discord_server import DiscordServer
 from tests.fakes.discord_things import Message, Place
+from tests.fakes.playground import CHANNELS, PEOPLE, mentioning, read_file
+from tests.fakes.playground_lines import Line, Unclear
+from tests.fakes.playground_picture import Picture
 
-PEOPLE: Final = ("ada", "bob")
-CHANNELS: Final = ("general", "random")
-MENTION: Final = re.compile(r"(?<!\w)@(\w+)")
-LOOK_SECONDS: Final = 3600.0
 NO_ANSWER: Final = "The application did not respond."
 
 
-class Playground:
+class Playground(playground.Playground):
     """`say` is given each line that there is to see."""
 
     def __init__(self, discord: DiscordServer, say: Callable[[str], None]) -> None:
@@ -33,11 +30,8 @@ class Playground:
         self.people = {name: discord.person(name) for name in PEOPLE}
         for person in self.people.values():
             self.guild.join(person)
-        self.changed_at = 0
-        """When something was to be seen last, in epoch milliseconds of the world's clock."""
-        self._say = say
+        super().__init__(self.people, KINDS, say, CannotDo)
         self._board = Board(discord.world)
-        self._picture = EMPTY
         self._who = self.people[PEOPLE[0]]
         self._places: dict[Person, Place] = {}
         self._asked: dict[Interaction, str] = {}
@@ -55,39 +49,20 @@ class Playground:
             each.shown() is None and not each.is_late for each in self._asked
         )
 
-    async def watch(self) -> None:
-        """Shows what happens, until cancelled."""
-        while True:
-            self.look()
-            try:
-                await self.discord.until(self._differs, LOOK_SECONDS)
-            except TimeoutError:
-                continue
+    @property
+    def url(self) -> str:
+        """Where Discord's REST API is."""
+        return self.discord.rest_url
 
-    def look(self) -> None:
-        """Shows what has happened since the last time."""
-        now = self._board.look()
-        lines = [*changes(self._picture, now), *self._answers()]
-        self._picture = now
-        if lines:
-            self.changed_at = self.discord.world.clock()
-        for line in lines:
-            self._say(line)
+    async def until(self, holds: Callable[[], object], seconds: float) -> None:
+        """Returns when `holds` does; it is asked at every change. Raises TimeoutError."""
+        await self.discord.until(holds, seconds)
 
-    def act(self, typed: str) -> bool:
-        """Does what a line says; what cannot be done is said. False where it is the last one."""
-        line = None
-        try:
-            line = understood(typed, self.people)
-            if line is not None:
-                self._act(line)
-        except (Unclear, CannotDo) as exc:
-            self._say(f"! {exc}")
-        self.look()
-        return line is None or line.kind != "quit"
+    def _now(self) -> int:
+        return self.discord.world.clock()
 
-    def _differs(self) -> bool:
-        return self._board.look() != self._picture or any(self._news(each) for each in self._asked)
+    def _seen(self) -> Picture:
+        return self._board.look()
 
     # ---------------------------------------------------------------- what people do
 
@@ -105,7 +80,7 @@ class Playground:
             case "say":
                 who.say(here, self._mentioning(line.text))
             case "as":
-                self._who = self._person(line.text)
+                self._who = self.people[self._name(line.text)]
             case "in":
                 self._places[who] = self._place(line.text)
             case "reply":
@@ -173,20 +148,10 @@ class Playground:
         return self._who.submit(form, dict(zip(names, values, strict=False)))
 
     def _send_file(self, who: Person, here: Place, text: str) -> None:
-        name, _, said = text.partition(" ")
-        path = Path(name).expanduser()
-        try:
-            data = path.read_bytes()
-        except OSError as exc:
-            raise Unclear(f"{path} cannot be read: {exc.strerror}.") from exc
-        who.say(here, self._mentioning(said), files=[(path.name, data, mimetypes.guess_type(path.name)[0])])
+        name, data, media_type, said = read_file(text)
+        who.say(here, self._mentioning(said), files=[(name, data, media_type)])
 
     # ---------------------------------------------------------------- names
-
-    def _person(self, name: str) -> Person:
-        if name not in self.people:
-            raise Unclear(f"There is nobody called {name} here, but {' and '.join(self.people)}.")
-        return self.people[name]
 
     def _place(self, name: str) -> Place:
         if name == "dm":
@@ -210,22 +175,20 @@ class Playground:
 
     def _mentioning(self, text: str) -> str:
         """A text in which names have become mentions."""
-        names = {**self.people, self.discord.bot.name.lower(): self.discord.bot}
-
-        def mention(found: re.Match[str]) -> str:
-            user = names.get(found[1].lower())
-            return user.mention if user is not None else found[0]
-
-        return MENTION.sub(mention, text)
+        known = {**self.people, self.discord.bot.name.lower(): self.discord.bot}
+        return mentioning(text, {name: each.mention for name, each in known.items()})
 
     # ---------------------------------------------------------------- what the bot says to what was asked of it
 
-    def _answers(self) -> list[str]:
-        news = {each: said for each in self._asked if (said := self._news(each))}
+    def _has_news(self) -> bool:
+        return any(self._told(each) for each in self._asked)
+
+    def _news(self) -> list[str]:
+        news = {each: said for each in self._asked if (said := self._told(each))}
         self._asked |= news
         return list(news.values())
 
-    def _news(self, asked: Interaction) -> str:
+    def _told(self, asked: Interaction) -> str:
         """What is to be told of an interaction and was not; its messages are seen where they stand."""
         if self._asked[asked]:
             return ""

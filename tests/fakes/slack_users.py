@@ -16,6 +16,8 @@ class User:
     is_bot: bool = False
     bot_id: str = ""
     is_deleted: bool = False
+    app: str = ""
+    """The id of a bot's app, where it has to be a certain one."""
 
     @property
     def mention(self) -> str:
@@ -25,7 +27,7 @@ class User:
     @property
     def app_id(self) -> str:
         """The app whose bot it is."""
-        return f"A{self.bot_id[1:]}" if self.bot_id else ""
+        return self.app or (f"A{self.bot_id[1:]}" if self.bot_id else "")
 
     @property
     def profile(self) -> dict[str, Any]:

@@ -95,7 +95,8 @@ class World:
         self._last = 0
         self.bot = User(self.id("U"), "roost", self.team, is_bot=True, bot_id=self.id("B"))
         self.users[self.bot.id] = self.bot
-        self.app_id = f"A{self.bot.bot_id[1:]}"
+        self.app_id = self.bot.app = "A0TEST"
+        """As the app's token says it."""
 
     def id(self, prefix: str) -> str:
         """A new id."""

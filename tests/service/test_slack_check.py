@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
@@ -32,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 ROOST = str(Path(sys.executable).with_name("roost"))
 SECRET = "0123456789abcdef" * 2
 APP = f"{APPS}/A0TEST"
-"""The pages of the app whose app-level token the fake takes."""
+"""The pages of the fake's app."""
 
 
 @dataclass
@@ -168,6 +169,18 @@ async def test_every_call_is_within_the_scopes_of_the_manifest(setup: Setup) -> 
     assert refused == []
 
 
+async def test_a_service_that_listens_notices_nothing(setup: Setup) -> None:
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient(base_url=setup.slack.api_url)
+        sockets = []
+        for _ in range(2):
+            opened = await client.apps_connections_open(app_token=setup.slack.app_token)
+            sockets.append(await session.ws_connect(opened["url"]))
+        assert await setup.findings() == []
+        await setup.slack.until(lambda: len(setup.slack.hub.connections) == 2)
+        assert not any(each.closed for each in sockets)
+
+
 # ---------------------------------------------------------------- tokens and rights
 
 
@@ -217,7 +230,7 @@ async def test_without_any_scope_the_check_goes_through(setup: Setup) -> None:
     setup.wire(general(setup).id)
     found = await setup.findings()
     assert len([each for each in found if each[1] == "scopes"]) == len(methods.scopes())
-    unseen = advice.UNSEEN.format(where="wirings[0].place", id=general(setup).id)
+    unseen = advice.UNSEEN.format(where="wirings[0].place", id=general(setup).id, error="missing_scope")
     assert ("warning", "channel", unseen) in found
 
 
@@ -307,11 +320,11 @@ async def test_a_connection_on_which_nothing_comes(setup: Setup, free_port: int)
 async def test_http_before_the_service_runs(setup: Setup, free_port: int) -> None:
     setup.settings |= {"mode": "http", "listen": f"127.0.0.1:{free_port}"}
     url = f"http://127.0.0.1:{free_port}/slack/events"
-    told = advice.DOOR_CLOSED.format(url=url, link=APPS)
+    told = advice.DOOR_CLOSED.format(url=url, link=f"{APP}/event-subscriptions")
     assert await setup.only_finding() == ("warning", "http", told)
     assert setup.slack.hub.opened == 0
     odd, _ = await setup.findings(SLACK_SIGNING_SECRET="abc")  # noqa: S106  made up
-    assert odd == ("warning", "http", advice.ODD.format(link=APPS))
+    assert odd == ("warning", "http", advice.ODD.format(link=f"{APP}/general"))
 
 
 @dataclass
@@ -334,7 +347,7 @@ async def test_the_listener_of_a_service_that_runs(setup: Setup, free_port: int)
         url = f"http://127.0.0.1:{free_port}/slack/events"
         found = await doctor.check(wanted, clock=now_ms)
         assert not_fine(found) == []
-        assert advice.DOOR.format(url=url, link=APPS) in [each.text for each in found.findings]
+        assert advice.DOOR.format(url=url, link=APP) in [each.text for each in found.findings]
         other = setup.wanted(mode="http", listen=("127.0.0.1", free_port), signing_secret="f" * 32)
         assert not_fine(await doctor.check(other, clock=now_ms)) == [advice.DOOR_REFUSED.format(url=url)]
         elsewhere = setup.wanted(mode="http", listen=("127.0.0.1", free_port), path="/else")
@@ -343,8 +356,9 @@ async def test_the_listener_of_a_service_that_runs(setup: Setup, free_port: int)
             advice.DOOR_OTHER.format(url=url, status=404)
         ]
 
-    server = intakes.by_http(app, "/slack/events", signing_secret=SECRET)
-    await intakes.serve(server, "127.0.0.1", free_port, checked)
+    await intakes.serve(
+        intakes.by_http(app, "/slack/events", signing_secret="f" * 32), "127.0.0.1", free_port, checked
+    )
 
 
 async def test_a_clock_that_is_wrong(setup: Setup, free_port: int) -> None:

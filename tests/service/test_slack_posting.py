@@ -199,3 +199,9 @@ async def test_bytes_that_do_not_arrive_are_brought_again(life: Out, ask: Talk) 
     assert failed.value.retry_after
     await life.send(ask.answer("", files=[CHART]), since=SINCE)
     assert [each.name for each in ask.replies[0].files] == ["chart.csv"] and len(ask.replies) == 1
+
+
+async def test_where_nothing_may_be_read_it_is_said_at_least_once(life: Out, ask: Talk) -> None:
+    life.slack.world.scopes.discard("channels:history")
+    await life.send(ask.answer("Because."), since=SINCE)
+    assert ask.question.reply_texts == ["Because."]

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fakes.discord_lines import HELP, KINDS, Line, Unclear, command, understood
-from tests.fakes.discord_picture import EMPTY, THINKING, Picture, Seen, changes
+from tests.fakes.discord_lines import HELP, KINDS, command
+from tests.fakes.playground_lines import Line, Unclear, understood
+from tests.fakes.playground_picture import EMPTY, THINKING, Picture, Seen, changes
 
 PEOPLE = ("ada", "bob")
 HELLO = Seen(1, "#general", "ada", "hello")
@@ -38,7 +39,7 @@ HELLO = Seen(1, "#general", "ada", "hello")
     ],
 )
 def test_a_line_says_who_does_what_where(typed: str, line: Line | None) -> None:
-    assert understood(typed, PEOPLE) == line
+    assert understood(typed, PEOPLE, KINDS) == line
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_line_says_who_does_what_where(typed: str, line: Line | None) -> None:
 )
 def test_what_is_unclear_is_said_in_a_sentence(typed: str, said: str) -> None:
     with pytest.raises(Unclear) as unclear:
-        understood(typed, PEOPLE)
+        understood(typed, PEOPLE, KINDS)
     assert str(unclear.value) == said
 
 

@@ -17,13 +17,14 @@ from adapters.slack import manifest as made
 from adapters.slack.methods import APP_TOKEN, EVENTS, METHODS
 from bot import commands
 from bot.commands.registry import Registry
+from tests.fakes.slack_rules import SCOPES
 
 ADAPTER = Path(__file__).parents[2] / "adapters" / "slack"
 URL = "https://roost.example.com/slack/events"
 
 
 def manifest(**more: Any) -> dict[str, Any]:
-    words = [each.name for each in Registry[Any](None, commands.ALL).infos()]
+    words = [each.name for each in Registry[Any](None, commands.ALL).infos]
     return made.manifest(commands=words, **more)
 
 
@@ -37,8 +38,10 @@ def _constants(tree: ast.AST, node: ast.expr) -> Iterator[str]:
             yield from _constants(tree, node.orelse)
         case ast.Name():
             for each in ast.walk(tree):
-                if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == node.id:
-                    yield from _constants(tree, each.value)
+                if isinstance(each, ast.Assign | ast.AnnAssign) and each.value is not None:
+                    target = each.targets[0] if isinstance(each, ast.Assign) else each.target
+                    if ast.unparse(target) == node.id:
+                        yield from _constants(tree, each.value)
 
 
 def called(tree: ast.AST) -> Iterator[str]:
@@ -64,6 +67,11 @@ def test_everything_that_is_called_is_in_the_table_of_methods() -> None:
         named |= set(called(ast.parse(path.read_text(encoding="utf-8"))))
     assert {"auth.test", "apps.connections.open", "conversations.history"} <= named
     assert named <= set(METHODS)
+
+
+def test_the_fake_asks_for_the_scopes_that_the_table_has() -> None:
+    for name, scope in SCOPES.items():
+        assert scope in METHODS[name].scopes, name
 
 
 def test_every_event_that_is_listened_to_is_subscribed_to_and_no_other() -> None:
