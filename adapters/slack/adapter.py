@@ -177,8 +177,11 @@ class SlackAdapter:
 
     def on_open(self) -> None:
         """A connection is there."""
-        if self._listening.gaps.opened() and self._host is not None:
-            self._host.trouble(self.name, None)
+        is_first = self._listening.gaps.opened()
+        if self._host is None:
+            return
+        self._host.trouble(self.name, None)
+        if is_first:
             self._offer(self._host)
             task = asyncio.create_task(self._listening.gaps.fill(), name="slack gap")
             self._filling.add(task)

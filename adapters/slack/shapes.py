@@ -6,8 +6,10 @@ is better acknowledged than delivered again and again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+
+from adapters.slack import ids
 
 MAPPINGS: Final = ("channel", "container", "event", "message", "state", "team", "user", "view")
 """Each may be missing. Slack's documentation, Events API, and Interaction payloads."""
@@ -29,6 +31,18 @@ def is_whole(body: object) -> bool:
         and all(body.get(name) is None or _are_mappings(body[name]) for name in LISTS)
     )
     return known and _is_whole_inside(body)
+
+
+def is_told(event: object) -> bool:
+    """Whether an event, or a message out of a history, is made of what it has to be, as far as it is read."""
+    if not isinstance(event, Mapping):
+        return False
+    return all(
+        is_right(event[name])
+        for is_right, names in _OF_EVENT
+        for name in names
+        if event.get(name) not in (None, "")
+    )
 
 
 def is_for(body: Mapping[str, Any], team: str) -> bool:
@@ -74,9 +88,49 @@ def _is_view(view: Mapping[str, Any]) -> bool:
     )
 
 
-def _are_mappings(value: object) -> bool:
+def _are_mappings(value: Any) -> bool:
     return (
         isinstance(value, Sequence)
         and not isinstance(value, str)
         and all(isinstance(each, Mapping) for each in value)
     )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and ids.is_id(value)
+
+
+def _is_ts(value: object) -> bool:
+    return isinstance(value, str) and ids.is_ts(value)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(each, str) for each in value)
+
+
+def _are_attachments(value: Any) -> bool:
+    return _are_mappings(value) and all(
+        _are_mappings(each.get(name) or ()) for each in value for name in ("files", "fields")
+    )
+
+
+_OF_EVENT: Final[Sequence[tuple[Callable[[Any], bool], Sequence[str]]]] = (
+    (_is_text, ("type", "subtype", "text", "username", "reaction", "tab", "user_team", "team")),
+    (_is_id, ("channel", "user", "item_user", "bot_id")),
+    (_is_ts, ("ts", "event_ts", "thread_ts", "deleted_ts")),
+    (is_told, ("message", "previous_message", "edited", "item")),
+    (_is_mapping, ("bot_profile",)),
+    (_are_mappings, ("files",)),
+    (_are_attachments, ("attachments",)),
+    (_are_texts, ("streaming_message_ts",)),
+)
+"""What the fields that are read have to be; each may be missing. Slack's documentation, message event, and those of the
+others."""
