@@ -31,6 +31,8 @@ LONGEST_MS: Final = 7 * 86_400_000
 MAX_CHANNELS: Final = 100
 MAX_THREADS: Final = 200
 """Those in which the bot was spoken to last."""
+LOOKED_AT: Final = 20
+"""Of channels, and of threads, when it is only to be seen whether there is anything that nobody has heard."""
 MAX_MESSAGES: Final = 100
 """Of one place."""
 MAX_TRIES: Final = 5
@@ -164,8 +166,12 @@ class Gaps:
         """Nothing was heard for a while: whether there was something to hear. Returns how many messages since then
         were accepted only now."""
         now = self._clock()
-        gaps = [replace(each, told=False) for each in await self._places(since, now)]
-        return await self._read_all(gaps)
+        known = {channel for channel, _ in self._threads}
+        # Deaf is deaf: a few of those in which something is likely to be said are enough to see it.
+        places = sorted(await self._places(since, now), key=lambda each: each.channel not in known)
+        channels = [each for each in places if each.thread is None][:LOOKED_AT]
+        threads = [each for each in places if each.thread is not None][:LOOKED_AT]
+        return await self._read_all(replace(each, told=False) for each in (*channels, *threads))
 
     # ---------------------------------------------------------------- reading
 
