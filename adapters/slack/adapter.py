@@ -26,6 +26,7 @@ from adapters.base import (
     Update,
     Working,
 )
+from adapters.connecting import keep_connected
 from adapters.slack import ids, intakes, render
 from adapters.slack.asked import Asked
 from adapters.slack.draft import Draft
@@ -34,7 +35,7 @@ from adapters.slack.interactions import Interactions
 from adapters.slack.listening import Listening
 from adapters.slack.normalize import Me
 from adapters.slack.posting import Posting
-from adapters.slack.session import UNREACHABLE, is_lasting, keep_connected, sentence, who_am_i
+from adapters.slack.session import UNREACHABLE, is_lasting, outcome, sentence, who_am_i
 from adapters.slack.sockets import Sockets
 from adapters.slack.status import Status
 from adapters.slack.streams import Streams
@@ -121,10 +122,13 @@ class SlackAdapter:
             fetcher = Fetcher(self._web, self._settings.api_url, self._settings.timing)
             stack.push_async_callback(fetcher.close)
             stack.push_async_callback(self._close)
+            timing = self._settings.timing
             await keep_connected(
-                lambda: self._connect(host, fetcher),
+                lambda: outcome(lambda: self._connect(host, fetcher)),
                 lambda text: host.trouble(self.name, text),
-                self._settings.timing,
+                again=timing.again,
+                longest=timing.longest,
+                mended=timing.mended,
             )
 
     def render(self, outgoing: Outgoing) -> list[Part]:
