@@ -290,7 +290,8 @@ def test_lines_are_piped_in_and_answered_one_by_one(tmp_path: Path) -> None:
     said = done.stdout.splitlines()
     assert [line[2:] for line in said if line.startswith("> ")] == lines
     after = {line: said[said.index(f"> {line}") :] for line in lines}
-    assert "t1 is a thread: [1] in #general" in after[lines[0]]
+    named = r"t1 is (a thread|called): hello, \[1\] in #general"
+    assert any(re.fullmatch(named, line) for line in after[lines[0]])
     assert any(re.fullmatch(r"t1 \[\d+\] roost: You said: hello", line) for line in said)
     assert "    (1) red   (2) blue" in after[lines[1]]
     assert "    no more buttons" in after[lines[2]]
