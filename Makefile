@@ -28,9 +28,9 @@ run: $(INSTALLED) ## start Roost and talk to it in this terminal
 test: $(INSTALLED) ## run the tests, several at once (WORKERS=)
 	@$(VENV)/bin/python -m pytest -n $(or $(WORKERS),auto) --dist worksteal
 
-crash: $(INSTALLED) ## kill it at every step and judge what is left (SEED=, ROUNDS=, POINT=, DISCORD=1, SOAK=1, KEEP=1)
+crash: $(INSTALLED) ## kill it at every step and judge what is left (SEED=, ROUNDS=, POINT=, DISCORD=1, SLACK=1, SOAK=1, KEEP=1)
 	@$(VENV)/bin/python -m tests.crash $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(POINT),--point $(POINT)) $(if $(DISCORD),--discord) $(if $(SOAK),--soak) $(if $(KEEP),--keep)
+		$(if $(POINT),--point $(POINT)) $(if $(DISCORD),--discord) $(if $(SLACK),--slack) $(if $(SOAK),--soak) $(if $(KEEP),--keep)
 
 lint: $(INSTALLED) ## check style and types
 	@$(VENV)/bin/ruff check .

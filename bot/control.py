@@ -109,7 +109,7 @@ class Control:
             case Ask():
                 await _say(writer, await self._run(request))
             case Chat(conversation=conversation, once=once):
-                await _say(writer, Answer(ok=True, data=[asdict(info) for info in self._registry.infos()]))
+                await _say(writer, Answer(ok=True, data=[asdict(info) for info in self._registry.infos]))
                 await links.serve(self._terminal.sit(conversation, once=once), reader, writer)
 
     async def _run(self, request: Ask) -> Answer:

@@ -40,7 +40,7 @@ def _asked(config: Config) -> Checkup:
             rest_url=config.discord.rest_url,
             gateway_url=config.discord.gateway_url,
             places=list(places(config, DISCORD)),
-            infos=Registry[Any](None, commands.ALL).infos(),
+            infos=Registry[Any](None, commands.ALL).infos,
             development_servers=config.discord.development_servers,
         )
     )

@@ -32,7 +32,7 @@ class Ordering:
 
     def commands(self) -> Sequence[CommandInfo]:
         """The commands that people may use in a channel."""
-        return self._registry.infos()
+        return self._registry.infos
 
     async def command(self, event: Event) -> Receipt:
         """Runs it; what keeps it from running is said in the receipt. Raises DatabaseError."""

@@ -53,7 +53,7 @@ def manifest(config: Config, *, name: str, url: str | None) -> Made:
             request_url=url,
             agent_view=settings.agent_view,
             prompts=[(each.title, each.message) for each in settings.suggested_prompts],
-            infos=Registry[Any](None, commands.ALL).infos(),
+            infos=Registry[Any](None, commands.ALL).infos,
         )
     except ValueError as exc:
         raise CommandFailed(f"{exc}.") from exc

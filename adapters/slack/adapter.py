@@ -178,8 +178,11 @@ class SlackAdapter:
 
     def on_open(self) -> None:
         """A connection is there."""
-        if self._listening.gaps.opened() and self._host is not None:
-            self._host.trouble(self.name, None)
+        is_first = self._listening.gaps.opened()
+        if self._host is None:
+            return
+        self._host.trouble(self.name, None)
+        if is_first:
             self._offer(self._host)
             task = asyncio.create_task(self._listening.gaps.fill(), name="slack gap")
             self._filling.add(task)
@@ -255,8 +258,9 @@ class SlackAdapter:
         settings = self._settings
         if settings.mode == "http":
             assert settings.signing_secret is not None  # noqa: S101 - the configuration asks for it
-            app = intakes.build(client, me, self._listening, signing_secret=settings.signing_secret())
-            return [self._serve(intakes.by_http(app, settings.path))]
+            secret = settings.signing_secret()
+            app = intakes.build(client, me, self._listening, signing_secret=secret)
+            return [self._serve(intakes.by_http(app, settings.path, signing_secret=secret))]
         assert settings.app_token is not None  # noqa: S101 - likewise
         app = intakes.build(client, me, self._listening)
         sockets = Sockets(

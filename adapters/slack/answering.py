@@ -19,6 +19,7 @@ from adapters.slack.question import (
     parse_action_id,
 )
 from adapters.slack.replying import NOT_FOR_YOU
+from agent.protocol import failpoint
 
 NOT_OPENED: Final = "Slack was too slow to open the form; press it once more."
 LATE: Final = frozenset(
@@ -49,6 +50,7 @@ class Answering:
             return
         index = found.index if found.kind == "option" else _chosen(action)
         receipt = await self._receive(act, found, _label(action, index), index)
+        failpoint.hit("answer-taken")
         if receipt.state in ("accepted", "duplicate"):
             await self._show(act, message, _label(action, index), by=f"<@{act.user}>")
             return

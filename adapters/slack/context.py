@@ -11,6 +11,7 @@ from adapters.base import Said, SendFailed
 from adapters.slack import normalize
 from adapters.slack.normalize import Me, Message
 from adapters.slack.people import People
+from adapters.slack.shapes import is_told
 from adapters.slack.web import Web
 
 MAX_BEFORE: Final = 30
@@ -47,7 +48,7 @@ async def _read(web: Web, me: Me, channel: str, thread: str, until: str | None) 
             "conversations.replies", channel=channel, ts=thread, latest=until, limit=PAGE, cursor=cursor
         )
         for each in page.get("messages") or ():
-            if not isinstance(each, Mapping) or str(each.get("ts")) == until:
+            if not is_told(each) or str(each.get("ts")) == until:
                 continue
             if each.get("ts") == thread:
                 # It comes on every page again.

@@ -18,7 +18,7 @@ from adapters.base import SendFailed
 from adapters.checkup import Checkup, Finding
 from adapters.slack import advice, ids, methods
 from adapters.slack.errors import UNAUTHORIZED, UNAUTHORIZED_SECONDS
-from adapters.slack.examine import PEOPLE, Wanted, gather
+from adapters.slack.examine import Wanted, gather
 from adapters.slack.facts import Channel, Facts, Greeting, Place
 from adapters.slack.sockets import SWITCHED_OFF, TOO_MANY
 from adapters.text import shown_name
@@ -43,6 +43,8 @@ NO_AGENTS: Final = frozenset({"not_agent_app"})
 DISABLED: Final = frozenset({"feature_disabled", "unknown_method", "method_deprecated"})
 """What agents.sessions.setStatus says to an agent that names no thread, to an app that is none (of which Slack's
 documentation does not tell), and where there are none at all. Other errors tell nothing of it."""
+PEOPLE: Final = ("U", "W")
+"""What the id of a person begins with."""
 MOST_NAMES: Final = 10
 """Of channels, in one line."""
 REASON_CHARS: Final = 300

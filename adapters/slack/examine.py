@@ -33,8 +33,6 @@ LOOKED_INTO: Final = 5
 """So many direct conversations are looked into, to see whether anybody has written there."""
 READ: Final = 10
 """Messages of each."""
-PEOPLE: Final = ("U", "W")
-"""What the id of a person begins with."""
 NO_THREAD: Final = frozenset({"thread_not_found", "invalid_ts", "invalid_arguments"})
 ROTATING: Final = "xoxe"
 """What a token that expires begins with. Slack's documentation, Using token rotation."""
@@ -159,8 +157,7 @@ class _Examination:
 
     async def _place(self, named: Named) -> Place:
         channel, thread = named.route.platform_id, named.route.thread_id
-        # Some methods take a person for their direct conversation; what comes from there names the conversation.
-        if not ids.is_id(channel) or channel.startswith(PEOPLE):
+        if not ids.is_id(channel):
             return Place(named, "unknown")
         async with self._room:
             told = await self._try("conversations.info", channel=channel)

@@ -97,11 +97,11 @@ class Fetcher:
         address = str(file.get("url_private_download") or file.get("url_private") or "")
         try:
             url = yarl.URL(address)
+            if self._is_slacks(url):
+                return url
         except ValueError as exc:
             raise NotFetched(NOWHERE) from exc
-        if not self._is_slacks(url):
-            raise NotFetched(NOWHERE)
-        return url
+        raise NotFetched(NOWHERE)
 
     def _headers(self, url: yarl.URL) -> dict[str, str]:
         if not self._is_slacks(url):

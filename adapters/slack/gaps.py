@@ -214,7 +214,15 @@ class Gaps:
             else:
                 _log.error("what was said in a gap could not be read: %s", exc)
             return 0
-        return await self._take(gap, newest)
+        known = set(self._threads)
+        count = await self._take(gap, newest)
+        if gap.thread is not None:
+            return count
+        # What has begun meanwhile is known only now, and no channel's history shows what was added to it.
+        begun = [each for each in self._threads if each[0] == gap.channel and each not in known]
+        for _, thread in begun:
+            count += await self._try(replace(gap, thread=thread, tries=0, told=False))
+        return count
 
     async def _newest(self, gap: Gap) -> Sequence[Mapping[str, Any]]:
         """At most one more than MAX_MESSAGES, the newest first. Raises SendFailed."""

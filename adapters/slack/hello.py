@@ -41,8 +41,7 @@ async def _hello(client: AsyncWebClient, app_token: str) -> Greeting:
                 answer = await client.apps_connections_open(app_token=app_token)
             data: Json = answer.data if isinstance(answer.data, dict) else {}
             doubted = any(SWITCHED_OFF in each.lower() for each in warnings(data))
-            assert client.session is not None  # noqa: S101 - it was made with one
-            return await _listen(client.session, str(data["url"]), doubted=doubted)
+            return await _listen(client, str(data["url"]), doubted=doubted)
     except SendFailed as exc:
         return Greeting(error=error_of(exc)) if error_of(exc) else Greeting(failure=_reason(exc))
     except TimeoutError:
@@ -51,8 +50,10 @@ async def _hello(client: AsyncWebClient, app_token: str) -> Greeting:
         return Greeting(failure=type(exc).__name__)
 
 
-async def _listen(session: aiohttp.ClientSession, url: str, *, doubted: bool) -> Greeting:
-    async with session.ws_connect(url) as socket:
+async def _listen(client: AsyncWebClient, url: str, *, doubted: bool) -> Greeting:
+    assert client.session is not None  # noqa: S101 - it was made with one
+    # By the same proxy as the calls; one that lets these pass may stop sockets.
+    async with client.session.ws_connect(url, proxy=client.proxy) as socket:
         async for message in socket:
             if message.type is not aiohttp.WSMsgType.TEXT:
                 continue

@@ -13,19 +13,25 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from aiohttp import web
-from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
-from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltRequest
 from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.signature import SignatureVerifier
 from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.normalize import Me
+from adapters.slack.session import NO_PORT, NoPort
+from adapters.slack.shapes import is_whole
 from adapters.slack.sockets import Handle, Socket
 
 COMMAND: Final = "/roost"
 LARGEST_BODY_BYTES: Final = 4 * 1024 * 1024
 """Slack's own are far below."""
+NOT_SLACKS: Final = "The request is not signed by Slack."
+NOT_READ: Final = "The request cannot be read."
 _ANY: Final = re.compile(r".*", re.DOTALL)
 _log = logging.getLogger("roost.slack")
 _library = logging.getLogger("roost.slack.bolt")
@@ -121,31 +127,63 @@ def by_socket(app: AsyncApp) -> Handle:
 
     async def handle(socket: Socket, request: SocketModeRequest) -> None:
         began = time.time()
+        if not is_whole(request.payload):
+            _log.warning("what Slack has delivered cannot be read, and is let be")
+            await socket.send_socket_mode_response(SocketModeResponse(envelope_id=request.envelope_id))
+            return
         await send_async_response(socket, request, await run_async_bolt_app(app, request), began)
 
     return handle
 
 
-def by_http(app: AsyncApp, path: str) -> web.Application:
+def by_http(app: AsyncApp, path: str, *, signing_secret: str) -> web.Application:
     """A server's part that takes signed requests at `path`, and nothing else."""
+    verifier = SignatureVerifier(signing_secret)
 
     async def handle(request: web.Request) -> web.Response:
-        answer = await app.async_dispatch(await to_bolt_request(request))
-        return await to_aiohttp_response(answer)
+        body = await request.read()
+        # The library reads what it is given before it looks who has signed it, and breaks at what it cannot read.
+        if not _is_signed(verifier, body, request.headers):
+            return web.Response(status=401, text=NOT_SLACKS)
+        try:
+            given: AsyncBoltRequest | None = AsyncBoltRequest(
+                body=body.decode(), headers=dict(request.headers)
+            )
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            given = None
+        if given is None or not is_whole(given.body):
+            # Slack would deliver what is refused again, and it would be no better then.
+            _log.warning("a signed request cannot be read, and is let be")
+            return web.Response(text=NOT_READ)
+        return await to_aiohttp_response(await app.async_dispatch(given))
 
     server = web.Application(client_max_size=LARGEST_BODY_BYTES)
     server.router.add_post(path, handle)
     return server
 
 
+def _is_signed(verifier: SignatureVerifier, body: bytes, headers: Mapping[str, str]) -> bool:
+    """Slack's documentation, Verifying requests from Slack: no more than five minutes ago."""
+    at, signature = headers.get("X-Slack-Request-Timestamp", ""), headers.get("X-Slack-Signature", "")
+    try:
+        return bool(at and signature) and verifier.is_valid(body, at, signature)
+    except (ValueError, TypeError):
+        # A time that is no number, a signature that is not ASCII, a body that is no text.
+        return False
+
+
 async def serve(
     server: web.Application, host: str, port: int, forever: Callable[[], Awaitable[None]]
 ) -> None:
-    """Listens while `forever` runs. Raises OSError where the port cannot be had."""
+    """Listens while `forever` runs. Raises NoPort."""
     runner = web.AppRunner(server, shutdown_timeout=1.0, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as exc:
+            reason = (exc.strerror or str(exc)).rpartition(": ")[2]
+            raise NoPort(NO_PORT.format(reason=f"{host}:{port}: {reason}")) from exc
         await forever()
     finally:
         await runner.cleanup()

@@ -27,8 +27,10 @@ from adapters.slack.interactions import Interactions
 from adapters.slack.normalize import Me, Message, Place
 from adapters.slack.once import Once
 from adapters.slack.people import People
+from adapters.slack.shapes import is_for, is_told
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
 
@@ -119,6 +121,9 @@ class Listening:
     async def on_event(self, body: Body) -> None:
         """Something has happened. Raises NotTaken."""
         self.event_at = time.monotonic()
+        failpoint.hit("envelope-received")
+        if self._me is None or not is_for(body, self._me.team):
+            return
         event_id = str(body.get("event_id", ""))
         done = self._under_way.get(event_id) or self._begin_soon(event_id, body)
         if done is None:
@@ -159,6 +164,9 @@ class Listening:
         told = body.get("event")
         if not isinstance(told, Mapping) or (work := self._work(event_id, told, body)) is None:
             return None
+        if not is_told(told):
+            _log.warning("an event of Slack's cannot be read, and is let be: %s", event_id)
+            return None
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def run() -> None:
@@ -175,6 +183,7 @@ class Listening:
             finally:
                 if not done.done():
                     done.cancel()
+            failpoint.hit("event-dealt-with")
             if done.done() and not done.cancelled() and done.exception() is None:
                 await self._take_up(event_id)
 
@@ -212,6 +221,7 @@ class Listening:
         except NotSaved as exc:
             self._put_down.pop(event_id, None)
             raise NotTaken(UNSAVED) from exc
+        failpoint.hit("event-put-down")
         if event_id not in self._under_way:
             await self._take_up(event_id)
 
@@ -246,6 +256,8 @@ class Listening:
 
     async def _hand_in(self, message: Message, channel: str) -> Receipt | None:
         """A message that was read in a gap; what cannot be taken in now counts as not read."""
+        if not is_told(message):
+            return None
         try:
             return await self._said(message, channel, str(message.get("team") or ""))
         except NotTaken:
@@ -269,6 +281,8 @@ class Listening:
         receipt = await host.receive(self._with_thread(event, message, channel, me))
         match receipt.state:
             case "duplicate":
+                # Who has accepted it may not have lived to keep where it was.
+                await self.gaps.spoken(place.route)
                 # It may have been edited in a gap, of which Slack tells nobody afterwards.
                 await self._edited(message, channel)
             case "accepted":
@@ -318,7 +332,7 @@ class Listening:
     async def _reacted(self, told: Message, event_id: str) -> None:
         if self._me is None:
             return
-        people = await self._people.of([str(told.get("user", ""))])
+        people = await self._people.of([str(told.get("user") or "")])
         event = normalize.reaction(told, event_id, self._me, people)
         if event is None:
             return
@@ -338,7 +352,7 @@ class Listening:
         if self._interactions is None:
             return
         if told.get("tab") == "home":
-            await self._interactions.home(str(told.get("user", "")))
+            await self._interactions.home(str(told.get("user") or ""))
         else:
             await self._interactions.prompts(str(told.get("channel", "")))
 
@@ -346,11 +360,12 @@ class Listening:
         """The stop button: Slack has stopped the streams itself, and nothing else. Its documentation,
         agent_session_stopped."""
         channel, thread = str(told.get("channel", "")), str(told.get("thread_ts") or "")
-        if self._interactions is None or not ids.is_id(channel):
+        user = str(told.get("user") or "")
+        if self._interactions is None or not ids.is_id(channel) or not user:
             return
         streams = [str(each) for each in told.get("streaming_message_ts") or ()]
         await self._stopped(channel, thread, streams)
-        await self._interactions.stop(channel, thread or None, str(told.get("user", "")), event_id)
+        await self._interactions.stop(channel, thread or None, user, event_id)
 
     # ---------------------------------------------------------------- small things
 

@@ -144,7 +144,7 @@ def deletion(channel: str, ts: str, now: int) -> Event:
 def reaction(told: Message, event_id: str, me: Me, people: Mapping[str, Known]) -> Event | None:
     """A reaction on a message of the bot's; None for one on somebody else's, or on something else."""
     item = told.get("item") or {}
-    channel, ts, user = str(item.get("channel", "")), str(item.get("ts", "")), str(told.get("user", ""))
+    channel, ts, user = str(item.get("channel", "")), str(item.get("ts", "")), str(told.get("user") or "")
     ours = told.get("item_user") == me.user and user != me.user
     if item.get("type") != "message" or not ours or ids.part_of(f"{channel}:{ts}") is None or not user:
         return None
@@ -228,7 +228,7 @@ def files_of(message: Message, fetch: Fetch) -> Sequence[RemoteFile]:
         return RemoteFile(
             file_name(str(file.get("name") or file.get("title") or "")),
             str(file.get("mimetype") or ANY_BYTES),
-            size if isinstance(size, int) else 0,
+            max(size, 0) if type(size) is int else 0,
             into,
         )
 

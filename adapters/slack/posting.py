@@ -15,18 +15,19 @@ from adapters.slack import ids
 from adapters.slack.draft import Draft
 from adapters.slack.errors import (
     STREAMING,
-    ChannelGone,
+    THREAD_ERRORS,
     MessageGone,
     error_of,
     is_ambiguous,
 )
 from adapters.slack.instead import instead
-from adapters.slack.said import carried, metadata, ours
+from adapters.slack.said import carried, metadata, readable
 from adapters.slack.status import State, Status
 from adapters.slack.stream import Stream, below, body
 from adapters.slack.streams import Streams
 from adapters.slack.uploads import Uploads, shows
 from adapters.slack.web import Web
+from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 
 NOT_OURS: Final = "this message cannot be found again on Slack"
@@ -56,8 +57,8 @@ class Posting:
         route = part.outgoing.route
         try:
             return await self._put(part, draft, route.thread_id, last=last)
-        except ChannelGone as exc:
-            if part.outgoing.notice and route.thread_id is not None and error_of(exc) == "thread_not_found":
+        except SendFailed as exc:
+            if part.outgoing.notice and route.thread_id is not None and error_of(exc) in THREAD_ERRORS:
                 # Where the answer was to stand is no place any more; whoever asked may still read the channel.
                 return await self._post(part, draft, None)
             raise
@@ -169,6 +170,7 @@ class Posting:
             unfurl_media=draft.previews,
             **body(draft),
         )
+        failpoint.hit("message-posted")
         return str(answer.get("ts", ""))
 
     async def _found(self, part: Part, thread: str | None) -> Sequence[Mapping[str, Any]]:
@@ -176,17 +178,10 @@ class Posting:
         return [each for each in await self._said(part, thread) if _number(part, each) is not None]
 
     async def _said(self, part: Part, thread: str | None) -> Sequence[Mapping[str, Any]]:
-        """What the bot has said there since the first try; where it may not read that, nobody knows more."""
+        """What the bot has said there since the first try."""
         if part.since is None:
             return ()
-        channel = part.outgoing.route.platform_id
-        try:
-            return await ours(self._web, channel, thread, since=part.since)
-        except SendFailed as exc:
-            if exc.retry_after is not None or isinstance(exc, ChannelGone):
-                raise
-            _log.warning("channel %s cannot be read before something is said again: %s", channel, exc)
-            return ()
+        return await readable(self._web, part.outgoing.route.platform_id, thread, since=part.since)
 
     async def _upload(self, part: Part, draft: Draft, thread: str | None) -> str:
         assert draft.file is not None  # noqa: S101 - see _put

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from adapters.base import Part
+from adapters.base import Part, SendFailed
 from adapters.slack import ids
+from adapters.slack.errors import ChannelGone
 from adapters.slack.web import Web
 
 EVENT_TYPE: Final = "roost_part"
@@ -18,6 +20,8 @@ PAGES: Final = 3
 """How far a place is read at most."""
 PAGE: Final = 200
 """Messages. Slack's documentation, conversations.replies: at most 1,000, and no more than 200 are recommended."""
+
+_log = logging.getLogger("roost.slack")
 
 
 def metadata(part: Part, *, piece: int = 0) -> dict[str, Any]:
@@ -64,6 +68,18 @@ async def ours(web: Web, channel: str, thread: str | None, *, since: int) -> Seq
         if not cursor:
             break
     return found
+
+
+async def readable(web: Web, channel: str, thread: str | None, *, since: int) -> Sequence[Mapping[str, Any]]:
+    """The same, and nothing where the bot may not read: then nobody knows more, and a thing is said at least once.
+    Raises SendFailed."""
+    try:
+        return await ours(web, channel, thread, since=since)
+    except SendFailed as exc:
+        if exc.retry_after is not None or isinstance(exc, ChannelGone):
+            raise
+        _log.warning("channel %s cannot be read before something is said again: %s", channel, exc)
+        return ()
 
 
 def _is_ours(web: Web, message: Any, oldest: str) -> bool:

@@ -79,7 +79,7 @@ async def _outcome(connect: Callable[[], Awaitable[None]]) -> tuple[str | None, 
 
 def is_lasting(exc: SendFailed) -> bool:
     """Whether only an operator can mend it."""
-    return error_of(exc) in LASTING
+    return error_of(exc) in LASTING or exc.retry_after is None
 
 
 def sentence(exc: SendFailed) -> str:

@@ -15,7 +15,7 @@ from adapters.slack import ids
 from adapters.slack.asked import Asked
 from adapters.slack.errors import NOT_STREAMING, STREAMING, MessageGone, error_of, is_ambiguous
 from adapters.slack.methods import METHODS
-from adapters.slack.said import carried, live_metadata, ours
+from adapters.slack.said import carried, live_metadata, readable
 from adapters.slack.status import State, Status
 from adapters.slack.stream import Stream, body, of_markdown, words
 from adapters.slack.web import RESERVE, Web
@@ -78,7 +78,7 @@ class Showing:
         """Finds the message that an earlier service was about to begin, where there is one. Raises SendFailed."""
         if not stream.posting:
             return
-        for each in await ours(self._web, stream.channel, stream.thread, since=stream.began_at):
+        for each in await readable(self._web, stream.channel, stream.thread, since=stream.began_at):
             noted = carried(each)
             # What is streamed bears nothing of ours before its end.
             streamed = noted is None and words(str(each.get("text", ""))).startswith(stream.begun_with)
@@ -119,12 +119,14 @@ class Showing:
             elif error_of(exc) not in NOT_STREAMING:
                 _log.info("a stream was not ended: %s", exc)
             return False
+        failpoint.hit("stream-stopped")
         stream.is_open = False
         if stream.shown is not None:
             stream.shown += more or ""
         return True
 
     async def take_away(self, stream: Stream, messages: Sequence[str]) -> None:
+        """Takes messages away that showed it before, as far as that can be done."""
         for message in messages:
             try:
                 await self._delete(stream.channel, message)
@@ -255,7 +257,7 @@ class Showing:
                 _log.info("a stream goes on by edits: %s", exc)
                 stream.shown, stream.by_edits = None, True
             return
-        failpoint.hit("stream-edited")
+        failpoint.hit("stream-appended")
         stream.shown = wanted
 
     async def _edit(self, stream: Stream, wanted: str) -> None:

@@ -18,13 +18,21 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.base import SendFailed
-from adapters.slack.errors import translated
+from adapters.slack.errors import TOKEN_ERRORS, error_of, translated
 from adapters.slack.timing import Timing
 
 TOO_MANY: Final = "too_many_websockets"
 SWITCHED_OFF: Final = "link_disabled"
 """Reasons of a disconnect message."""
 NO_HELLO: Final = "Slack has not said hello"
+NO_SOCKETS: Final = (
+    "Socket Mode is switched off, without which nothing is heard: switch on Enable Socket Mode (api.slack.com/apps,"
+    " Socket Mode)."
+)
+APP_REFUSED: Final = (
+    "Slack does not take the app-level token: generate one with the scope connections:write (api.slack.com/apps, Basic"
+    " Information, App-Level Tokens), put it where [slack] says, and start Roost again."
+)
 
 Handle = Callable[["Socket", SocketModeRequest], Awaitable[None]]
 _log = logging.getLogger("roost.slack")
@@ -74,6 +82,11 @@ class Socket(SocketModeClient):
                 await self.hello.wait()
         except TimeoutError as exc:
             raise SendFailed(NO_HELLO, retry_after=0) from exc
+        except SendFailed as exc:
+            if error_of(exc) not in TOKEN_ERRORS | {"not_allowed_token_type"}:
+                raise
+            # Of the two tokens it is not the bot's.
+            raise SendFailed(APP_REFUSED, retry_after=exc.retry_after) from exc.__cause__
 
     async def connect(self) -> None:
         """Once. Raises what aiohttp does: the library would try the same address for ever."""
@@ -163,9 +176,13 @@ class Sockets:
 
     async def run(self) -> None:
         """Raises NoSecret."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(self._count):
-                group.create_task(self._keep(number), name=f"slack socket {number}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._count):
+                    group.create_task(self._keep(number), name=f"slack socket {number}")
+        except BaseExceptionGroup as exc:
+            # Each of them has the same reason, and nobody waits for a group.
+            raise exc.exceptions[0] from exc
 
     def replace(self) -> None:
         """All of them are open and say nothing: new ones."""
@@ -194,12 +211,19 @@ class Sockets:
                     await self._end(old)
                 old = fresh
                 await fresh.over.wait()
-                if fresh.is_dead:
+                if time.monotonic() - began > self._timing.longest:
+                    wait = self._timing.again
+                if fresh.reason == SWITCHED_OFF:
+                    await self._end(fresh)
+                    old = None
+                    self._counted.on_refused(SendFailed(NO_SOCKETS, retry_after=None))
+                    await asyncio.sleep(self._timing.mended)
+                elif fresh.is_dead:
                     # Nobody listens there any more; one that is about to end does until there is a new one.
                     await self._end(fresh)
                     old = None
-                if time.monotonic() - began > self._timing.longest:
-                    wait = self._timing.again
+                    await asyncio.sleep(wait)
+                    wait = min(self._timing.longest, wait * 2)
         finally:
             if old is not None:
                 await self._end(old)

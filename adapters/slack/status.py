@@ -20,6 +20,7 @@ from adapters.slack.asked import Asked
 from adapters.slack.errors import ChannelGone, error_of
 from adapters.slack.timing import Timing
 from adapters.slack.web import Busy, Web
+from agent.protocol import failpoint
 from agent.protocol.messages import Route
 
 KEY: Final = f"{ids.NAME}:status:"
@@ -260,6 +261,7 @@ class Status:
     async def _by(self, way: Way, sign: _Sign, state: State) -> None:
         """Raises SendFailed, NotSaved."""
         await self._note(sign, way)
+        failpoint.hit("status-noted")
         before, sign.stands = sign.stands, "unknown"
         try:
             if way == "session":
@@ -274,6 +276,7 @@ class Status:
             else:
                 sign.way = way
             raise
+        failpoint.hit("status-shown")
         sign.way, sign.stands = way, state
 
     async def _session(self, sign: _Sign, state: State) -> None:

@@ -16,6 +16,7 @@ from adapters.base import OutgoingFile, SendFailed
 from adapters.slack import ids
 from adapters.slack.errors import is_ambiguous
 from adapters.slack.web import Web
+from agent.protocol import failpoint
 
 LOOKS_SECONDS: Final = (0.1, 0.2, 0.4, 0.8, 1.5, 2.0)
 """Between the looks for the message that shows the file: a part's id is worth some waiting, and what is said next then
@@ -60,6 +61,7 @@ class Uploads:
                 while len(self._unsure) > MAX_UNSURE:
                     self._unsure.popitem(last=False)
             raise
+        failpoint.hit("file-shared")
         told = next((each for each in _listed(done.get("files")) if each.get("id") == file_id), {})
         ts = shared_at(told, channel) or await self._shared(file_id, channel)
         return ids.part_id(channel, ts or file_id)

@@ -113,7 +113,33 @@ DISCORD: Final = frozenset(
     }
 )
 """The adapter's own: only a service before Discord comes by them."""
-NAMES: Final = HOST | AGENT | DISCORD
+SLACK: Final = frozenset(
+    {
+        # Slack delivers something, and waits for an answer.
+        "envelope-received",
+        "event-put-down",
+        "event-dealt-with",
+        # What was said while nobody listened is read.
+        "gap-read",
+        # An answer is shown while it is written.
+        "stream-noted",
+        "stream-posted",
+        "stream-appended",
+        "stream-edited",
+        "stream-claimed",
+        "stream-stopped",
+        # A message or a file is there, and nobody has been told of it yet.
+        "message-posted",
+        "file-shared",
+        # Somebody has answered a question, which does not show it yet.
+        "answer-taken",
+        # A status is shown, and taken back.
+        "status-noted",
+        "status-shown",
+    }
+)
+"""Likewise before Slack; what is alike has the same name."""
+NAMES: Final = HOST | AGENT | DISCORD | SLACK
 
 
 def mistake(value: str | None) -> str | None:

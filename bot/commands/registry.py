@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -115,8 +116,10 @@ class Registry(Generic[C]):
     def __post_init__(self) -> None:
         self._by_name = {command.name: command for command in self.commands}
 
-    def infos(self) -> list[CommandInfo]:
-        """The commands by their first words, as a channel lists them."""
+    @cached_property
+    def infos(self) -> Sequence[CommandInfo]:
+        """The commands by their first words, as a channel lists them. Made once: it takes milliseconds, and a channel
+        may look at them with each message."""
         groups: dict[str, list[Command[C, Any]]] = {}
         for command in self.commands:
             groups.setdefault(command.name.split()[0], []).append(command)

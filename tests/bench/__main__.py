@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    child,
     claude,
     crowd,
     discord,
@@ -153,11 +154,11 @@ def measure(data: Path, plan: Plan, *, messages: int) -> Figures:
         discord_overhead_ms=discord_found.overhead,
         discord_new_thread_ms=Spread.of(discord_found.new_thread),
         discord_stall_ms_max=discord_found.stall_max,
-        discord_import_ms=Spread.of(discord.import_ms()),
+        discord_import_ms=Spread.of(child.import_ms("adapters.discord")),
         slack_round_trip_ms=Spread.of(slack_found.warm),
         slack_overhead_ms=slack_found.overhead,
         slack_new_thread_ms=Spread.of(slack_found.new_thread),
-        slack_import_ms=Spread.of(slack.import_ms()),
+        slack_import_ms=Spread.of(child.import_ms("adapters.slack")),
         syncs_per_message=each,
         syncs_by_file=by_file,
         syncs_not_counted=reason,

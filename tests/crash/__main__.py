@@ -1,13 +1,14 @@
 """Kills the service and its runners wherever it can, and judges what is left: `make crash`.
 
-Without anything said, every failpoint, 200 random rounds, one long run, and the rounds before Discord. Exit
-status 1 when anything was violated.
+Without anything said, every failpoint, 200 random rounds, one long run, and the rounds before Discord and before
+Slack. Exit status 1 when anything was violated.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import sys
@@ -19,16 +20,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.crash import chance, points, stories
+from tests.crash import chance, points, slack_stories, stories
 from tests.crash.nursery import Nursery
 from tests.crash.plan import Round
 from tests.crash.soak import Soak
-from tests.crash.town import Town
+from tests.crash.town import DiscordTown, SlackTown
 from tests.crash.world import World
 
 ROUNDS: Final = 200
-DISCORD_ROUNDS: Final = 10
-"""Random ones before Discord, where a round takes longer."""
+PEOPLES_ROUNDS: Final = 10
+"""Random ones before each platform of people, where a round takes longer."""
 SHOWN: Final = 6
 """How many violations of a round are printed."""
 
@@ -63,16 +64,21 @@ def starts(given: argparse.Namespace) -> list[tuple[Start, str]]:
     """What is to be played."""
     first = random.SystemRandom().randrange(2**31) if given.seed is None else given.seed
     chosen: list[tuple[Start, str]] = []
-    if not given.discord:
+    alone = given.discord or given.slack
+    if not alone:
         seeds = range(first, first + given.rounds)
         chosen += _chosen(given, World, points.rounds(), map(chance.round_of, seeds))
-    if given.discord or given.seed is None:
-        count = given.rounds if given.discord else min(given.rounds, DISCORD_ROUNDS)
-        by_chance = map(stories.round_of, range(first, first + count))
-        chosen += _chosen(given, Town, stories.rounds(), by_chance, " DISCORD=1")
+    for wanted, town, told, more in (
+        (given.discord, DiscordTown, stories, " DISCORD=1"),
+        (given.slack, SlackTown, slack_stories, " SLACK=1"),
+    ):
+        if wanted or (given.seed is None and not alone):
+            count = given.rounds if wanted else min(given.rounds, PEOPLES_ROUNDS)
+            by_chance = map(told.round_of, range(first, first + count))
+            chosen += _chosen(given, town, told.rounds(), by_chance, more)
     if not given.point and not given.soak:
         print(f"seeds from {first} on" if given.rounds else "no random rounds", flush=True)
-    if given.soak or not (given.point or given.seed is not None or given.discord):
+    if given.soak or not (given.point or given.seed is not None or alone):
         # The longest comes first: at the end it would be alone.
         chosen.insert(0, (partial(Soak, first), f"make crash SOAK=1 SEED={first}"))
     return chosen
@@ -113,9 +119,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--point", action="append", help="only the round of this failpoint")
     parser.add_argument("--soak", action="store_true", help="only the long run")
     parser.add_argument("--discord", action="store_true", help="only the rounds before Discord")
+    parser.add_argument("--slack", action="store_true", help="only the rounds before Slack")
     parser.add_argument("--keep", action="store_true", help="leave the folder of a round that failed")
     parser.add_argument("--workers", type=int, default=1 + (os.cpu_count() or 1))
     given = parser.parse_args(arguments)
+    # Whoever was killed has asked for something, and the fakes tell of each that they could not answer.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     chosen, began = starts(given), time.monotonic()
     if not chosen:
         parser.error("there is nothing to play")

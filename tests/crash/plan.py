@@ -103,9 +103,10 @@ class Relent:
 @dataclass(frozen=True)
 class Wait:
     """Until everything that was said is answered, or until an agent says that it works, or until the service has
-    taken what people did; before Discord also until the beginning of an answer stands there, or a question."""
+    taken what people did; before people also until the beginning of an answer stands there, or a question, or until
+    the service is connected."""
 
-    until: Literal["answered", "working", "acknowledged", "begun", "asked"]
+    until: Literal["answered", "working", "acknowledged", "begun", "asked", "connected"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,15 @@ class Spoil:
     how: Literal["ruined", "removed"]
 
 
-Act = Say | Change | Command | Relent | Wait | Pause | KillRunners | Spoil
+@dataclass(frozen=True)
+class Trick:
+    """Slack delivers everything again, on two connections at once; or again what nobody has taken; or says that it
+    ends every connection; or cuts them; or takes long over the next file; or streams nothing any more."""
+
+    how: Literal["again", "retry", "refresh", "drop", "slow", "plain"]
+
+
+Act = Say | Change | Command | Relent | Wait | Pause | KillRunners | Spoil | Trick
 
 
 @dataclass(frozen=True)

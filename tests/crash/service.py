@@ -1,5 +1,5 @@
 """The service as the crash suite runs it: the real one, its runners armed, with the wire as its platform, or with the
-real adapter for Discord where the round's folder says where a Discord is."""
+real adapter for Discord or Slack where the round's folder says where one is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from adapters.base import Adapter
-from adapters.discord import DiscordAdapter, Settings, Timing
+from adapters.discord import DiscordAdapter
+from adapters.discord import Settings as DiscordSettings
+from adapters.discord import Timing as DiscordTiming
+from adapters.slack import Settings as SlackSettings
+from adapters.slack import SlackAdapter
+from adapters.slack import Timing as SlackTiming
 from agent.protocol import failpoint
 from bot import log
 from bot.app import running_app
@@ -24,9 +29,9 @@ from container.process import ProcessBackend
 from tests.fakes.wire import NAME, PERSON, WirePlatform
 
 SETTINGS: Final = "settings.json"
-DISCORD: Final = "discord.json"
-"""The addresses and the token, for a service that is to be before Discord."""
-QUICK: Final = Timing(
+ADDRESS: Final = "address.json"
+"""The platform, its addresses and the tokens, for a service that is to be before people."""
+DISCORD_QUICK: Final = DiscordTiming(
     identify_pause=0.05,
     guilds=0.05,
     first_text=0.05,
@@ -37,6 +42,23 @@ QUICK: Final = Timing(
     online=5.0,
 )
 """So that an answer which is written within a second is shown and changed several times."""
+SLACK_QUICK: Final = SlackTiming(
+    first_text=0.05,
+    append=0.1,
+    edit=0.1,
+    status_begins=0.05,
+    status_again=1.0,
+    defer=0.5,
+    acknowledge=0.3,
+    online=5.0,
+    ping=0.5,
+    stagger=0.05,
+    again=0.05,
+    longest=0.4,
+    noted=0.2,
+    closing=0.2,
+)
+"""Likewise; what an earlier life has left is taken back within a second."""
 
 
 class ArmedBackend(ProcessBackend):
@@ -66,7 +88,7 @@ async def _serve(root: Path, config: Config, runner_points: Sequence[str | None]
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     backend = ArmedBackend(data / "run", runner_points)
     wire = WirePlatform(root / "socket", data / "incoming" / NAME)
-    adapter: Adapter = _discord(root / DISCORD) if (root / DISCORD).exists() else wire
+    adapter: Adapter = _before_people(root / ADDRESS) if (root / ADDRESS).exists() else wire
     async with running_app(config, adapters=[adapter], backend=backend) as app:
         if await app.db.read(partial(people.role_of, channel=NAME, user_id=PERSON.id)) is None:
             await app.db.write(partial(people.grant, channel=NAME, user_id=PERSON.id, role="owner", now=0))
@@ -75,13 +97,22 @@ async def _serve(root: Path, config: Config, runner_points: Sequence[str | None]
     await backend.aclose()
 
 
-def _discord(where: Path) -> DiscordAdapter:
+def _before_people(where: Path) -> Adapter:
     said = json.loads(where.read_text())
+    if said["platform"] == SlackAdapter.name:
+        return SlackAdapter(
+            SlackSettings(
+                lambda: str(said["bot_token"]),
+                lambda: str(said["app_token"]),
+                api_url=said["api_url"],
+                timing=SLACK_QUICK,
+            )
+        )
     return DiscordAdapter(
-        Settings(
+        DiscordSettings(
             lambda: str(said["token"]),
             rest_url=said["rest_url"],
             gateway_url=said["gateway_url"],
-            timing=QUICK,
+            timing=DISCORD_QUICK,
         )
     )

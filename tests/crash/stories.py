@@ -1,24 +1,27 @@
-"""The rounds before Discord: a story for each point on the way between the service and a person, and random ones."""
+"""The rounds before people: a story for each point on the way between the service and a person, and random ones. What
+is told here is told before Discord and before Slack; slack_stories.py has what only Slack can do."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from agent.protocol import failpoint
 from tests.crash.chance import MAX_TRIES
-from tests.crash.discord import DM
-from tests.crash.plan import Act, Change, KillRunners, Life, Pause, Round, Say, Wait
+from tests.crash.chat import DM
+from tests.crash.plan import Act, Change, KillRunners, Life, Pause, Round, Say, Trick, Wait
 
 BEGINNING: Final = "answer:"
 END: Final = "END"
 """So ends every answer, and behind it stands how many words it had."""
 STREAM_WORDS: Final = 12
 TALE_WORDS: Final = 30
-TALE_WORD_CHARS: Final = 120
-"""A tale is so long that three messages hold it."""
+DISCORD_TALE: Final = 120
+"""So many characters a word of a tale has besides, for three messages to hold it all."""
+SLACK_TALE: Final = 500
+"""Likewise for two."""
 WORD_SECONDS: Final = 0.05
 
 
@@ -43,10 +46,7 @@ def _tool(name: str, **arguments: Any) -> Mapping[str, Any]:
 
 
 BRIEFLY: Final = _result(f"{BEGINNING} {{text}} {END}0")
-SCRIPT: Final[Sequence[Mapping[str, Any]]] = (
-    {"match": "again", "steps": [BRIEFLY]},
-    _written("stream", [f"w{number}" for number in range(STREAM_WORDS)]),
-    _written("tale", [f"w{number} {'x' * TALE_WORD_CHARS}" for number in range(TALE_WORDS)]),
+_STEPS: Final[Sequence[Mapping[str, Any]]] = (
     {"match": "tool", "steps": [_tool("send_message", text="note {text}"), BRIEFLY]},
     {"match": "file", "steps": [_tool("send_file", path="FILE", text="note {text}"), BRIEFLY]},
     {
@@ -66,7 +66,18 @@ SCRIPT: Final[Sequence[Mapping[str, Any]]] = (
     },
     {"steps": [BRIEFLY]},
 )
-"""What the mock does about a word in a message. FILE becomes a path of the round's."""
+
+
+def script(tale_word_chars: int) -> Sequence[Mapping[str, Any]]:
+    """What the mock does about a word in a message. FILE becomes a path of the round's."""
+    return (
+        {"match": "again", "steps": [BRIEFLY]},
+        _written("stream", [f"w{number}" for number in range(STREAM_WORDS)]),
+        _written("tale", [f"w{number} {'x' * tale_word_chars}" for number in range(TALE_WORDS)]),
+        *_STEPS,
+    )
+
+
 ANSWERED: Final = Wait("answered")
 STORY: Final[Sequence[Act]] = (Say("stream", file=True), ANSWERED, Say("file"), Say("tale"), Say("hello"))
 """A mention that opens a thread, and what follows in it."""
@@ -103,62 +114,86 @@ LATER: Final = (
 )
 TALES: Final = ("stream-noted:2", "stream-posted:2", "stream-edited:3", "after-send:2", "sent-recorded:3")
 KINDS: Final = ("", "", "", "stream", "stream", "tale", "tool", "file", "edit", "ask")
-HOST: Final = sorted(failpoint.HOST | failpoint.DISCORD)
+TALK: Final = Life((Say("hello"), Say("hello", DM), ANSWERED), end="kill")
+ASKS: Final = Life((Say("ask"), Wait("asked")), end="kill")
+BEGUN: Final[Sequence[Act]] = (Say("tale"), Wait("begun"))
+CHANGES: Final[Sequence[Literal["edit", "delete"]]] = ("edit", "delete")
 
 
 def rounds() -> Iterator[Round]:
-    """Every story."""
-    for point in (*IN, *OUT, *LATER):
-        yield _named(point, Life(STORY, point))
-    for point in TALES:
-        yield _named(f"{point}+tale", Life(TALE, point))
-    talk = Life((Say("hello"), Say("hello", DM), ANSWERED), end="kill")
-    yield _named("gap-read", talk, Life((), "gap-read", before=MISSED))
-    for point in ("event-received:2", "inbox-committed:2"):
-        yield _named(f"{point}+missed", talk, Life((), point, before=MISSED))
-    asks = Life((Say("ask"), Wait("asked")), end="kill")
-    yield _named("asked", asks)
-    for point in ("event-received", "inbox-committed", "inbound-committed"):
-        yield _named(f"{point}+asked", asks, Life((ANSWERED,), point))
-    begun = (Say("tale"), Wait("begun"))
-    yield _named("begun", Life(begun, end="kill"))
-    yield _named("begun+runner", Life((*begun, KillRunners(), ANSWERED), end="kill"))
-    yield _named(
-        "begun+both", Life(begun, end="kill"), Life((KillRunners(),), before=(KillRunners(),), end="kill")
-    )
-    yield _named("begun+edited", Life((*begun, Change("edit"), ANSWERED), end="kill"))
-    for how in ("edit", "delete"):
-        change = Change(how)
-        yield _named(f"{how}+away", Life(begun, end="kill"), Life((), before=(change,), end="kill"))
-        missed = Life((), before=(Say("stream"), change), end="kill")
-        yield _named(f"{how}+missed", talk, missed)
+    """Every story before Discord."""
+    yield from map(_before_discord, _stories())
 
 
 def round_of(seed: int) -> Round:
     """A random round before Discord."""
+    return _before_discord(by_chance(seed, sorted(failpoint.HOST | failpoint.DISCORD)))
+
+
+def _stories() -> Iterator[Round]:
+    for point in (*IN, *OUT, *LATER):
+        yield named(point, Life(STORY, point))
+    for point in TALES:
+        yield named(f"{point}+tale", Life(TALE, point))
+    yield named("gap-read", TALK, Life((), "gap-read", before=MISSED))
+    for point in ("event-received:2", "inbox-committed:2"):
+        yield named(f"{point}+missed", TALK, Life((), point, before=MISSED))
+    yield named("asked", ASKS)
+    for point in ("event-received", "inbox-committed", "inbound-committed"):
+        yield named(f"{point}+asked", ASKS, Life((ANSWERED,), point))
+    yield from written()
+
+
+def written() -> Iterator[Round]:
+    """What may happen to an answer that is being written, and to its question."""
+    yield named("begun", Life(BEGUN, end="kill"))
+    yield named("begun+runner", Life((*BEGUN, KillRunners(), ANSWERED), end="kill"))
+    yield named(
+        "begun+both", Life(BEGUN, end="kill"), Life((KillRunners(),), before=(KillRunners(),), end="kill")
+    )
+    yield named("begun+edited", Life((*BEGUN, Change("edit"), ANSWERED), end="kill"))
+    for how in CHANGES:
+        change = Change(how)
+        yield named(f"{how}+away", Life(BEGUN, end="kill"), Life((), before=(change,), end="kill"))
+        missed = Life((), before=(Say("stream"), change), end="kill")
+        yield named(f"{how}+missed", TALK, missed)
+
+
+def by_chance(seed: int, points: Sequence[str], tricks: Sequence[Trick] = ()) -> Round:
+    """A random round, in which the service may be killed at `points`."""
     rng = random.Random(seed)
     places = rng.sample(("p1", "p2", DM), rng.choice((1, 1, 2)))
-    lives = [_life(rng, places, first=number == 0) for number in range(rng.choice((1, 2, 2, 3)))]
-    return replace(_named(f"seed-{seed}", *lives), seed=seed)
+    count = rng.choice((1, 2, 2, 3))
+    lives = [_life(rng, places, points, tricks, first=number == 0) for number in range(count)]
+    return replace(named(f"seed-{seed}", *lives), seed=seed)
 
 
-def _named(name: str, *lives: Life) -> Round:
-    return Round(f"discord:{name}", lives, max_tries=MAX_TRIES)
+def named(name: str, *lives: Life) -> Round:
+    """A round of these lives."""
+    return Round(name, lives, max_tries=MAX_TRIES)
 
 
-def _life(rng: random.Random, places: Sequence[str], *, first: bool) -> Life:
+def _before_discord(plan: Round) -> Round:
+    return replace(plan, name=f"discord:{plan.name}")
+
+
+def _life(
+    rng: random.Random, places: Sequence[str], points: Sequence[str], tricks: Sequence[Trick], *, first: bool
+) -> Life:
     before = [act for _ in range(0 if first else rng.choice((0, 0, 1, 2))) for act in _said(rng, places)]
     if not first and rng.random() < 0.2:
         return Life([Pause(rng.uniform(0, 0.6))], before=before, end="kill")
-    acts = [act for _ in range(rng.randint(1, 3)) for act in _acts(rng, places)]
+    acts = [act for _ in range(rng.randint(1, 3)) for act in _acts(rng, places, tricks)]
     if rng.random() < 0.5:
-        return Life(acts, f"{rng.choice(HOST)}:{rng.randint(1, 3)}", before=before, end="kill")
+        return Life(acts, f"{rng.choice(points)}:{rng.randint(1, 3)}", before=before, end="kill")
     acts.append(Pause(rng.uniform(0, 1.5)))
     return Life(acts, before=before, end=rng.choice(("kill", "kill", "stop")))
 
 
-def _acts(rng: random.Random, places: Sequence[str]) -> Iterator[Act]:
-    match rng.randrange(6):
+def _acts(rng: random.Random, places: Sequence[str], tricks: Sequence[Trick]) -> Iterator[Act]:
+    match rng.randrange(7 if tricks else 6):
+        case 6:
+            yield rng.choice(tricks)
         case 0 | 1:
             yield Pause(rng.uniform(0, 0.8))
         case 2:

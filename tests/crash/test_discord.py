@@ -15,7 +15,7 @@ import pytest
 from tests.crash import stories
 from tests.crash.nursery import Nursery
 from tests.crash.plan import Life, Round, Say, Wait
-from tests.crash.town import Town
+from tests.crash.town import DiscordTown
 from tests.fakes.discord_things import Message
 
 POINTS = (
@@ -41,7 +41,7 @@ async def test_what_stands_on_discord_survives_a_kill_at_any_moment(tmp_path: Pa
     async def play(plan: Round, nursery: Nursery) -> None:
         async with slots:
             root = Path(tempfile.mkdtemp(dir=tmp_path))
-            found.extend(f"{plan.name}: {each}" for each in await Town(plan, root, nursery).run())
+            found.extend(f"{plan.name}: {each}" for each in await DiscordTown(plan, root, nursery).run())
 
     async with Nursery() as nursery:
         await asyncio.gather(*(play(plan, nursery) for plan in plans))
@@ -56,49 +56,49 @@ def test_every_story_has_a_name_of_its_own() -> None:
 # ---------------------------------------------------------------- the judge
 
 
-def _in_bot_db(town: Town, sql: str) -> None:
+def _in_bot_db(town: DiscordTown, sql: str) -> None:
     with closing(sqlite3.connect(town.data / "bot.db")) as db, db:
         db.execute(sql)
 
 
-def _answer(town: Town) -> Message:
-    return town.discord.standing()[0]
+def _answer(town: DiscordTown) -> Message:
+    return town.chat.standing()[0]
 
 
-def _again(town: Town) -> None:
+def _again(town: DiscordTown) -> None:
     answer = _answer(town)
-    world = town.discord.server.world
+    world = town.chat.server.world
     world.post(world.draft(answer.place, answer.author, answer.content))
 
 
-def _cut(town: Town) -> None:
+def _cut(town: DiscordTown) -> None:
     _answer(town).content = _answer(town).content.replace("w3 ", "")
 
 
-def _gone(town: Town) -> None:
+def _gone(town: DiscordTown) -> None:
     _answer(town).is_deleted = True
 
 
-def _elsewhere(town: Town) -> None:
-    answer, dm = _answer(town), town.discord.server.dm(town.discord.ada)
+def _elsewhere(town: DiscordTown) -> None:
+    answer, dm = _answer(town), town.chat.server.dm(town.chat.ada)
     _in_bot_db(
         town, f"UPDATE deliveries SET platform_id = replace(platform_id, '{answer.place.id}:', '{dm.id}:')"
     )
-    for each in town.discord.standing():
+    for each in town.chat.standing():
         each.place.history.remove(each)
         dm.history.append(each)
         each.place = dm
 
 
-def _noted(town: Town) -> None:
+def _noted(town: DiscordTown) -> None:
     _in_bot_db(town, "INSERT INTO notes VALUES ('discord:stream:t', '{}', 0)")
 
 
-def _other_words(town: Town) -> None:
-    town.discord.server.violations.append("POST /nowhere")
+def _other_words(town: DiscordTown) -> None:
+    town.chat.server.violations.append("POST /nowhere")
 
 
-TAMPERINGS: dict[str, tuple[Callable[[Town], None], str]] = {
+TAMPERINGS: dict[str, tuple[Callable[[DiscordTown], None], str]] = {
     "said again": (_again, "was answered 2 times"),
     "not whole": (_cut, "is not whole"),
     "gone": (_gone, "was recorded as sent and is not"),
@@ -112,7 +112,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Town], None], str]] = {
 async def test_the_judge_sees_what_was_tampered_with_on_the_server(tmp_path: Path, name: str) -> None:
     plan = Round("plain", [Life((Say("stream"), Wait("answered"), Say("hello")), end="go on")])
     async with Nursery() as nursery:
-        town = Town(plan, tmp_path / "town", nursery)
+        town = DiscordTown(plan, tmp_path / "town", nursery)
         town.root.mkdir()
         assert await town.run() == []
     tamper, said = TAMPERINGS[name]

@@ -1,95 +1,103 @@
-"""A round before Discord: the world of world.py, the real adapter, and what the judge sees on the server."""
+"""A round before people: the world of world.py, a real adapter, and what the judge sees on the server."""
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
-from adapters.discord.gaps import DIRECT
-from adapters.discord.streams import KEY
 from agent.protocol.clock import now_ms
 from bot.db import notes, people
 from bot.db.engine import migrate
-from tests.crash import judge
+from tests.crash import judge, stories
 from tests.crash.books import TOKEN, books
+from tests.crash.chat import Chat
 from tests.crash.discord import Discord
 from tests.crash.nursery import Nursery
-from tests.crash.plan import Life, Round
-from tests.crash.stories import BEGINNING, END, SCRIPT
+from tests.crash.plan import Act, Life, Round, Trick
+from tests.crash.service import ADDRESS
+from tests.crash.slack import Slack
+from tests.crash.stories import BEGINNING, END
 from tests.crash.world import END_SECONDS, World
 
+Scene = TypeVar("Scene", bound=Chat[Any])
 WORD: Final = re.compile(r"\bw[0-9]+\b")
 REPORT: Final = b"a report"
 """What is in every file that the agent sends."""
 
 
-class Town(World):
-    """Made for one round before Discord."""
+class Town(World, Generic[Scene]):
+    """Made for one round before `chat`."""
 
-    script = SCRIPT
+    chat: Scene
+    make: Callable[[Path], Scene]
 
     def __init__(self, plan: Round, root: Path, nursery: Nursery) -> None:
-        self.discord = Discord(root)
+        self.chat = type(self).make(root)
         super().__init__(plan, root, nursery)
 
-    def scene(self) -> Discord:
+    def scene(self) -> Scene:
         """See World."""
-        return self.discord
+        return self.chat
 
     def settle_in(self) -> None:
-        """See World. Ada is known from the beginning: what a stranger says is not heard, nor what is said in a direct
-        conversation of which the bot knows nothing yet, while it is away."""
-        direct = self.discord.server.dm(self.discord.ada)
+        """See World. Ada is known from the beginning: what a stranger says is not heard."""
+        ada, noted = self.chat.known()
         super().settle_in()
         with closing(sqlite3.connect(self.data / "bot.db", isolation_level=None)) as db:
             db.row_factory = sqlite3.Row
             migrate(db, 0)
-            people.grant(db, channel="discord", user_id=self.discord.ada.id, role="owner", now=now_ms())
-            notes.put(db, f"{DIRECT}{direct.id}", "", now=now_ms())
+            people.grant(db, channel=self.chat.name, user_id=ada, role="owner", now=now_ms())
+            for key, value in noted:
+                notes.put(db, key, value, now=now_ms())
 
     async def start(self, life: Life | None = None) -> None:
         """See World. What was said before a bot was there for the first time is nothing to it."""
+        where = {"platform": self.chat.name, **self.chat.address()}
+        (self.root / ADDRESS).write_text(json.dumps(where))
         await super().start(life)
-        if self.discord.life == 1:
-            await self.until(lambda: self.over() or self.discord.connected == 1, END_SECONDS)
+        if self.chat.life == 1:
+            await self.until(lambda: self.over() or self.chat.connected == 1, END_SECONDS)
 
     def holds(self, what: str) -> bool:
         """See World."""
         match what:
             case "begun":
-                return any(END not in each.content for each in self.discord.standing())
+                return any(END not in self.chat.text(each) for each in self.chat.standing())
             case "asked":
-                return bool(self.discord.asked())
+                return bool(self.chat.asked())
             case "acknowledged":
                 return not self._unheard()
+            case "connected":
+                return self.chat.connected == self.chat.life
         return super().holds(what)
 
     def missing(self) -> list[str]:
         """See World."""
-        self.discord.press()
+        self.chat.press()
         try:
             # What is heard after this look is in the books at the next one.
             unheard = self._unheard()
             return [
                 *unheard,
                 *super().missing(),
-                *(f"{each.id} is a question" for each in self.discord.asked()),
+                *(f"{self.chat.part_id(each)} is a question" for each in self.chat.asked()),
             ]
         except sqlite3.Error as exc:
             return [f"a database cannot be read: {exc}"]
 
     def verdict(self) -> list[str]:
         """See World."""
-        return [*super().verdict(), *violations(self.discord, self.data)]
+        return [*super().verdict(), *violations(self.chat, self.data)]
 
     def _unheard(self) -> list[str]:
         """What was said and is not in the books. Raises sqlite3.Error."""
         known = {row.event_id for row in books(self.data).rows}
-        events = self.discord.events.values()
+        events = self.chat.events.values()
         return [
             f"{each.text!r} was not heard"
             for each in events
@@ -97,26 +105,61 @@ class Town(World):
         ]
 
 
-def violations(discord: Discord, data: Path) -> Iterator[str]:
+class DiscordTown(Town[Discord]):
+    """Before Discord."""
+
+    make = Discord
+    script: Sequence[Mapping[str, Any]] = stories.script(stories.DISCORD_TALE)
+
+
+class SlackTown(Town[Slack]):
+    """Before Slack."""
+
+    make = Slack
+    script: Sequence[Mapping[str, Any]] = stories.script(stories.SLACK_TALE)
+
+    async def act(self, act: Act) -> None:
+        """See World."""
+        if isinstance(act, Trick):
+            await self.chat.play(act)
+        else:
+            await super().act(act)
+
+    async def leave(self) -> list[str]:
+        """See World. A status that an earlier life has left is taken back after a while."""
+        await self.until(lambda: not self._left(), END_SECONDS, self._left)
+        return await super().leave()
+
+    def _left(self) -> list[str]:
+        try:
+            return list(self.chat.left(_noted(self.chat, self.data)))
+        except sqlite3.Error as exc:
+            return [f"a database cannot be read: {exc}"]
+
+
+def violations(chat: Chat[Any], data: Path) -> Iterator[str]:
     """What is not as it was promised on the server, besides what the judge finds on every platform."""
-    yield from (f"the wire: {each}" for each in discord.server.violations)
-    yield from _whole(discord)
-    yield from _right_places(discord)
-    for message in discord.standing():
-        if [each.data for each in message.attachments if each.data != REPORT]:
-            yield f"a file of {message.id} is not what was sent"
+    yield from chat.left(_noted(chat, data))
+    yield from _whole(chat)
+    yield from _right_places(chat)
+    for message in chat.standing():
+        if any(held != REPORT for _, held in chat.files(message)):
+            yield f"a file of {chat.part_id(message)} is not what was sent"
+
+
+def _noted(chat: Chat[Any], data: Path) -> Mapping[str, str]:
+    """Raises sqlite3.Error."""
     with closing(sqlite3.connect(data / "bot.db")) as db:
         db.row_factory = sqlite3.Row
-        for key in notes.all_of(db, KEY):
-            yield f"{key} is still noted"
+        return notes.all_of(db, f"{chat.name}:")
 
 
-def _whole(discord: Discord) -> Iterator[str]:
+def _whole(chat: Chat[Any]) -> Iterator[str]:
     """An answer has its beginning, all its words and its end."""
     texts: dict[str, str] = {}
-    for sent in discord.taken():
+    for sent in chat.taken():
         texts[sent.out_id] = f"{texts.get(sent.out_id, '')} {sent.text}".strip()
-    answers = {out_id for each in judge.answers(discord).values() for out_id in each}
+    answers = {out_id for each in judge.answers(chat).values() for out_id in each}
     for out_id in sorted(answers):
         text = texts[out_id]
         begun, ended = text.count(BEGINNING), re.findall(rf"{END}([0-9]+)", text)
@@ -125,14 +168,14 @@ def _whole(discord: Discord) -> Iterator[str]:
             yield f"{out_id} is not whole: {text[:60]!r} ... {text[-60:]!r}"
 
 
-def _right_places(discord: Discord) -> Iterator[str]:
+def _right_places(chat: Chat[Any]) -> Iterator[str]:
     """An answer stands where it was asked for."""
-    places = {sent.out_id: sent.place for sent in discord.taken()}
-    shown = judge.answers(discord)
-    for event in discord.events.values():
+    places = {sent.out_id: sent.place for sent in chat.taken()}
+    shown = judge.answers(chat)
+    for event in chat.events.values():
         token = TOKEN.search(event.text)
         if event.receipt != "accepted" or token is None:
             continue
         for out_id in shown.get(token[0], ()):
-            if places[out_id] != discord.belongs(event):
+            if places[out_id] != chat.belongs(event):
                 yield f"{token[0]} was answered in {places[out_id]}"

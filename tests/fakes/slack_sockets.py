@@ -64,6 +64,7 @@ class Hub:
         self._ack_seconds = ack_seconds
         self._ping_seconds = ping_seconds
         self._later = later if later is not None else Later()
+        self._by_id: dict[str, Envelope] = {}
         self._tickets: dict[str, float] = {}
         self._numbers = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -161,7 +162,7 @@ class Hub:
 
     def _heard(self, connection: Connection, text: str) -> None:
         told = json.loads(text)
-        envelope = next((each for each in self.envelopes if each.id == told.get("envelope_id")), None)
+        envelope = self._by_id.get(told.get("envelope_id"))
         if envelope is None:
             return
         now, answer = time.monotonic(), told.get("payload")
@@ -185,6 +186,7 @@ class Hub:
         """Delivers something, until it is acknowledged or was tried often enough."""
         envelope = Envelope(f"envelope{len(self.envelopes) + 1}", kind, payload, given)
         self.envelopes.append(envelope)
+        self._by_id[envelope.id] = envelope
         self.again(envelope)
         return envelope
 
@@ -234,6 +236,7 @@ class Hub:
         elif envelope.put_off < len(waits):
             wait = waits[envelope.put_off]
             envelope.put_off += 1
+            envelope.tries += 1
             envelope.why = "connection_failed"
             self._later.put(wait, lambda: self._see_through(envelope))
 
@@ -247,7 +250,8 @@ class Hub:
             except TimeoutError:
                 envelope.why = "timeout"
                 return
-        envelope.why = "connection_failed"
+        if not envelope.over.is_set():
+            envelope.why = "connection_failed"
 
     async def _send(self, connection: Connection, envelope: Envelope) -> None:
         """Raises ConnectionError, RuntimeError."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
@@ -89,6 +90,11 @@ class Setup:
     def wire(self, place: str) -> None:
         """A wiring names this place."""
         self.more += f'\n[[wirings]]\nchannel = "slack"\nplace = "{place}"\n'
+
+    def tells_app(self, app: str) -> None:
+        """Slack says whose bot it is, as it does in the profile of a bot."""
+        user = {"id": self.slack.bot.id, "profile": {"api_app_id": app}}
+        self.slack.fail("users.info", more={"ok": True, "user": user}, times=9)
 
     def wanted(self, **more: Any) -> Wanted:
         """What the command would ask about, for a check in this process."""
@@ -168,6 +174,18 @@ async def test_every_call_is_within_the_scopes_of_the_manifest(setup: Setup) -> 
     assert refused == []
 
 
+async def test_a_service_that_listens_notices_nothing(setup: Setup) -> None:
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient(base_url=setup.slack.api_url)
+        sockets = []
+        for _ in range(2):
+            opened = await client.apps_connections_open(app_token=setup.slack.app_token)
+            sockets.append(await session.ws_connect(opened["url"]))
+        assert await setup.findings() == []
+        await setup.slack.until(lambda: len(setup.slack.hub.connections) == 2)
+        assert not any(each.closed for each in sockets)
+
+
 # ---------------------------------------------------------------- tokens and rights
 
 
@@ -195,8 +213,7 @@ async def test_a_person_s_token(setup: Setup) -> None:
 
 
 async def test_tokens_of_two_apps(setup: Setup) -> None:
-    other = {"id": setup.slack.bot.id, "profile": {"api_app_id": "A0OTHER"}}
-    setup.slack.fail("users.info", more={"ok": True, "user": other})
+    setup.tells_app("A0OTHER")
     told = advice.TWO_APPS.format(bot="A0OTHER", app="A0TEST")
     assert await setup.only_finding() == ("problem", "token", told)
 
@@ -305,6 +322,7 @@ async def test_a_connection_on_which_nothing_comes(setup: Setup, free_port: int)
 
 
 async def test_http_before_the_service_runs(setup: Setup, free_port: int) -> None:
+    setup.tells_app("A0TEST")
     setup.settings |= {"mode": "http", "listen": f"127.0.0.1:{free_port}"}
     url = f"http://127.0.0.1:{free_port}/slack/events"
     told = advice.DOOR_CLOSED.format(url=url, link=f"{APP}/event-subscriptions")
@@ -325,6 +343,7 @@ class Listener:
 
 
 async def test_the_listener_of_a_service_that_runs(setup: Setup, free_port: int) -> None:
+    setup.tells_app("A0TEST")
     app = intakes.build(
         AsyncWebClient("made-up"), Me("U1", "B1", "T1", "roost"), Listener(), signing_secret=SECRET
     )
@@ -343,7 +362,9 @@ async def test_the_listener_of_a_service_that_runs(setup: Setup, free_port: int)
             advice.DOOR_OTHER.format(url=url, status=404)
         ]
 
-    await intakes.serve(intakes.by_http(app, "/slack/events"), "127.0.0.1", free_port, checked)
+    await intakes.serve(
+        intakes.by_http(app, "/slack/events", signing_secret="f" * 32), "127.0.0.1", free_port, checked
+    )
 
 
 async def test_a_clock_that_is_wrong(setup: Setup, free_port: int) -> None:

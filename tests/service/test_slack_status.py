@@ -79,6 +79,8 @@ async def test_news_of_the_same_turn_are_no_calls(life: Out, ask: Talk) -> None:
 async def test_a_turn_that_is_over_at_once_shows_nothing(slack: SlackServer, ask: Talk) -> None:
     async with out(slack, timing=replace(QUICK, status_begins=60.0)) as life:
         life.status.begin(ask.route)
+        for _ in range(3):
+            await life.web.call("auth.test")
         await life.status.end(ask.route)
     assert not slack.called(SESSION) and not life.notes.texts
 

@@ -133,6 +133,20 @@ async def test_an_addition_that_may_be_there_is_not_made_twice(life: Out, ask: T
     assert ask.question.reply_texts == ["It is so, and so."]
 
 
+@pytest.mark.parametrize("method", ["chat.startStream", "chat.postMessage"])
+async def test_a_beginning_that_may_be_there_is_not_made_twice(
+    slack: SlackServer, ask: Talk, method: str
+) -> None:
+    slack.fail(method, "reset_after")
+    async with out(slack) as life:
+        if method == "chat.startStream":
+            life.heard(ask.question)
+        await shows(life, ask, "It is ")
+        await shows(life, ask, "It is so, ")
+        await life.send(ask.answer("It is so, and so."))
+    assert ask.question.reply_texts == ["It is so, and so."]
+
+
 async def test_a_limit_in_the_middle_pauses_what_is_shown(life: Out, ask: Talk) -> None:
     await shows(life, ask, "It is ")
     life.slack.fail("chat.appendStream", "limited", seconds=30)

@@ -51,7 +51,7 @@ INFOS = [
 def real() -> list[dict[str, Any]]:
     """The payload of all commands that there are."""
     registry: Registry[Any] = Registry(None, commands.ALL)
-    return payload(registry.infos())
+    return payload(registry.infos)
 
 
 def spec_of(name: str, options: int = 0) -> CommandSpec:

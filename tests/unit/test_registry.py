@@ -189,7 +189,7 @@ def test_an_option_is_called_as_its_surface_has_it() -> None:
 
 
 def test_a_channel_is_told_what_a_command_takes() -> None:
-    (info,) = (info for info in REGISTRY.infos() if info.name == "typed")
+    (info,) = (info for info in REGISTRY.infos if info.name == "typed")
     assert list(info.specs) == [
         CommandSpec(
             "typed",
@@ -203,7 +203,7 @@ def test_a_channel_is_told_what_a_command_takes() -> None:
             ],
         )
     ]
-    (group,) = (info for info in REGISTRY.infos() if info.name == "group")
+    (group,) = (info for info in REGISTRY.infos if info.name == "group")
     assert [spec.name for spec in group.specs] == ["group list", "group show"]
 
 
@@ -233,7 +233,7 @@ async def test_suggestions_are_bounded() -> None:
 
 
 def test_a_channel_lists_first_words() -> None:
-    infos = {info.name: info.summary for info in REGISTRY.infos()}
+    infos = {info.name: info.summary for info in REGISTRY.infos}
     assert infos == {
         "one": "the first",
         "group": "list | show FIRST [SECOND]",

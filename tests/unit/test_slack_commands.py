@@ -15,7 +15,7 @@ from bot.commands.registry import Registry
 
 REGISTRY: Registry[Any] = Registry(None, commands.ALL)
 INFOS = [
-    *REGISTRY.infos(),
+    *REGISTRY.infos,
     CommandInfo(
         "thing",
         "make",

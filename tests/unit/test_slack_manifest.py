@@ -24,7 +24,7 @@ URL = "https://roost.example.com/slack/events"
 
 
 def manifest(**more: Any) -> dict[str, Any]:
-    words = [each.name for each in Registry[Any](None, commands.ALL).infos()]
+    words = [each.name for each in Registry[Any](None, commands.ALL).infos]
     return made.manifest(commands=words, **more)
 
 
