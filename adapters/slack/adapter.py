@@ -101,6 +101,7 @@ class SlackAdapter:
             stopped=self._streams.stopped,
             revoked=self._revoke,
             titled=self._status.title,
+            asked_there=self._status.heard,
             clock=clock,
         )
         self._drafts: OrderedDict[tuple[str, str], tuple[Outgoing, list[Draft]]] = OrderedDict()
