@@ -305,6 +305,9 @@ class Listening:
 
     async def _refuse(self, event: Event, place: Place, text: str) -> None:
         """Best effort, and for their eyes alone: what was refused is with whoever wrote it."""
+        if not self._once.first(f"refused:{event.id}"):
+            # A message that names the bot comes twice, and nothing durable knows one that was refused.
+            return
         try:
             await self._web.call(
                 "chat.postEphemeral",
