@@ -12,13 +12,7 @@ from tests.crash.chat import DM
 from tests.crash.plan import Act, Life, Round, Say, Trick, Wait
 from tests.crash.stories import ANSWERED, ASKS, BEGUN, STORY, TALE, TALK, by_chance, named, written
 
-IN: Final = (
-    "envelope-received",
-    "event-received",
-    "inbox-committed",
-    "event-dealt-with",
-    "inbound-committed",
-)
+IN: Final = ("envelope-received", "inbox-committed", "event-dealt-with")
 OUT: Final = (
     "status-noted",
     "status-shown",
@@ -30,8 +24,6 @@ OUT: Final = (
     "after-send",
     "sent-recorded",
     "status-shown:2",
-    "after-send:2",
-    "sent-recorded:2",
 )
 PARTS: Final = ("message-posted", "after-send:4", "sent-recorded:4")
 FILES: Final = ("file-shared", "after-send")
@@ -71,7 +63,7 @@ def _stories() -> Iterator[Round]:
         yield named(f"{point}+plain", Life((PLAIN, *TALE), point))
     yield from _missed()
     yield named("asked", ASKS)
-    for point in ("envelope-received", "inbox-committed", "answer-taken", "inbound-committed"):
+    for point in ("inbox-committed", "answer-taken"):
         yield named(f"{point}+asked", ASKS, Life((ANSWERED,), point))
     for plan in written():
         # A question that can be deleted stands in a thread that another one has begun.
@@ -81,7 +73,7 @@ def _stories() -> Iterator[Round]:
 
 
 def _missed() -> Iterator[Round]:
-    for point in ("gap-read", "gap-read:3", "event-received:2", "inbox-committed:3"):
+    for point in ("gap-read", "gap-read:3", "inbox-committed:3"):
         yield named(point if point == "gap-read" else f"{point}+missed", TALK, Life((), point, before=MISSED))
     for point in ("inbox-committed", "event-dealt-with"):
         # What the thread is known by may not be written yet.
