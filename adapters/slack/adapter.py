@@ -167,15 +167,18 @@ class SlackAdapter:
         if not self._online.is_set():
             return
         match update:
-            case Live() if self._manners(update.route).streaming:
-                self._streams.show(update)
+            case Live():
+                # Whoever writes waits for nobody any more.
+                self._status.resume(update.route)
+                if self._manners(update.route).streaming:
+                    self._streams.show(update)
             case Working(on=True):
                 self._status.begin(update.route)
             case Working():
                 await self._status.end(update.route)
             case Settled(turn_id=str(turn_id)):
                 await self._streams.end(turn_id)
-            case Live() | Settled() | Open():
+            case Settled() | Open():
                 pass
 
     # ---------------------------------------------------------------- adapters.slack.sockets.Counted
@@ -252,6 +255,7 @@ class SlackAdapter:
             fetcher.fetch,
             me,
             agent_view=settings.agent_view,
+            resumed=self._status.resume,
             prompts=settings.prompts,
             clock=self._clock,
         )

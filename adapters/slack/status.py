@@ -117,7 +117,7 @@ class Status:
         sign = self._signs.get(route)
         if sign is None:
             sign = self._signs[route] = _Sign(route, event)
-        elif sign.task is not None and sign.task.done():
+        elif sign.wanted == "suspended" or (sign.task is not None and sign.task.done()):
             return
         elif event is not None and sign.stands is None:
             sign.event = event
@@ -133,10 +133,16 @@ class Status:
             await asyncio.wait({sign.task}, timeout=END_SECONDS)
 
     async def suspend(self, route: Route) -> None:
-        """The turn waits for somebody's answer."""
+        """The turn waits for somebody's answer, until it ends or is resumed: that it runs is known."""
         sign = self._signs.get(route)
         if sign is not None:
             self._want(sign, "suspended")
+
+    def resume(self, route: Route) -> None:
+        """It was answered: the turn goes on."""
+        sign = self._signs.get(route)
+        if sign is not None and sign.wanted == "suspended":
+            self._want(sign, "processing")
 
     def title(self, route: Route, text: str) -> None:
         """What the conversation is to be called, if it is a new one."""
