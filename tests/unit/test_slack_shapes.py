@@ -143,6 +143,7 @@ async def heard(told: Mapping[str, Any]) -> FakeHost:
         stopped=stopped,
         revoked=lambda: None,
         titled=lambda _route, _title: None,
+        asked_there=lambda _route, _event: None,
         clock=lambda: 1_700_000_000_000,
     )
     fetcher = Fetcher(web, API_URL, QUICK)
