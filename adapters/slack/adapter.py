@@ -106,7 +106,6 @@ class SlackAdapter:
         )
         self._drafts: OrderedDict[tuple[str, str], tuple[Outgoing, list[Draft]]] = OrderedDict()
         self._host: Host | None = None
-        self._interactions: Interactions | None = None
         self._online = asyncio.Event()
         self._revoked = asyncio.Event()
         self._refused: set[str] = set()
@@ -231,7 +230,7 @@ class SlackAdapter:
             await self._streams.recall(host.notes)
             await self._status.recall(host.notes)
             await self._listening.gaps.recall(host.notes)
-            self._use(host, me, fetcher)
+            stack.push_async_callback(self._use(host, me, fetcher).close)
             await self._listening.recall()
             self._online.set()
             stack.callback(self._online.clear)
@@ -245,9 +244,9 @@ class SlackAdapter:
                 self._until_revoked(),
             )
 
-    def _use(self, host: Host, me: Me, fetcher: Fetcher) -> None:
+    def _use(self, host: Host, me: Me, fetcher: Fetcher) -> Interactions:
         settings = self._settings
-        self._interactions = Interactions(
+        interactions = Interactions(
             self._web,
             host,
             self._asked,
@@ -259,7 +258,8 @@ class SlackAdapter:
             prompts=settings.prompts,
             clock=self._clock,
         )
-        self._listening.use(host, me, fetcher, self._interactions)
+        self._listening.use(host, me, fetcher, interactions)
+        return interactions
 
     def _ways_in(self, client: AsyncWebClient, me: Me) -> Sequence[Coroutine[Any, Any, None]]:
         """Raises NoSecret."""
@@ -313,8 +313,6 @@ class SlackAdapter:
             task.cancel()
         await asyncio.gather(*self._filling, return_exceptions=True)
         await self._listening.close()
-        if self._interactions is not None:
-            await self._interactions.close()
         await self._status.close()
         await self._streams.close()
 

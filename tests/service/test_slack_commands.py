@@ -7,10 +7,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from adapters.slack.status import EMOJI
 from bot.db import people
 from tests.fakes.slack_server import SlackServer
 from tests.service.conftest import House
 from tests.service.slack_town import Town
+
+ASK = {
+    "do": "tool",
+    "name": "ask_user_question",
+    "arguments": {"title": "Colour", "question": "Which one?", "options": ["Red", "Green"]},
+}
 
 
 @pytest.fixture
@@ -162,3 +169,64 @@ async def test_an_edit_and_a_deletion_before_the_turn_count(town: Town) -> None:
         town.slack.unfurl(said)
         assert await town.answer_to("and now") == "You said: and now"
         assert town.house.query("SELECT count(*) FROM inbox WHERE kind = 'system'")[0][0] == 2
+
+
+async def test_a_question_is_answered_once_and_not_by_a_stranger(town: Town) -> None:
+    town.house.script({"steps": [ASK, {"do": "result", "text": "{tool}"}]})
+    async with town.open():
+        asked = town.ask("which?")
+        await town.until(lambda: asked.replies and asked.replies[0].labels)
+        question = asked.replies[0]
+        town.bob.click(question, "Red")
+        await town.until(lambda: town.general.ephemeral)
+        assert "may not" in town.general.ephemeral[0].shown and town.general.ephemeral[0].only_for is town.bob
+        town.ada.click(question, "Red")
+        town.ada.click(question, "Green")
+        await town.until(lambda: len(town.general.ephemeral) == 2)
+        assert town.general.ephemeral[1].shown == "This question is answered already."
+        await town.until(lambda: len(asked.replies) == 2 and not question.labels)
+
+
+async def test_a_question_that_has_expired_is_closed_by_who_comes_too_late(town: Town) -> None:
+    town.house.script({"steps": [ASK, {"do": "result", "text": "{tool}"}]})
+    async with town.open():
+        asked = town.ask("which?")
+        await town.until(lambda: asked.replies and asked.replies[0].labels)
+        town.house.clock_ahead_ms += 3_600_000
+        town.ada.click(asked.replies[0], "Red")
+        await town.until(lambda: not asked.replies[0].labels)
+        assert asked.replies[0].shown.endswith("_Nobody answered in time._")
+        await town.until(lambda: any("expired" in each.shown for each in town.general.ephemeral))
+
+
+@pytest.mark.parametrize("options", [[f"option {n}" for n in range(20)], []])
+async def test_a_question_with_many_options_has_a_menu_and_one_without_has_a_form(
+    town: Town, options: list[str]
+) -> None:
+    arguments = {"title": "T", "question": "Q?", "options": options}
+    ask = {"do": "tool", "name": "ask_user_question", "arguments": arguments}
+    town.house.script({"steps": [ask, {"do": "result", "text": "{tool}"}]})
+    async with town.open():
+        asked = town.ask("which?")
+        await town.until(lambda: asked.replies and asked.replies[0].labels)
+        if options:
+            town.ada.choose(asked.replies[0], "option 17")
+        else:
+            given = town.ada.click(asked.replies[0], "Answer")
+            await town.until(lambda: given.views)
+            town.ada.fill(given, "option 17")
+        await town.until(lambda: len(asked.replies) == 2)
+        assert "option 17" in asked.replies[1].shown and not asked.replies[0].labels
+
+
+async def test_a_turn_is_stopped_by_a_command_where_there_is_no_button(house: House) -> None:
+    steps = [{"do": "delta", "text": "I begin with it now"}, {"do": "stall", "seconds": 60}]
+    house.script({"steps": steps})
+    async with SlackServer(agent_view=False, assistant=False, streaming=False) as slack:
+        town = Town(house, slack)
+        async with town.open():
+            asked = town.ask("go on for ever")
+            await town.until(lambda: asked.replies and list(asked.reactions) == [EMOJI])
+            town.ada.say(town.general, "!stop", thread=asked)
+            await town.until(lambda: asked.replies[0].shown.endswith("(Stopped.)") and not asked.reactions)
+            assert asked.replies[0].shown.startswith("I begin with it now")

@@ -136,3 +136,16 @@ async def test_an_answer_that_may_not_stream_is_posted_once(town: Town) -> None:
         await town.answers(asked, "w0 w1 w2 w3 w4 w5 w6 w7 w8 w9")
         assert len(asked.replies[0].edits) == 1
         assert not town.slack.called("chat.startStream")
+
+
+async def test_each_place_has_the_agent_of_its_wiring(town: Town) -> None:
+    other = town.slack.channel("other")
+    other.join(town.ada)
+    answers = {name: [{"steps": [{"do": "result", "text": f"{name} here"}]}] for name in ("bob", "cleo")}
+    town.house.agents = {
+        name: {**town.house.agent, "provider_options": {"script": script}} for name, script in answers.items()
+    }
+    town.house.wirings = wirings({"agent": "bob"}, {"place": other.id, "agent": "cleo"})
+    async with town.open():
+        assert await town.answer_to("who?") == "bob here"
+        assert await town.answer_to("who?", place=other) == "cleo here"
