@@ -30,7 +30,6 @@ METHODS: Final[Mapping[str, Method]] = {
     "auth.test": Method(a_minute=SPECIAL),
     "apps.connections.open": Method(a_minute=TIER_1),
     "agents.sessions.setStatus": Method(("chat:write",), TIER_3),
-    "agents.sessions.rename": Method(("chat:write",), TIER_3),
     "assistant.threads.setStatus": Method(("chat:write",), SPECIAL),
     "assistant.threads.setTitle": Method(("assistant:write",), SPECIAL),
     "assistant.threads.setSuggestedPrompts": Method(("assistant:write",), SPECIAL),
@@ -52,7 +51,6 @@ METHODS: Final[Mapping[str, Method]] = {
     "reactions.add": Method(("reactions:write",), TIER_3),
     "reactions.remove": Method(("reactions:write",), TIER_2),
     "views.open": Method((), TIER_4),
-    "views.update": Method((), TIER_4),
     "views.publish": Method((), TIER_4),
 }
 APP_TOKEN: Final = frozenset({"apps.connections.open"})
