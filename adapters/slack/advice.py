@@ -78,7 +78,7 @@ NEEDED: Final = frozenset({"app_mentions:read", "channels:history", "chat:write"
 
 # ---------------------------------------------------------------- the ways in
 
-SOCKET: Final = "Slack says hello to a new connection of Socket Mode, and counts {connections}."
+SOCKET: Final = "Socket Mode works: Slack says hello to a new connection, and counts {connections} with it."
 SOCKET_DOUBTED: Final = (
     "Slack says hello to a connection, and warns that Socket Mode is not turned on: switch on Enable Socket Mode at"
     " {link}; where it is on, and the bot hears people, the warning means nothing."
