@@ -24,6 +24,7 @@ from adapters.base import (
     Update,
     Working,
 )
+from adapters.connecting import keep_connected
 from adapters.discord import commands, ids, normalize, render
 from adapters.discord.client import Client, Timing
 from adapters.discord.draft import SMALLEST_LIMIT_BYTES, Draft
@@ -32,7 +33,7 @@ from adapters.discord.listening import Listening
 from adapters.discord.posting import Posting
 from adapters.discord.registration import register
 from adapters.discord.rest import REFUSALS, Rest
-from adapters.discord.session import keep_connected
+from adapters.discord.session import outcome
 from adapters.discord.streams import Streams
 from adapters.discord.threads import Threads
 from adapters.discord.typing import Typing
@@ -103,8 +104,13 @@ class DiscordAdapter:
             stack.push_async_callback(fetcher.close)
             self._listening.begin(host, fetcher)
             stack.push_async_callback(self._close)
+            timing = self._settings.timing
             await keep_connected(
-                self._connect, lambda text: host.trouble(self.name, text), self._settings.timing
+                lambda: outcome(self._connect),
+                lambda text: host.trouble(self.name, text),
+                again=timing.again,
+                longest=timing.longest,
+                mended=timing.mended,
             )
 
     def render(self, outgoing: Outgoing) -> list[Part]:

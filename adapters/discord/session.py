@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -11,7 +10,6 @@ import aiohttp
 import discord
 
 from adapters.base import NoSecret, NotSaved
-from adapters.discord.client import Timing
 from adapters.discord.errors import UNAUTHORIZED
 
 BAD_TOKEN: Final = 4004
@@ -29,23 +27,7 @@ UNSAVED: Final = (
 _log = logging.getLogger("roost.discord")
 
 
-async def keep_connected(
-    connect: Callable[[], Awaitable[None]], trouble: Callable[[str], None], timing: Timing
-) -> None:
-    """Connects again and again until cancelled. A crash of ours rises."""
-    wait = timing.again
-    while True:
-        began = asyncio.get_running_loop().time()
-        text, lasting = await _outcome(connect)
-        if asyncio.get_running_loop().time() - began > timing.longest:
-            wait = timing.again
-        if text is not None:
-            trouble(text)
-        await asyncio.sleep(timing.mended if lasting else wait)
-        wait = min(timing.longest, wait * 2)
-
-
-async def _outcome(connect: Callable[[], Awaitable[None]]) -> tuple[str | None, bool]:
+async def outcome(connect: Callable[[], Awaitable[None]]) -> tuple[str | None, bool]:
     """What has ended a connection, for the operator, and whether only the operator can mend it."""
     try:
         await connect()

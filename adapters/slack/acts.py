@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -102,7 +102,16 @@ class Acts:
     """Hands acts in, and sees through what takes longer than Slack waits."""
 
     def __init__(
-        self, web: Web, host: Host, asked: Asked, timing: Timing, me: Me, *, agent_view: bool, clock: Clock
+        self,
+        web: Web,
+        host: Host,
+        asked: Asked,
+        timing: Timing,
+        me: Me,
+        *,
+        agent_view: bool,
+        resumed: Callable[[Route], None],
+        clock: Clock,
     ) -> None:
         self.web = web
         self.host = host
@@ -111,6 +120,7 @@ class Acts:
         self.me = me
         self.agent_view = agent_view
         self.clock = clock
+        self._resumed = resumed
         self._asked = asked
         self._timing = timing
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -127,7 +137,10 @@ class Acts:
             **more,
         )
         self._asked.note(event.id, Asker(act.user, act.team or self.me.team))
-        return await self.host.receive(event)
+        receipt = await self.host.receive(event)
+        if kind == "answer" and receipt.state == "accepted":
+            self._resumed(event.route)
+        return receipt
 
     async def within(self, act: Act, work: Coroutine[Any, Any, None]) -> None:
         """Returns when the work is done, or when Slack has to be answered: then it goes on by itself. Whatever goes

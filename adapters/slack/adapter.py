@@ -26,6 +26,7 @@ from adapters.base import (
     Update,
     Working,
 )
+from adapters.connecting import keep_connected
 from adapters.slack import ids, intakes, render
 from adapters.slack.asked import Asked
 from adapters.slack.draft import Draft
@@ -34,7 +35,7 @@ from adapters.slack.interactions import Interactions
 from adapters.slack.listening import Listening
 from adapters.slack.normalize import Me
 from adapters.slack.posting import Posting
-from adapters.slack.session import UNREACHABLE, is_lasting, keep_connected, sentence, who_am_i
+from adapters.slack.session import UNREACHABLE, is_lasting, outcome, sentence, who_am_i
 from adapters.slack.sockets import Sockets
 from adapters.slack.status import Status
 from adapters.slack.streams import Streams
@@ -100,11 +101,11 @@ class SlackAdapter:
             stopped=self._streams.stopped,
             revoked=self._revoke,
             titled=self._status.title,
+            asked_there=self._status.heard,
             clock=clock,
         )
         self._drafts: OrderedDict[tuple[str, str], tuple[Outgoing, list[Draft]]] = OrderedDict()
         self._host: Host | None = None
-        self._interactions: Interactions | None = None
         self._online = asyncio.Event()
         self._revoked = asyncio.Event()
         self._refused: set[str] = set()
@@ -121,10 +122,13 @@ class SlackAdapter:
             fetcher = Fetcher(self._web, self._settings.api_url, self._settings.timing)
             stack.push_async_callback(fetcher.close)
             stack.push_async_callback(self._close)
+            timing = self._settings.timing
             await keep_connected(
-                lambda: self._connect(host, fetcher),
+                lambda: outcome(lambda: self._connect(host, fetcher)),
                 lambda text: host.trouble(self.name, text),
-                self._settings.timing,
+                again=timing.again,
+                longest=timing.longest,
+                mended=timing.mended,
             )
 
     def render(self, outgoing: Outgoing) -> list[Part]:
@@ -162,15 +166,18 @@ class SlackAdapter:
         if not self._online.is_set():
             return
         match update:
-            case Live() if self._manners(update.route).streaming:
-                self._streams.show(update)
+            case Live():
+                # Whoever writes waits for nobody any more.
+                self._status.resume(update.route)
+                if self._manners(update.route).streaming:
+                    self._streams.show(update)
             case Working(on=True):
                 self._status.begin(update.route)
             case Working():
                 await self._status.end(update.route)
             case Settled(turn_id=str(turn_id)):
                 await self._streams.end(turn_id)
-            case Live() | Settled() | Open():
+            case Settled() | Open():
                 pass
 
     # ---------------------------------------------------------------- adapters.slack.sockets.Counted
@@ -223,7 +230,7 @@ class SlackAdapter:
             await self._streams.recall(host.notes)
             await self._status.recall(host.notes)
             await self._listening.gaps.recall(host.notes)
-            self._use(host, me, fetcher)
+            stack.push_async_callback(self._use(host, me, fetcher).close)
             await self._listening.recall()
             self._online.set()
             stack.callback(self._online.clear)
@@ -237,9 +244,9 @@ class SlackAdapter:
                 self._until_revoked(),
             )
 
-    def _use(self, host: Host, me: Me, fetcher: Fetcher) -> None:
+    def _use(self, host: Host, me: Me, fetcher: Fetcher) -> Interactions:
         settings = self._settings
-        self._interactions = Interactions(
+        interactions = Interactions(
             self._web,
             host,
             self._asked,
@@ -247,10 +254,12 @@ class SlackAdapter:
             fetcher.fetch,
             me,
             agent_view=settings.agent_view,
+            resumed=self._status.resume,
             prompts=settings.prompts,
             clock=self._clock,
         )
-        self._listening.use(host, me, fetcher, self._interactions)
+        self._listening.use(host, me, fetcher, interactions)
+        return interactions
 
     def _ways_in(self, client: AsyncWebClient, me: Me) -> Sequence[Coroutine[Any, Any, None]]:
         """Raises NoSecret."""
@@ -304,8 +313,6 @@ class SlackAdapter:
             task.cancel()
         await asyncio.gather(*self._filling, return_exceptions=True)
         await self._listening.close()
-        if self._interactions is not None:
-            await self._interactions.close()
         await self._status.close()
         await self._streams.close()
 

@@ -52,8 +52,8 @@ async def _read(web: Web, me: Me, channel: str, thread: str, until: str | None) 
                 continue
             if each.get("ts") == thread:
                 # It comes on every page again.
-                first = [each] if _is_told(each) else []
-            elif _is_told(each) and not normalize.is_mine(each, me):
+                first = [each] if _is_said(each) else []
+            elif _is_said(each) and not normalize.is_mine(each, me):
                 last.append(each)
         cursor = _next(page)
         if cursor is None:
@@ -61,7 +61,7 @@ async def _read(web: Web, me: Me, channel: str, thread: str, until: str | None) 
     return [*first, *last]
 
 
-def _is_told(message: Message) -> bool:
+def _is_said(message: Message) -> bool:
     spoken = str(message.get("subtype") or "") in normalize.SPOKEN
     return spoken and bool(message.get("text") or message.get("files") or message.get("blocks"))
 

@@ -39,6 +39,15 @@ TOKEN_ERRORS: Final = frozenset(
 )
 """After these no call by the same token will ever work. Slack's documentation, the errors of auth.test."""
 CHANNEL_ERRORS: Final = frozenset({"channel_not_found", "thread_not_found", "team_not_found"})
+THREAD_ERRORS: Final = frozenset(
+    {
+        "cannot_reply_to_message",
+        "restricted_action_non_threadable_channel",
+        "restricted_action_thread_locked",
+        "thread_not_found",
+    }
+)
+"""Nothing can be said in the thread, while the channel may take it: what the thread begins with was deleted, too."""
 MESSAGE_ERRORS: Final = frozenset({"message_not_found", "no_item_specified", "bad_timestamp"})
 TROUBLE: Final = frozenset(
     {"fatal_error", "internal_error", "request_timeout", "service_unavailable", "team_added_to_org"}

@@ -31,6 +31,8 @@ LONGEST_MS: Final = 7 * 86_400_000
 MAX_CHANNELS: Final = 100
 MAX_THREADS: Final = 200
 """Those in which the bot was spoken to last."""
+LOOKED_AT: Final = 20
+"""Of channels, and of threads, when it is only to be seen whether there is anything that nobody has heard."""
 MAX_MESSAGES: Final = 100
 """Of one place."""
 MAX_TRIES: Final = 5
@@ -164,8 +166,12 @@ class Gaps:
         """Nothing was heard for a while: whether there was something to hear. Returns how many messages since then
         were accepted only now."""
         now = self._clock()
-        gaps = [replace(each, told=False) for each in await self._places(since, now)]
-        return await self._read_all(gaps)
+        known = {channel for channel, _ in self._threads}
+        # Deaf is deaf: a few of those in which something is likely to be said are enough to see it.
+        places = sorted(await self._places(since, now), key=lambda each: each.channel not in known)
+        channels = [each for each in places if each.thread is None][:LOOKED_AT]
+        threads = [each for each in places if each.thread is not None][:LOOKED_AT]
+        return await self._read_all(replace(each, told=False) for each in (*channels, *threads))
 
     # ---------------------------------------------------------------- reading
 
@@ -214,7 +220,15 @@ class Gaps:
             else:
                 _log.error("what was said in a gap could not be read: %s", exc)
             return 0
-        return await self._take(gap, newest)
+        known = set(self._threads)
+        count = await self._take(gap, newest)
+        if gap.thread is not None:
+            return count
+        # What has begun meanwhile is known only now, and no channel's history shows what was added to it.
+        begun = [each for each in self._threads if each[0] == gap.channel and each not in known]
+        for _, thread in begun:
+            count += await self._try(replace(gap, thread=thread, tries=0, told=False))
+        return count
 
     async def _newest(self, gap: Gap) -> Sequence[Mapping[str, Any]]:
         """At most one more than MAX_MESSAGES, the newest first. Raises SendFailed."""

@@ -6,6 +6,7 @@ Slack's documentation, views.publish: at most 100 blocks. Nothing in it is to be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from adapters.slack import ids, kit
@@ -14,7 +15,7 @@ from adapters.slack.mrkdwn import escape
 from adapters.text import shown_name
 
 CONVERSATIONS: Final = "conversations"
-"""The command whose data is the list of somebody's conversations."""
+"""The command whose data is the list of somebody's conversations: place, thread, title, and at, in ISO 8601."""
 MOST: Final = 20
 PROMPTS: Final = 4
 """Slack's documentation, assistant.threads.setSuggestedPrompts."""
@@ -57,17 +58,21 @@ def _listed(conversations: Sequence[Mapping[str, Any]], team: str) -> list[kit.B
 
 
 def _line(told: Mapping[str, Any], team: str) -> str:
-    channel, thread = str(told.get("channel", "")), str(told.get("thread") or "")
+    channel, thread = str(told.get("place", "")), str(told.get("thread") or "")
     if not ids.is_id(channel):
         return ""
     where = "in a direct message" if ids.is_direct(channel) else f"in <#{channel}>"
     title = escape(guarded(shown_name(str(told.get("title") or "")).replace("|", "¦"))) or NO_TITLE
     address = link(team, channel, thread if ids.is_ts(thread) else None)
-    at = told.get("at")
-    when = f", {_date(at)}" if isinstance(at, int) and at > 0 else ""
+    when = _date(str(told.get("at", "")))
     return f"<{address}|{title}> {where}{when}"
 
 
-def _date(at: int) -> str:
-    """A time, in epoch milliseconds, in the reader's own zone. Slack's documentation, Date formatting."""
-    return f"<!date^{at // 1000}^{{date_short_pretty}} {{time}}|earlier>"
+def _date(at: str) -> str:
+    """A time, as the command has it, in the reader's own zone; "" for what is none. Slack's documentation, Date
+    formatting."""
+    try:
+        seconds = int(datetime.fromisoformat(at).timestamp())
+    except ValueError:
+        return ""
+    return f", <!date^{seconds}^{{date_short_pretty}} {{time}}|earlier>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from adapters.base import Event, Host, NotSaved, Receipt, SendFailed
@@ -37,6 +37,7 @@ from adapters.slack.replying import NOT_FOR_YOU, ephemeral, laid_out, said
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
 from agent.protocol.clock import Clock, now_ms
+from agent.protocol.messages import Route
 
 COMMANDS_KEPT: Final = 1_000
 """Whose answers are remembered, for Slack to be told once more where it delivers them again."""
@@ -47,7 +48,8 @@ _log = logging.getLogger("roost.slack")
 
 
 class Interactions:
-    """`fetch` gets what is attached to a message; `prompts` are suggested to whoever opens a conversation."""
+    """`fetch` gets what is attached to a message; `prompts` are suggested to whoever opens a conversation; `resumed` is
+    told where a question was answered."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Interactions:
         me: Me,
         *,
         agent_view: bool,
+        resumed: Callable[[Route], None],
         prompts: Sequence[tuple[str, str]] = (),
         clock: Clock = now_ms,
     ) -> None:
@@ -67,7 +70,7 @@ class Interactions:
         self._prompts = prompts
         self._clock = clock
         self._me = me
-        self._acts = Acts(web, host, asked, timing, me, agent_view=agent_view, clock=clock)
+        self._acts = Acts(web, host, asked, timing, me, agent_view=agent_view, resumed=resumed, clock=clock)
         self._answering = Answering(self._acts)
         self._asking = Asking(self._acts, fetch)
         self._heeded = Heeded(host.notes)

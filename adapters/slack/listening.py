@@ -44,7 +44,8 @@ _log = logging.getLogger("roost.slack")
 
 class Listening:
     """Implements adapters.slack.intakes.Heard. `stopped` is told which streams Slack has stopped, `revoked` that the
-    app may be no more in its workspace, `titled` what a conversation that begins may be called."""
+    app may be no more in its workspace, `titled` what a conversation that begins may be called, `asked_there` by which
+    event somebody asks something."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Listening:
         stopped: Callable[[str, str, list[str]], Awaitable[None]],
         revoked: Callable[[], None],
         titled: Callable[[Route, str], None],
+        asked_there: Callable[[Route, str], None],
         clock: Clock,
     ) -> None:
         self.gaps = Gaps(web, self._hand_in, timing, clock=clock)
@@ -68,6 +70,7 @@ class Listening:
         self._stopped = stopped
         self._revoked = revoked
         self._titled = titled
+        self._asked_there = asked_there
         self._clock = clock
         self._people = People(web)
         self._queues = Queues(ids.NAME)
@@ -273,14 +276,17 @@ class Listening:
         if await interactions.spoken(event, place):
             return None
         self._asked.note(event.id, Asker(event.sender.id, str(message.get("user_team") or team or me.team)))
-        if place.opens:
+        if place.opens or (event.mentions_bot and not place.direct):
             self._titled(place.route, title(event.text))
         receipt = await host.receive(self._with_thread(event, message, channel, me))
         match receipt.state:
             case "duplicate":
+                # Who has accepted it may not have lived to keep where it was.
+                await self.gaps.spoken(place.route)
                 # It may have been edited in a gap, of which Slack tells nobody afterwards.
                 await self._edited(message, channel)
             case "accepted":
+                self._asked_there(place.route, event.id)
                 await self.gaps.spoken(place.route)
             case "refused" if receipt.data == AGAIN:
                 raise NotTaken(receipt.text or UNSAVED)

@@ -15,7 +15,7 @@ from adapters.slack import ids
 from adapters.slack.draft import Draft
 from adapters.slack.errors import (
     STREAMING,
-    ChannelGone,
+    THREAD_ERRORS,
     MessageGone,
     error_of,
     is_ambiguous,
@@ -57,8 +57,8 @@ class Posting:
         route = part.outgoing.route
         try:
             return await self._put(part, draft, route.thread_id, last=last)
-        except ChannelGone as exc:
-            if part.outgoing.notice and route.thread_id is not None and error_of(exc) == "thread_not_found":
+        except SendFailed as exc:
+            if part.outgoing.notice and route.thread_id is not None and error_of(exc) in THREAD_ERRORS:
                 # Where the answer was to stand is no place any more; whoever asked may still read the channel.
                 return await self._post(part, draft, None)
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -12,7 +11,6 @@ import aiohttp
 from adapters.base import NoSecret, NotSaved, SendFailed
 from adapters.slack.errors import error_of
 from adapters.slack.normalize import Me
-from adapters.slack.timing import Timing
 from adapters.slack.web import Web
 
 LASTING: Final = frozenset(
@@ -43,23 +41,7 @@ async def who_am_i(web: Web) -> Me:
     return Me(user, bot, team, str(told.get("user") or "the bot"), str(told.get("url") or ""))
 
 
-async def keep_connected(
-    connect: Callable[[], Awaitable[None]], trouble: Callable[[str], None], timing: Timing
-) -> None:
-    """Connects again and again until cancelled. A crash of ours rises."""
-    wait = timing.again
-    while True:
-        began = asyncio.get_running_loop().time()
-        text, lasting = await _outcome(connect)
-        if asyncio.get_running_loop().time() - began > timing.longest:
-            wait = timing.again
-        if text is not None:
-            trouble(text)
-        await asyncio.sleep(timing.mended if lasting else wait)
-        wait = min(timing.longest, wait * 2)
-
-
-async def _outcome(connect: Callable[[], Awaitable[None]]) -> tuple[str | None, bool]:
+async def outcome(connect: Callable[[], Awaitable[None]]) -> tuple[str | None, bool]:
     """What has ended a connection, for the operator, and whether only the operator can mend it."""
     try:
         await connect()

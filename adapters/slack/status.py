@@ -48,7 +48,8 @@ END_SECONDS: Final = 2.0
 MAX_FAILURES: Final = 6
 AGAIN_SECONDS: Final = 1.0
 """Before a try is made anew, and twice as long each time."""
-MAX_TITLES: Final = 1_000
+MAX_KEPT: Final = 1_000
+"""Titles, and messages that were heard."""
 
 _log = logging.getLogger("roost.slack")
 
@@ -90,6 +91,7 @@ class Status:
         self._timing = timing
         self._signs: dict[Route, _Sign] = {}
         self._titles: dict[Route, str] = {}
+        self._heard: dict[Route, str] = {}
         self._lacking: dict[tuple[Way, bool], float] = {}
         """Until when a way is not tried, on the steady clock: in direct conversations, and in channels."""
         self._notes: Notes | None = None
@@ -110,11 +112,12 @@ class Status:
                 self._start(sign, after=self._timing.status_again)
 
     def begin(self, route: Route, event: str | None = None) -> None:
-        """A turn runs there, for this event where that is known."""
+        """A turn runs there, for this event where that is known, or for what was heard there last."""
+        event = event or self._heard.get(route)
         sign = self._signs.get(route)
         if sign is None:
             sign = self._signs[route] = _Sign(route, event)
-        elif sign.task is not None and sign.task.done():
+        elif sign.wanted == "suspended" or (sign.task is not None and sign.task.done()):
             return
         elif event is not None and sign.stands is None:
             sign.event = event
@@ -130,17 +133,29 @@ class Status:
             await asyncio.wait({sign.task}, timeout=END_SECONDS)
 
     async def suspend(self, route: Route) -> None:
-        """The turn waits for somebody's answer."""
+        """The turn waits for somebody's answer, until it ends or is resumed: that it runs is known."""
         sign = self._signs.get(route)
         if sign is not None:
             self._want(sign, "suspended")
 
+    def resume(self, route: Route) -> None:
+        """It was answered: the turn goes on."""
+        sign = self._signs.get(route)
+        if sign is not None and sign.wanted == "suspended":
+            self._want(sign, "processing")
+
     def title(self, route: Route, text: str) -> None:
         """What the conversation is to be called, if it is a new one."""
-        self._titles.pop(route, None)
-        self._titles[route] = text[:TITLE_CHARS]
-        while len(self._titles) > MAX_TITLES:
-            del self._titles[next(iter(self._titles))]
+        _keep(self._titles, route, text[:TITLE_CHARS])
+
+    def heard(self, route: Route, event: str) -> None:
+        """Somebody has asked this: where there is no thread a sign can be on nothing else."""
+        if route.thread_id is not None:
+            return
+        _keep(self._heard, route, event)
+        sign = self._signs.get(route)
+        if sign is not None and sign.event is None:
+            sign.event = event
 
     def session(self, route: Route) -> State | None:
         """The status that its session has by our doing; None where it has none, or not by that way."""
@@ -174,9 +189,9 @@ class Status:
         if (sign.task is None or sign.task.done()) and not self._closing:
             name = f"slack status {sign.route.platform_id}"
             sign.news.clear()
-            sign.task = asyncio.create_task(self._keep(sign, after), name=name)
+            sign.task = asyncio.create_task(self._keep_up(sign, after), name=name)
 
-    async def _keep(self, sign: _Sign, after: float) -> None:
+    async def _keep_up(self, sign: _Sign, after: float) -> None:
         """Until nothing is to be shown and nothing is. What an earlier service has left goes after a while in which no
         turn has begun there."""
         left = sign.stands is not None
@@ -345,6 +360,14 @@ async def _news(sign: _Sign, seconds: float | None) -> bool:
         return False
     sign.news.clear()
     return True
+
+
+def _keep(those: dict[Route, str], route: Route, text: str) -> None:
+    """The oldest goes where there are too many."""
+    those.pop(route, None)
+    those[route] = text
+    while len(those) > MAX_KEPT:
+        del those[next(iter(those))]
 
 
 def _from_note(text: str) -> _Sign:

@@ -48,6 +48,8 @@ class Stream:
     """The text as it was then."""
     by_notice: bool = False
     """What has claimed it is not an answer: nothing of it goes."""
+    is_noted: bool = False
+    """Whether a note of it is kept, which goes with its turn."""
     not_before: float = 0.0
     """When it may be changed again, on the steady clock."""
 
@@ -93,6 +95,7 @@ class Stream:
             above=[str(each) for each in kept["above"]],
             posting=bool(kept["posting"]),
             begun_with=str(kept["begun_with"]),
+            is_noted=True,
         )
 
 

@@ -149,7 +149,6 @@ class Streams:
         if stream is None:
             return
         await self._rest_of(stream)
-        noted = stream.ts is not None or stream.posting or stream.above
         try:
             await self.showing.stop(stream)
         except SendFailed as exc:
@@ -158,7 +157,7 @@ class Streams:
             return
         if stream.claimed_by is not None and not stream.by_notice:
             await self.showing.take_away(stream, stream.above)
-        if self._notes is not None and noted:
+        if self._notes is not None and stream.is_noted:
             try:
                 await self._notes.drop(KEY + turn_id)
             except NotSaved:
@@ -251,4 +250,5 @@ class Streams:
     async def _note(self, stream: Stream) -> None:
         """Raises NotSaved."""
         if self._notes is not None:
+            stream.is_noted = True
             await self._notes.put(KEY + stream.turn_id, stream.note())

@@ -214,7 +214,8 @@ async def test_what_was_under_way_on_a_lost_connection_comes_on_another(rig: Rig
         first.drop()
         again = await two.next()
         assert asyncio.get_running_loop().time() - began < SOON_SECONDS
-        assert (again["retry_attempt"], again["payload"]["event"]["text"]) == (1, "hello")
+        assert (again["retry_attempt"], again["retry_reason"]) == (1, "connection_failed")
+        assert again["payload"]["event"]["text"] == "hello"
         await two.ack(again)
 
 
@@ -227,6 +228,7 @@ async def test_what_nobody_is_there_for_comes_after_a_minute_and_after_five(rig:
         passing = asyncio.create_task(rig.slack.pass_time(300))
         told = await socket.next()
         assert told["payload"]["event"]["text"] == "is anybody there?"
+        assert (told["retry_attempt"], told["retry_reason"]) == (2, "connection_failed")
         await socket.ack(told)
         await passing
     assert len(rig.slack.later) == 0

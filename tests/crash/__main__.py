@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import sys
@@ -122,6 +123,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the folder of a round that failed")
     parser.add_argument("--workers", type=int, default=1 + (os.cpu_count() or 1))
     given = parser.parse_args(arguments)
+    # Whoever was killed has asked for something, and the fakes tell of each that they could not answer.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     chosen, began = starts(given), time.monotonic()
     if not chosen:
         parser.error("there is nothing to play")

@@ -67,7 +67,7 @@ class Chat(ABC, Generic[Message]):
             self.events[event.id] = event
             return
         message = self.messages[event.about]
-        if self.is_gone(message):
+        if self.is_gone(message) or (event.kind == "delete" and self.stays(message)):
             return
         event.receipt = UNHEARD
         self.events[event.id] = event
@@ -92,16 +92,25 @@ class Chat(ABC, Generic[Message]):
         ]
 
     def press(self) -> None:
-        """Ada answers every question, once in each life of the service that can hear her."""
+        """Ada answers every question, once in each life of the service that can hear her, and again when she was told
+        that it went wrong."""
         for question in self.asked() if self.connected == self.life else ():
             key = self.part_id(question)
-            if self._pressed.get(key) != self.life:
+            if self._pressed.get(key) != self.life or self.went_wrong(question):
                 self._pressed[key] = self.life
                 self.click(question)
 
     def asked(self) -> list[Message]:
         """Questions that can be answered."""
         return [each for each in self.standing() if self.is_question(each)]
+
+    def stays(self, message: Message) -> bool:
+        """Whether Ada deletes it in no case."""
+        return False
+
+    def went_wrong(self, message: Message) -> bool:
+        """Whether Ada was told so of her last answer to a question."""
+        return False
 
     def _sent(self, message: Message, out_id: str, part: int) -> Sent:
         files = self.files(message)

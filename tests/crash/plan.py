@@ -134,9 +134,9 @@ class Spoil:
 @dataclass(frozen=True)
 class Trick:
     """Slack delivers everything again, on two connections at once; or again what nobody has taken; or says that it
-    ends every connection; or cuts them; or takes long over the next file."""
+    ends every connection; or cuts them; or takes long over the next file; or streams nothing any more."""
 
-    how: Literal["again", "retry", "refresh", "drop", "slow"]
+    how: Literal["again", "retry", "refresh", "drop", "slow", "plain"]
 
 
 Act = Say | Change | Command | Relent | Wait | Pause | KillRunners | Spoil | Trick

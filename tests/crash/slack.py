@@ -13,6 +13,7 @@ from adapters.slack.streams import KEY as STREAM
 from tests.crash.chat import DM, YES, Chat
 from tests.crash.plan import Trick
 from tests.crash.platform import Said
+from tests.fakes.slack_forms import Given
 from tests.fakes.slack_later import RETRY_SECONDS
 from tests.fakes.slack_server import SlackServer
 from tests.fakes.slack_things import Message
@@ -37,6 +38,8 @@ class Slack(Chat[Message]):
         self.ada = self.server.person("Ada")
         self.general.join(self.ada)
         self._roots: dict[str, Message] = {}
+        self._given: dict[str, Given] = {}
+        """The last answer to each question."""
 
     @property
     def connections(self) -> int:
@@ -75,6 +78,8 @@ class Slack(Chat[Message]):
                 await hub.disconnect("refresh_requested")
             case "drop":
                 hub.drop_all()
+            case "plain":
+                self.server.refuse("feature_not_enabled", "chat.startStream")
             case "slow":
                 self.server.fail("download", "slow", seconds=SLOW_SECONDS)
 
@@ -106,7 +111,11 @@ class Slack(Chat[Message]):
 
     def click(self, message: Message) -> None:
         """See Chat."""
-        self.ada.click(message, YES)
+        self._given[message.ts] = self.ada.click(message, YES)
+
+    def went_wrong(self, message: Message) -> bool:
+        """See Chat."""
+        return self._given[message.ts].failed
 
     def standing(self) -> list[Message]:
         """See Chat."""
@@ -119,6 +128,10 @@ class Slack(Chat[Message]):
     def is_gone(self, message: Message) -> bool:
         """See Chat."""
         return message.is_gone
+
+    def stays(self, message: Message) -> bool:
+        """See Chat. What a thread begins with does: without it there is no place for an answer."""
+        return message.root is message
 
     def is_question(self, message: Message) -> bool:
         """See Chat."""

@@ -12,13 +12,7 @@ from tests.crash.chat import DM
 from tests.crash.plan import Act, Life, Round, Say, Trick, Wait
 from tests.crash.stories import ANSWERED, ASKS, BEGUN, STORY, TALE, TALK, by_chance, named, written
 
-IN: Final = (
-    "envelope-received",
-    "event-received",
-    "inbox-committed",
-    "event-dealt-with",
-    "inbound-committed",
-)
+IN: Final = ("envelope-received", "inbox-committed", "event-dealt-with")
 OUT: Final = (
     "status-noted",
     "status-shown",
@@ -30,18 +24,17 @@ OUT: Final = (
     "after-send",
     "sent-recorded",
     "status-shown:2",
-    "file-shared",
-    "after-send:2",
-    "sent-recorded:2",
-    "message-posted",
-    "after-send:4",
-    "sent-recorded:4",
 )
+PARTS: Final = ("message-posted", "after-send:4", "sent-recorded:4")
+FILES: Final = ("file-shared", "after-send")
+NOTES: Final[Sequence[Act]] = (Say("hello"), ANSWERED, Say("tool"), ANSWERED, Say("tale"))
+"""Five messages, of which only the first parts of answers are shown while they are written."""
 TALES: Final = ("stream-appended:3", "message-posted", "sent-recorded:2")
 SLOW: Final = Trick("slow")
+PLAIN: Final = Trick("plain")
 MISSED: Final[Sequence[Act]] = (Say("stream"), Say("hello", DM), Say("hello", "p2"), Say("hello", "p2"))
 """In a thread that the bot knows, in its direct conversation, and in a thread that has begun meanwhile."""
-TRICKS: Final = (Trick("again"), Trick("retry"), Trick("refresh"), Trick("drop"), SLOW)
+TRICKS: Final = (Trick("again"), Trick("retry"), Trick("refresh"), Trick("drop"), SLOW, PLAIN)
 
 
 def rounds() -> Iterator[Round]:
@@ -57,21 +50,30 @@ def round_of(seed: int) -> Round:
 def _stories() -> Iterator[Round]:
     for point in (*IN, *OUT):
         yield named(point, Life(STORY, point))
+    for point in PARTS:
+        yield named(f"{point}+notes", Life(NOTES, point))
+    for point in FILES:
+        # What comes next may be answered together with it, and must not ask for anything else then.
+        yield named(f"{point}+file", Life((Say("file"), Say("hello")), point))
     for point in TALES:
         yield named(f"{point}+tale", Life(TALE, point))
     yield named("event-put-down", Life((SLOW, *STORY), "event-put-down"))
     yield named("event-put-down+dealt-with", Life((SLOW, *STORY), "event-dealt-with"))
-    yield named("stream-edited", Life(BEGUN, end="kill"), Life((), "stream-edited"))
+    for point in ("stream-posted", "stream-edited", "stream-claimed"):
+        yield named(f"{point}+plain", Life((PLAIN, *TALE), point))
     yield from _missed()
     yield named("asked", ASKS)
-    for point in ("envelope-received", "inbox-committed", "answer-taken", "inbound-committed"):
+    for point in ("inbox-committed", "answer-taken"):
         yield named(f"{point}+asked", ASKS, Life((ANSWERED,), point))
-    yield from written()
+    for plan in written():
+        # A question that can be deleted stands in a thread that another one has begun.
+        first = replace(plan.lives[0], acts=(Say("hello"), ANSWERED, *plan.lives[0].acts))
+        yield replace(plan, lives=(first, *plan.lives[1:])) if plan.name == "delete+away" else plan
     yield from _tricks()
 
 
 def _missed() -> Iterator[Round]:
-    for point in ("gap-read", "gap-read:3", "event-received:2", "inbox-committed:3"):
+    for point in ("gap-read", "gap-read:3", "inbox-committed:3"):
         yield named(point if point == "gap-read" else f"{point}+missed", TALK, Life((), point, before=MISSED))
     for point in ("inbox-committed", "event-dealt-with"):
         # What the thread is known by may not be written yet.

@@ -92,7 +92,9 @@ class Connection:
                 match message.type:
                     case WSMsgType.PING:
                         self.asked += 1
-                        await self.socket.pong(message.data)
+                        # An app that was killed asks no more.
+                        with contextlib.suppress(ConnectionError, RuntimeError):
+                            await self.socket.pong(message.data)
                     case WSMsgType.PONG:
                         self.answered += 1
                     case WSMsgType.TEXT:

@@ -236,6 +236,7 @@ class Hub:
         elif envelope.put_off < len(waits):
             wait = waits[envelope.put_off]
             envelope.put_off += 1
+            envelope.tries += 1
             envelope.why = "connection_failed"
             self._later.put(wait, lambda: self._see_through(envelope))
 
@@ -249,7 +250,8 @@ class Hub:
             except TimeoutError:
                 envelope.why = "timeout"
                 return
-        envelope.why = "connection_failed"
+        if not envelope.over.is_set():
+            envelope.why = "connection_failed"
 
     async def _send(self, connection: Connection, envelope: Envelope) -> None:
         """Raises ConnectionError, RuntimeError."""

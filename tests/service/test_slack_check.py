@@ -91,6 +91,11 @@ class Setup:
         """A wiring names this place."""
         self.more += f'\n[[wirings]]\nchannel = "slack"\nplace = "{place}"\n'
 
+    def tells_app(self, app: str) -> None:
+        """Slack says whose bot it is, as it does in the profile of a bot."""
+        user = {"id": self.slack.bot.id, "profile": {"api_app_id": app}}
+        self.slack.fail("users.info", more={"ok": True, "user": user}, times=9)
+
     def wanted(self, **more: Any) -> Wanted:
         """What the command would ask about, for a check in this process."""
         told: Mapping[str, Any] = {
@@ -208,8 +213,7 @@ async def test_a_person_s_token(setup: Setup) -> None:
 
 
 async def test_tokens_of_two_apps(setup: Setup) -> None:
-    other = {"id": setup.slack.bot.id, "profile": {"api_app_id": "A0OTHER"}}
-    setup.slack.fail("users.info", more={"ok": True, "user": other})
+    setup.tells_app("A0OTHER")
     told = advice.TWO_APPS.format(bot="A0OTHER", app="A0TEST")
     assert await setup.only_finding() == ("problem", "token", told)
 
@@ -318,6 +322,7 @@ async def test_a_connection_on_which_nothing_comes(setup: Setup, free_port: int)
 
 
 async def test_http_before_the_service_runs(setup: Setup, free_port: int) -> None:
+    setup.tells_app("A0TEST")
     setup.settings |= {"mode": "http", "listen": f"127.0.0.1:{free_port}"}
     url = f"http://127.0.0.1:{free_port}/slack/events"
     told = advice.DOOR_CLOSED.format(url=url, link=f"{APP}/event-subscriptions")
@@ -338,6 +343,7 @@ class Listener:
 
 
 async def test_the_listener_of_a_service_that_runs(setup: Setup, free_port: int) -> None:
+    setup.tells_app("A0TEST")
     app = intakes.build(
         AsyncWebClient("made-up"), Me("U1", "B1", "T1", "roost"), Listener(), signing_secret=SECRET
     )

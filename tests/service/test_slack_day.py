@@ -106,6 +106,8 @@ async def test_a_day(town: Town) -> None:
         ada.click(question, "Green")
         await town.until(lambda: "Green" in mine(town, asked)[-1] and not question.labels)
         assert question.shown.endswith(f"{ada.mention}* answered: Green")
+        waited = slack.session(asked).states
+        assert waited[waited.index("suspended") + 1 :].count("suspended") == 0
 
         # A turn is stopped by Slack's own button.
         ada.say(town.general, "on for ever", thread=asked)

@@ -61,6 +61,7 @@ BUTTONS: list[dict[str, Any]] = [
         "elements": [
             {"type": "button", "action_id": "yes", "text": plain("Yes")},
             {"type": "button", "action_id": "form", "text": plain("Form")},
+            {"type": "button", "action_id": "go", "text": plain("Go"), "url": "https://example.com/"},
         ],
     },
 ]
@@ -84,11 +85,22 @@ def echo(client: AsyncWebClient) -> AsyncApp:
     """A bot that does a little of everything."""
     app = AsyncApp(client=client, signing_secret="", process_before_response=True)
 
+    async def status(channel: str, thread: str, text: str) -> None:
+        given = {"channel_id": channel, "thread_ts": thread, "status": text}
+        await client.api_call("agents.sessions.setStatus", json=given)
+
+    @app.event("agent_session_stopped")
+    async def stopped(event: dict[str, Any]) -> None:
+        await status(event["channel"], event["thread_ts"], "active")
+
     @app.event("message")
     async def message(event: dict[str, Any]) -> None:
         if event.get("subtype") not in (None, "file_share"):
             return
         channel, thread = event["channel"], event.get("thread_ts", event["ts"])
+        if event["text"] == "work":
+            await status(channel, thread, "processing")
+            return
         answer = await client.chat_postMessage(channel=channel, thread_ts=thread, text="one")
         await client.chat_update(channel=channel, ts=str(answer["ts"]), text="one two")
         await client.reactions_add(channel=channel, timestamp=event["ts"], name="thumbsup")
@@ -202,7 +214,7 @@ async def test_what_cannot_be_done_is_a_sentence(playground: There, line: str, s
 async def test_buttons_and_forms(playground: There) -> None:
     there, said = playground
     there.act("ada #general buttons")
-    await there.until(lambda: "    (1) Yes   (2) Form" in said, 5)
+    await there.until(lambda: "    (1) Yes   (2) Form   Go: https://example.com/" in said, 5)
     there.act("/click 2")
     await there.until(lambda: "ada sees the form 'About you': Name; /fill TEXT | TEXT" in said, 5)
     there.act("/fill Bob")
@@ -223,11 +235,23 @@ async def test_commands_and_the_home_tab(playground: There) -> None:
     there.act("bob #general /roost status")
     await there.until(lambda: "#general [1] roost (only for bob): you said status" in said, 5)
     there.act("/home")
-    await there.until(lambda: "bob home: (1) Yes   (2) Form" in said, 5)
+    await there.until(lambda: "bob home: (1) Yes   (2) Form   Go: https://example.com/" in said, 5)
     there.act("/click 2")
     await there.until(lambda: "bob sees the form 'About you': Name; /fill TEXT | TEXT" in said, 5)
     there.act("/roost nothing")
     await there.until(lambda: f"bob is told: {NO_ANSWER}" in said, 5)
+
+
+async def test_the_stop_button_is_there_while_the_bot_works(playground: There) -> None:
+    there, said = playground
+    there.act("ada dm work")
+    await there.until(lambda: "t1 the bot is processing" in said, 5)
+    assert there.waits
+    there.act("t1 /stop")
+    await there.until(lambda: "t1 the bot is active" in said, 5)
+    await there.until(lambda: not there.waits, 5)
+    there.act("/stop")
+    assert said[-1] == "! Nothing can be stopped here."
 
 
 async def test_a_cut_is_mended(playground: There) -> None:
@@ -266,7 +290,8 @@ def test_lines_are_piped_in_and_answered_one_by_one(tmp_path: Path) -> None:
     said = done.stdout.splitlines()
     assert [line[2:] for line in said if line.startswith("> ")] == lines
     after = {line: said[said.index(f"> {line}") :] for line in lines}
-    assert "t1 is a thread: [1] in #general" in after[lines[0]]
+    named = r"t1 is (a thread|called): hello, \[1\] in #general"
+    assert any(re.fullmatch(named, line) for line in after[lines[0]])
     assert any(re.fullmatch(r"t1 \[\d+\] roost: You said: hello", line) for line in said)
     assert "    (1) red   (2) blue" in after[lines[1]]
     assert "    no more buttons" in after[lines[2]]

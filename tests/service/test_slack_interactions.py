@@ -332,7 +332,15 @@ async def test_what_is_forged_is_told_and_answers_nothing(lab: Lab, action_id: s
 
 
 async def test_the_home_tab_says_how_to_begin_and_what_there_was(lab: Lab) -> None:
-    listed = [{"channel": lab.general.id, "thread": "1700000000.000100", "title": "A <b> & c", "at": 5_000}]
+    listed = [
+        {
+            "channel": "slack",
+            "place": lab.general.id,
+            "thread": "1700000000.000100",
+            "title": "A <b> & c",
+            "at": "2026-03-01T12:00:00Z",
+        }
+    ]
     lab.host.receipts = [Receipt("accepted", "You are Ada."), Receipt("accepted", "One.", listed)]
     lab.ada.open_home()
     await lab.until(lambda: lab.ada.id in lab.slack.world.homes)

@@ -185,6 +185,13 @@ async def test_a_notice_comes_to_the_channel_when_its_thread_is_gone(life: Out, 
     assert ask.general.texts == ["It has failed."]
 
 
+async def test_a_notice_comes_to_the_channel_when_its_thread_takes_nothing_more(life: Out, ask: Talk) -> None:
+    await life.send(ask.answer("Because."))
+    ask.ada.delete(ask.question)
+    await life.send(Outgoing("n", ask.route, "It has failed.", notice=True, session="s"))
+    assert ask.general.texts[-1] == "It has failed."
+
+
 @pytest.mark.parametrize("error", ["file_uploads_disabled", "storage_limit_reached"])
 async def test_a_file_that_is_not_taken_is_told_of(life: Out, ask: Talk, error: str) -> None:
     life.slack.fail("files.getUploadURLExternal", error=error)

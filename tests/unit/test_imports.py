@@ -21,6 +21,7 @@ PLATFORM_LIBRARIES = {
 SHARED = (
     "adapters.base",
     "adapters.checkup",
+    "adapters.connecting",
     "adapters.offers",
     "adapters.queues",
     "adapters.lines",

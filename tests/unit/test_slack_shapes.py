@@ -143,10 +143,13 @@ async def heard(told: Mapping[str, Any]) -> FakeHost:
         stopped=stopped,
         revoked=lambda: None,
         titled=lambda _route, _title: None,
+        asked_there=lambda _route, _event: None,
         clock=lambda: 1_700_000_000_000,
     )
     fetcher = Fetcher(web, API_URL, QUICK)
-    interactions = Interactions(web, host, Asked(), QUICK, fetcher.fetch, ME, agent_view=True)
+    interactions = Interactions(
+        web, host, Asked(), QUICK, fetcher.fetch, ME, agent_view=True, resumed=lambda _route: None
+    )
     listening.use(host, ME, fetcher, interactions)
     try:
         await listening.on_event({"type": "event_callback", "event_id": "Ev0", "event": told})
