@@ -97,6 +97,17 @@ async def test_what_no_connection_is_given_for_is_said_until_there_is_one(
         assert town.slack.hub.connections
 
 
+async def test_a_trouble_with_one_of_two_connections_is_over_when_that_is_there(town: Town) -> None:
+    async with town.open():
+        await town.until(lambda: len(town.slack.hub.connections) == 2)
+        town.slack.hub.refuses = "internal_error"
+        town.slack.hub.connections[0].drop()
+        await until_told(town, "Slack is in trouble")
+        assert await town.answer_to("by the other one") == "You said: by the other one"
+        town.slack.hub.refuses = ""
+        await until_told(town, None)
+
+
 async def test_the_bots_token_in_the_place_of_the_apps_is_said(town: Town) -> None:
     town.settings = {"app_token": lambda: town.slack.bot_token}
     async with town.house.open(town.adapter()):
