@@ -30,7 +30,7 @@ FORM: Final = 9
 EPHEMERAL: Final = 1 << 6
 """Only its person sees it: documentation, Message Flags."""
 
-NOT_FOR_YOU: Final = "You may not do this here; an admin can give you a role."
+NOT_FOR_YOU: Final = "You may not do this here; whoever runs me can let you in."
 DONE: Final = "Done."
 
 _log = logging.getLogger("roost.discord")

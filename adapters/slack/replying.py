@@ -33,7 +33,7 @@ MORE: Final = (
     "_This answer goes on; all of it is shown by the command line `roost`, on the machine of the service._"
 )
 NOTHING: Final = "There is nothing to say about this."
-NOT_FOR_YOU: Final = "You may not do this here; an admin can give you a role."
+NOT_FOR_YOU: Final = "You may not do this here; whoever runs me can let you in."
 DONE: Final = "Done."
 NOT_ANSWERED: Final = "Slack did not take an answer ({status})"
 

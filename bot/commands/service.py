@@ -44,7 +44,7 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
         text += f"\nThe agent {each.agent} has a problem since {_time(each.since)}: {_line(each)}"
     troubles = context.troubles.listed() if admin else []
     for trouble in troubles:
-        text += f"\nThe channel {trouble.channel} does not work since {_time(trouble.since)}: {trouble.text}"
+        text += f"\nThe channel {trouble.channel} has not worked since {_time(trouble.since)}: {trouble.text}"
     data = {
         "version": version.VERSION,
         "uptime_seconds": uptime_seconds,

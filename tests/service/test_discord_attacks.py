@@ -157,10 +157,10 @@ async def test_who_administers_a_server_of_their_own_is_a_stranger_to_roost_ther
         for command in ("session list", "session stop"):
             more = {"id": session} if command == "session stop" else {}
             told = await town.bob.command(command, channel, **more).answer()
-            assert told.text == "You may not do this here; an admin can give you a role."
+            assert told.text == "You may not do this here; whoever runs me can let you in."
         assert (await town.bob.complete("session show", channel, id="").answer()).choices == []
         direct = await town.bob.command("session list", town.discord.dm(town.bob)).answer()
-        assert direct.text == "You may not do this here; an admin can give you a role."
+        assert direct.text == "You may not do this here; whoever runs me can let you in."
 
 
 # ---------------------------------------------------------------- people: floods, and what is kept of them

@@ -83,7 +83,7 @@ async def test_a_stranger_is_told_that_they_may_not_and_nothing_else(town: Town)
         await town.reads(thread, "You said: hello")
         told = await town.bob.command("session list", thread).answer()
         assert told.ephemeral
-        assert told.text == "You may not do this here; an admin can give you a role."
+        assert told.text == "You may not do this here; whoever runs me can let you in."
 
 
 async def test_a_command_that_takes_long_is_put_off_and_answered(town: Town) -> None:

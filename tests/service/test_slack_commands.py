@@ -57,7 +57,7 @@ async def test_admins_run_the_service_from_the_channel(town: Town) -> None:
 async def test_a_stranger_is_told_that_they_may_not_and_nothing_else(town: Town) -> None:
     async with town.open():
         said = await told(town, "session list", by="bob")
-        assert said == "You may not do this here; an admin can give you a role."
+        assert said == "You may not do this here; whoever runs me can let you in."
 
 
 async def test_the_owner_claims_the_bot_with_the_code(town: Town) -> None:

@@ -230,7 +230,7 @@ async def test_a_channel_in_trouble_is_shown_until_it_works_again(house: House) 
         house.app.intake.trouble(p.name, f"Discord refuses the token {SECRET}.")
         answer = await status()
         line = "Discord refuses the token [redacted api key]."
-        assert "\nThe channel fake does not work since 20" in answer.text and answer.text.endswith(line)
+        assert "\nThe channel fake has not worked since 20" in answer.text and answer.text.endswith(line)
         (trouble,) = answer.data["troubles"]
         assert (trouble["channel"], trouble["text"]) == ("fake", line) and trouble["since"].startswith("20")
         assert answer.data["metrics"][figure] == 1

@@ -70,7 +70,9 @@ def test_everything_that_is_called_is_in_the_table_of_methods() -> None:
 
 
 def test_the_fake_asks_for_the_scopes_that_the_table_has() -> None:
-    for name, scope in SCOPES.items():
+    shared = {name: scope for name, scope in SCOPES.items() if name in METHODS}
+    assert len(shared) > 10
+    for name, scope in shared.items():
         assert scope in METHODS[name].scopes, name
 
 
