@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from adapters.base import Notes, NotSaved, Receipt, SendFailed
 from adapters.slack import ids
+from adapters.slack.intakes import NotTaken
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
 from agent.protocol import failpoint
@@ -64,7 +65,8 @@ class Gap:
 
 
 class Gaps:
-    """`hand_in` deals with a message of a channel as if it had just been said, and returns when that is done."""
+    """`hand_in` deals with a message of a channel as if it had just been said, and returns when that is done; it raises
+    NotTaken for what has to come again."""
 
     def __init__(self, web: Web, hand_in: HandIn, timing: Timing, *, clock: Clock) -> None:
         self._web = web
@@ -250,6 +252,14 @@ class Gaps:
         for message in reversed(newest[:MAX_MESSAGES]):
             try:
                 receipt = await self._hand_in(message, gap.channel)
+            except NotTaken as exc:
+                if gap.tries + 1 < MAX_TRIES:
+                    # What was said after it waits as well, or it would come too early.
+                    _log.warning("what was said in a gap cannot be taken in now: %s", exc)
+                    self._unread.append(replace(gap, tries=gap.tries + 1))
+                    break
+                _log.error("what was said in a gap could not be taken in: %s", exc)
+                continue
             except Exception:
                 _log.exception("a missed message could not be dealt with")
                 continue

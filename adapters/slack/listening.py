@@ -255,13 +255,10 @@ class Listening:
                 await self._said(told, channel, team)
 
     async def _hand_in(self, message: Message, channel: str) -> Receipt | None:
-        """A message that was read in a gap; what cannot be taken in now counts as not read."""
+        """A message that was read in a gap. Raises NotTaken."""
         if not is_told(message):
             return None
-        try:
-            return await self._said(message, channel, str(message.get("team") or ""))
-        except NotTaken:
-            return None
+        return await self._said(message, channel, str(message.get("team") or ""))
 
     async def _said(self, message: Message, channel: str, team: str) -> Receipt | None:
         host, me, fetcher, interactions = self._host, self._me, self._fetcher, self._interactions

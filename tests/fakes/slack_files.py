@@ -124,7 +124,7 @@ class Files:
             return web.Response(status=404)
         if not self._may(request, file):
             return web.Response(status=302, headers={"Location": f"/login?redir={request.path}"})
-        if fault is None:
+        if fault is None or fault.how == "slow":
             return web.Response(body=file.data, content_type=file.media_type)
         return await _half(request, file, fault.seconds)
 

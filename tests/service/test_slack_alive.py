@@ -135,6 +135,15 @@ async def test_what_was_said_while_the_service_was_down_is_answered_and_the_plac
             assert told.startswith("I was offline <!date^")
 
 
+async def test_what_was_added_to_a_thread_that_began_while_nobody_listened_is_answered(town: Town) -> None:
+    async with town.open():
+        await town.answers(town.ask("before"), "You said: before")
+    missed = town.ask("missed")
+    town.ada.say(town.general, "and more", thread=missed)
+    async with town.open():
+        await town.until(lambda: any("and more" in each.shown for each in missed.replies[1:]))
+
+
 async def test_an_event_that_takes_long_is_put_down_and_acknowledged_in_time(town: Town) -> None:
     async with town.open():
         await connected(town)
