@@ -162,7 +162,7 @@ async def test_nothing_is_changed_and_nothing_said(setup: Setup) -> None:
     assert {each.id: len(each.messages) for each in world.places.values()} == said
     assert (world.sessions, world.statuses, world.prompts, world.homes) == ({}, {}, {}, {})
     assert setup.slack.hub.opened == 1
-    assert [each.tries for each in setup.slack.hub.envelopes] == [0]
+    assert [each.acked for each in setup.slack.hub.envelopes] == [None]
     await setup.slack.until(lambda: not setup.slack.hub.connections)
     assert {each.method for each in setup.slack.requests} <= set(methods.METHODS)
 
@@ -363,7 +363,7 @@ async def test_the_listener_of_a_service_that_runs(setup: Setup, free_port: int)
         ]
 
     await intakes.serve(
-        intakes.by_http(app, "/slack/events", signing_secret="f" * 32), "127.0.0.1", free_port, checked
+        intakes.by_http(app, "/slack/events", signing_secret=SECRET), "127.0.0.1", free_port, checked
     )
 
 
