@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.protocol import failpoint
 from tests.crash import slack_stories
 from tests.crash.nursery import Nursery
 from tests.crash.plan import Life, Round, Say, Wait
@@ -133,3 +134,8 @@ async def test_the_judge_sees_what_was_tampered_with_on_the_server(tmp_path: Pat
 def test_every_trick_has_a_story(how: str) -> None:
     acts = [act for plan in slack_stories.rounds() for life in plan.lives for act in life.acts]
     assert any(getattr(act, "how", None) == how for act in acts)
+
+
+def test_every_point_of_its_own_has_a_story() -> None:
+    points = {life.point for plan in slack_stories.rounds() for life in plan.lives if life.point is not None}
+    assert {point.partition(":")[0] for point in points} >= failpoint.SLACK
