@@ -42,7 +42,7 @@ DM: Final = 1
 OFFLINE: Final = "I was offline <t:{began}:t>\N{EN DASH}<t:{ended}:t>; answering {count} missed message{s}."
 AND_MORE: Final = " There were more; I have read the newest {count}."
 
-HandIn = Callable[[discord.Message], Awaitable[Receipt | None]]
+HandIn = Callable[[discord.Message, bool], Awaitable[Receipt | None]]
 Readable = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
 _log = logging.getLogger("roost.discord")
 
@@ -64,7 +64,8 @@ class Gap:
 
 
 class Gaps:
-    """`hand_in` deals with a message as if it had just been said, and returns when that is done."""
+    """`hand_in` deals with a message as if it had just been said, and returns when that is done; it is told whether it
+    may have been heard before the gap."""
 
     def __init__(self, rest: Rest, hand_in: HandIn, timing: Timing, *, clock: Clock) -> None:
         self._rest = rest
@@ -196,7 +197,7 @@ class Gaps:
         count = 0
         for message in reversed(newest[:MAX_MESSAGES]):
             try:
-                receipt = await self._hand_in(message)
+                receipt = await self._hand_in(message, ids.made_at(message.id) < gap.began)
             except Exception:
                 _log.exception("a missed message could not be dealt with")
                 continue

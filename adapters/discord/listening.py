@@ -142,9 +142,9 @@ class Listening:
     # ---------------------------------------------------------------- what comes in
 
     async def _said(self, message: discord.Message) -> None:
-        await self._hand_in(message)
+        await self._hand_in(message, heard=False)
 
-    async def _hand_in(self, message: discord.Message) -> Receipt | None:
+    async def _hand_in(self, message: discord.Message, heard: bool) -> Receipt | None:
         place = await self._find_place(message)
         me = None if self._client is None else self._client.user
         if place is None or me is None or self._fetcher is None or self._host is None:
@@ -163,7 +163,8 @@ class Listening:
             await self.gaps.direct(message.channel.id)
         if receipt.state == "accepted" and place.opens:
             self._threads.begin(place.route, event.text)
-        if receipt.state == "refused" and receipt.text:
+        if receipt.state == "refused" and receipt.text and not heard:
+            # Nothing durable knows what was refused: whoever may have been told so is not told again.
             await self._refuse(message, receipt.text)
         return receipt
 

@@ -46,7 +46,7 @@ OFFLINE: Final = "I was offline {began}\N{EN DASH}{ended}; answering {count} mis
 AND_MORE: Final = " There were more; I have read the newest {count}."
 _TIME: Final = "<!date^{at}^{{time}}|{utc} UTC>"
 
-HandIn = Callable[[Mapping[str, Any], str], Awaitable[Receipt | None]]
+HandIn = Callable[[Mapping[str, Any], str, bool], Awaitable[Receipt | None]]
 _log = logging.getLogger("roost.slack")
 
 
@@ -63,10 +63,15 @@ class Gap:
     told: bool = True
     """Whether the place is told of it: the connection is known to have been gone."""
 
+    def margin(self, message: Mapping[str, Any]) -> bool:
+        """Whether it was said before the gap, and may have been heard."""
+        ts = str(message.get("ts", ""))
+        return ids.is_ts(ts) and ids.made_at(ts) < self.began
+
 
 class Gaps:
-    """`hand_in` deals with a message of a channel as if it had just been said, and returns when that is done; it raises
-    NotTaken for what has to come again."""
+    """`hand_in` deals with a message of a channel as if it had just been said, and returns when that is done; it is
+    told whether it may have been heard before the gap, and raises NotTaken for what has to come again."""
 
     def __init__(self, web: Web, hand_in: HandIn, timing: Timing, *, clock: Clock) -> None:
         self._web = web
@@ -140,12 +145,14 @@ class Gaps:
             await self._read_all(again)
 
     async def note(self) -> None:
-        """Notes it now. While there is no connection nothing is heard, and what is still to be read was not."""
-        behind = self._heard is not None or self._down is not None or self._unread or self._reading
-        if self._notes is None or behind or not self._listening:
+        """Notes it now. While there is no connection that is until the last one was gone; what is still to be read was
+        not heard."""
+        until = self._clock() if self._listening else self._down
+        behind = self._heard is not None or self._unread or self._reading
+        if self._notes is None or behind or until is None:
             return
         try:
-            await self._notes.put(HEARD, str(self._clock()))
+            await self._notes.put(HEARD, str(until))
         except NotSaved:
             _log.warning("it is not kept until when Slack was heard", exc_info=True)
 
@@ -251,7 +258,7 @@ class Gaps:
         count = 0
         for message in reversed(newest[:MAX_MESSAGES]):
             try:
-                receipt = await self._hand_in(message, gap.channel)
+                receipt = await self._hand_in(message, gap.channel, gap.margin(message))
             except NotTaken as exc:
                 if gap.tries + 1 < MAX_TRIES:
                     # What was said after it waits as well, or it would come too early.

@@ -188,6 +188,7 @@ class Listening:
                 await self._take_up(event_id)
 
         if not self._queues.put(_place(told), run):
+            self._once.forget(event_id)
             raise NotTaken(CROWDED)
         if event_id:
             self._under_way[event_id] = done
@@ -254,13 +255,15 @@ class Listening:
             case _:
                 await self._said(told, channel, team)
 
-    async def _hand_in(self, message: Message, channel: str) -> Receipt | None:
-        """A message that was read in a gap. Raises NotTaken."""
+    async def _hand_in(self, message: Message, channel: str, heard: bool) -> Receipt | None:
+        """A message that was read in a gap, and may have been `heard` before it. Raises NotTaken."""
         if not is_told(message):
             return None
-        return await self._said(message, channel, str(message.get("team") or ""))
+        return await self._said(message, channel, str(message.get("team") or ""), heard=heard)
 
-    async def _said(self, message: Message, channel: str, team: str) -> Receipt | None:
+    async def _said(
+        self, message: Message, channel: str, team: str, *, heard: bool = False
+    ) -> Receipt | None:
         host, me, fetcher, interactions = self._host, self._me, self._fetcher, self._interactions
         if host is None or me is None or fetcher is None or interactions is None:
             return None
@@ -287,7 +290,8 @@ class Listening:
                 await self.gaps.spoken(place.route)
             case "refused" if receipt.data == AGAIN:
                 raise NotTaken(receipt.text or UNSAVED)
-            case "refused" if receipt.text:
+            case "refused" if receipt.text and not heard:
+                # Nothing durable knows what was refused: whoever may have been told so is not told again.
                 await self._refuse(event, place, receipt.text)
             case _:
                 pass

@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.slack_connections import Connection
 from tests.fakes.slack_server import SlackServer
 from tests.service.conftest import House
-from tests.service.slack_town import QUICK, Town
+from tests.service.slack_town import QUICK, Town, wirings
 
 
 @pytest.fixture
@@ -170,3 +170,18 @@ async def test_an_event_that_takes_long_is_put_down_and_acknowledged_in_time(tow
         assert [
             each.read_bytes() for each in town.house.folder(town.general.id).glob("in/files/*/*data.csv")
         ] == [b"1,2\n"]
+
+
+async def test_whom_the_bot_has_refused_is_not_told_again_by_the_next_service(house: House) -> None:
+    house.wirings = wirings({"strangers": "refuse"})
+    async with SlackServer() as slack:
+        town = Town(house, slack)
+        async with town.open():
+            town.bob.say(town.general, "hello", mention=[slack.bot])
+            await town.until(lambda: town.general.ephemeral)
+            await town.until(lambda: all(each.acked for each in slack.hub.envelopes if each.tries))
+        async with town.open():
+            # After a gap the minute before it is read once more.
+            await town.until(lambda: slack.called("conversations.history"))
+            assert await town.answer_to("now") == "You said: now"
+            assert len(town.general.ephemeral) == 1

@@ -44,7 +44,7 @@ class Taking:
         self._text = text
         self._failures = failures
 
-    async def take(self, message: Mapping[str, Any], _channel: str) -> Receipt | None:
+    async def take(self, message: Mapping[str, Any], _channel: str, _heard: bool) -> Receipt | None:
         """See Gaps."""
         text = str(message["text"])
         if text == self._text:
