@@ -26,7 +26,9 @@ run: $(INSTALLED) ## start Roost and talk to it in this terminal
 	@exec $(VENV)/bin/roost run
 
 test: $(INSTALLED) ## run the tests, several at once (WORKERS=)
-	@$(VENV)/bin/python -m pytest -n $(or $(WORKERS),auto) --dist worksteal
+	@# A socket's path has 107 characters at most, and each worker's own folder takes some of them.
+	@place=$$(mktemp -d "$${TMPDIR:-/tmp}/rt.XXXX") && \
+		$(VENV)/bin/python -m pytest -n $(or $(WORKERS),auto) --dist worksteal --basetemp="$$place" && rm -rf "$$place"
 
 crash: $(INSTALLED) ## kill it at every step and judge what is left (SEED=, ROUNDS=, POINT=, DISCORD=1, SLACK=1, SOAK=1, KEEP=1)
 	@$(VENV)/bin/python -m tests.crash $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) \

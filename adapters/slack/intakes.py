@@ -74,7 +74,8 @@ def build(client: AsyncWebClient, me: Me, heard: Heard, *, signing_secret: str =
     # It warns of a token in the environment, which is ours, and of events that nobody has asked for.
     _library.setLevel(logging.ERROR)
     app = AsyncApp(
-        name="roost",
+        # The library gives a logger of this name the level of its own.
+        name=_library.name,
         logger=_library,
         client=client,
         authorize=authorize,

@@ -29,7 +29,7 @@ from adapters.base import (
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import Route
 
-TIMEOUT_SECONDS: Final = 30.0
+TIMEOUT_SECONDS: Final = 60.0
 PERSON: Final = Sender("u1", "Ada")
 NOBODY: Final = Sender("", "")
 """Whom a platform that does not say who did it names."""

@@ -666,7 +666,8 @@ COMMANDS = [
     ),
     *(["deadletter", name] for name in ("list", "show", "replay", "drop")),
     *(["image", name] for name in ("build", "check")),
-    ["discord", "demo"],
+    *(["discord", name] for name in ("check", "demo")),
+    *(["slack", name] for name in ("manifest", "check", "demo")),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
@@ -185,3 +186,10 @@ async def test_whom_the_bot_has_refused_is_not_told_again_by_the_next_service(ho
             await town.until(lambda: slack.called("conversations.history"))
             assert await town.answer_to("now") == "You said: now"
             assert len(town.general.ephemeral) == 1
+
+
+async def test_the_library_changes_no_log_but_its_own(town: Town) -> None:
+    async with town.open():
+        await town.answers(town.ask("hello"), "You said: hello")
+        levels = {name: logging.getLogger(name).level for name in ("", "roost", "roost.slack")}
+    assert levels == {"": logging.WARNING, "roost": logging.NOTSET, "roost.slack": logging.NOTSET}

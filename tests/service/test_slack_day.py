@@ -112,6 +112,7 @@ async def test_a_day(town: Town) -> None:
         # A turn is stopped by Slack's own button.
         ada.say(town.general, "on for ever", thread=asked)
         await town.until(lambda: asked.replies[-1].shown.startswith("It goes on"))
+        await town.until(lambda: status() == "processing")
         ada.stop(asked)
         await town.until(lambda: "topped" in mine(town, asked)[-1])
         assert mine(town, asked)[-1].startswith("It goes on and")
