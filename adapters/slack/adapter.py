@@ -319,11 +319,10 @@ class SlackAdapter:
     # ---------------------------------------------------------------- small things
 
     async def _over(self, out: Outgoing) -> None:
-        """All of a reply is out: whoever is asked something is waited for, and nobody else works."""
+        """All of a reply is out. Whoever is asked something is waited for; that nothing runs any more is for the
+        service to say, which may have begun another turn."""
         if out.question is not None:
             await self._status.suspend(out.route)
-        elif out.ends:
-            await self._status.end(out.route)
 
     def _drafts_of(self, outgoing: Outgoing) -> list[Draft]:
         """Cut once for all parts of a reply. Raises SendFailed."""

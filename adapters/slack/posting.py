@@ -115,7 +115,8 @@ class Posting:
         """The status that the session is to have when the stream has ended: that is said in the same call."""
         out = part.outgoing
         now = self._status.session(out.route)
-        return "active" if now is not None and last and out.ends and not out.files else now
+        over = last and out.ends and not out.files and self._status.ends(out.route)
+        return "active" if now is not None and over else now
 
     # ---------------------------------------------------------------- new messages
 

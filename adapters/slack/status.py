@@ -65,6 +65,8 @@ class _Sign:
     stands: State | Literal["unknown"] | None = None
     way: Way | None = None
     noted: bool = False
+    again: bool = False
+    """Whether it was begun more than once: what ends now may not be all that runs."""
     failures: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -117,9 +119,12 @@ class Status:
         sign = self._signs.get(route)
         if sign is None:
             sign = self._signs[route] = _Sign(route, event)
-        elif sign.wanted == "suspended" or (sign.task is not None and sign.task.done()):
+            self._want(sign, "processing", after=self._timing.status_begins)
             return
-        elif event is not None and sign.stands is None:
+        sign.again = True
+        if sign.wanted == "suspended" or (sign.task is not None and sign.task.done()):
+            return
+        if event is not None and sign.stands is None:
             sign.event = event
         self._want(sign, "processing", after=self._timing.status_begins)
 
@@ -162,11 +167,19 @@ class Status:
         sign = self._signs.get(route)
         return sign.wanted if sign is not None and sign.way == "session" and sign.stands else None
 
+    def ends(self, route: Route) -> bool:
+        """Whether nothing else runs there than the turn that ends now, as far as is known."""
+        sign = self._signs.get(route)
+        return sign is None or not sign.again
+
     def told(self, route: Route, state: State) -> None:
-        """Another call has given the session this status."""
+        """Another call has given the session this status. Where another turn was begun meanwhile it is not what is
+        wanted."""
         sign = self._signs.get(route)
         if sign is not None and sign.way == "session":
-            sign.stands = sign.wanted = state
+            sign.stands = state
+            if not sign.again:
+                sign.wanted = state
             sign.news.set()
 
     async def close(self) -> None:

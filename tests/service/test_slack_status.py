@@ -199,3 +199,17 @@ async def test_a_turn_that_ends_in_the_next_service_ends_there(slack: SlackServe
     async with out(slack, notes, timing=replace(QUICK, status_again=60.0)) as life:
         await life.status.end(ask.route)
     assert states(slack, ask.question)[-1] == "active" and not notes.texts
+
+
+async def test_a_turn_that_begins_before_the_last_one_is_told_to_have_ended_goes_on(
+    life: Out, ask: Talk
+) -> None:
+    await begun(life, ask)
+    await life.slack.until(lambda: life.status.session(ask.route) == "processing")
+    assert life.status.ends(ask.route)
+    life.status.begin(ask.route)
+    assert not life.status.ends(ask.route)
+    life.status.told(ask.route, "active")
+    await life.slack.until(lambda: states(life.slack, ask.question) == ["processing", "processing"])
+    await life.status.end(ask.route)
+    assert states(life.slack, ask.question) == ["processing", "processing", "active"]
