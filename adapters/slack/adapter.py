@@ -221,7 +221,6 @@ class SlackAdapter:
                 timeout=int(timing.call),
                 session=session,
                 retry_handlers=[],
-                logger=_log,
             )
             self._web.use(client)
             stack.callback(self._web.use, None)

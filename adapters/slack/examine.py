@@ -76,7 +76,6 @@ async def _client(wanted: Wanted) -> AsyncIterator[AsyncWebClient]:
             timeout=CALL_SECONDS,
             session=session,
             retry_handlers=[],
-            logger=_log,
         )
 
 

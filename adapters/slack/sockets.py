@@ -56,7 +56,7 @@ class Socket(SocketModeClient):
     others to do: a client that connects anew by itself would close the old connection first."""
 
     def __init__(self, app_token: str, web_client: AsyncWebClient, handle: Handle, timing: Timing) -> None:
-        super().__init__(app_token, _log, web_client, ping_interval=timing.ping)
+        super().__init__(app_token, web_client=web_client, ping_interval=timing.ping)
         self.over = asyncio.Event()
         self.hello = asyncio.Event()
         self.reason = ""
@@ -140,7 +140,11 @@ class Socket(SocketModeClient):
             await self.aiohttp_client_session.close()
 
     async def _request(self, _client: object, request: SocketModeRequest) -> None:
-        await self._handle(self, request)
+        try:
+            await self._handle(self, request)
+        except (ConnectionError, aiohttp.ClientError):
+            # It was dealt with; Slack delivers it again, and it is known for what it is.
+            _log.info("something was dealt with whose connection was gone before it could be acknowledged")
 
     async def _look(self, _client: object, message: dict[str, Any], _raw: str | None) -> None:
         if message.get("type") == "hello":

@@ -188,6 +188,19 @@ async def test_whom_the_bot_has_refused_is_not_told_again_by_the_next_service(ho
             assert len(town.general.ephemeral) == 1
 
 
+async def test_what_people_say_is_not_in_the_log_even_where_it_tells_everything(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The libraries' own loggers are kept from that by bot.log; what they are given must not be another one.
+    with caplog.at_level(logging.DEBUG, logger="roost"):
+        async with town.open():
+            asked = town.ask("the secret plan")
+            await town.answers(asked, "You said: the secret plan")
+    assert caplog.records
+    assert "secret plan" not in caplog.text
+    assert "ticket=" not in caplog.text
+
+
 async def test_the_library_changes_no_log_but_its_own(town: Town) -> None:
     async with town.open():
         await town.answers(town.ask("hello"), "You said: hello")
