@@ -229,7 +229,10 @@ class DiscordRig:
         self.town.ada.react(self._mine(talk)[-1], emoji)
 
     async def redeliver(self) -> None:
-        self.town.discord.hub.drop()
+        told = [each for each in self.town.discord.hub.sessions[-1].events if each.event == "MESSAGE_CREATE"]
+        assert told
+        for each in told:
+            self.town.discord.dispatch_raw(each.event, each.data)
 
     def calls(self, talk: DiscordMessage) -> list[str]:
         pings = [each.pings for each in self._mine(talk)]
