@@ -28,6 +28,14 @@ AGAIN: Final = "again"
 acknowledged once more may do so."""
 
 
+DIRECT: Final = "@"
+"""A place whose id begins so is the direct conversation with the person of the id behind it: an adapter opens it when
+something is sent there. Only the service itself writes to such a place, and no event comes from one."""
+CARD: Final = "card:"
+"""The id of a question begins so where its buttons are the service's own, and what they do is commands. Such a question
+is no agent's, nobody answers it with words, and pressing does not close it: the service edits it when it is settled."""
+
+
 class SendFailed(Exception):
     """Raised when the platform did not take a part.
 
@@ -57,12 +65,14 @@ class NotFetched(Exception):
 @dataclass(frozen=True)
 class Sender:
     """Who did it. `id` is the platform's own; `name` is what people see and decides nothing. A webhook is a bot as
-    well, and the bot's own account is `is_self`."""
+    well, and the bot's own account is `is_self`. `groups` are the ids of the platform's own groups that they are in, as
+    the platform has told: Discord's roles, Slack's user groups."""
 
     id: str
     name: str
     is_bot: bool = False
     is_self: bool = False
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,13 +154,27 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Question:
+    """A question to show with buttons where the platform has them. It is open until `expires_at`, in epoch
+    milliseconds."""
+
+    id: str
+    title: str
+    question: str
+    options: Sequence[str]
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True)
 class Receipt:
     """What became of an event. `text` is what to show the person, if anything; an answer to what is answered already is
-    refused with that as the `data`."""
+    refused with that as the `data`. `ask` has buttons to show under the text (its id begins with CARD), for this person
+    alone where the platform can; what is said to pressing one of them takes their place."""
 
     state: ReceiptState
     text: str | None = None
     data: Any = None
+    ask: Question | None = None
 
 
 @dataclass(frozen=True)
@@ -223,18 +247,6 @@ class OutgoingFile:
     name: str
     media_type: str
     data: bytes
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question to show with buttons where the platform has them. It is open until `expires_at`, in epoch
-    milliseconds."""
-
-    id: str
-    title: str
-    question: str
-    options: Sequence[str]
-    expires_at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+OptionKind = Literal["text", "number", "flag", "person", "group", "place"]
+
 
 @dataclass(frozen=True)
 class OptionInfo:
-    """A parameter of a command, for a channel that has typed ones. `completes` says that a `complete` event is
-    answered with suggestions for it; a text has at most `max_chars`. One that takes the `rest` holds all words that are
-    left, and the options behind it are given by name alone."""
+    """A parameter of a command, for a channel that has typed ones. A `person`, a `group` (Discord's role, Slack's user
+    group) and a `place` are given by the platform's ids or mentions of them, as texts. `completes` says that a
+    `complete` event is answered with suggestions for it; a text has at most `max_chars`. One that takes the `rest`
+    holds all words that are left, and the options behind it are given by name alone."""
 
     name: str
     summary: str
-    kind: Literal["text", "number", "flag"] = "text"
+    kind: OptionKind = "text"
     required: bool = False
     choices: Sequence[str] = ()
     completes: bool = False

@@ -6,29 +6,34 @@ Ids only: what a person is called decides nothing, and the adapter sets who they
 | --- | --- |
 | the bot itself | nothing: an echo of its own words has no effect |
 | another bot, a webhook | nothing; where the wiring hears `bots`: message, edit, delete |
-| a person with a role | everything, and the commands of their level |
+| a person with a role for the agent | everything, and the commands of their level that are about this agent |
+| a person with a role everywhere | the same for every agent, and the commands that are about the service |
 | a stranger | the commands for anyone; where the wiring says `answer`, in that place, all that a member may |
 
-A stranger who counts as a member has the commands of the conversation, and never one for admins or owners.
+A stranger who counts as a member has the commands of the conversation, and never one for admins or owners. Where the
+wiring says `ask`, an admin is asked about a stranger who turns to the agent, unless one has denied them before.
 A deletion is the one event that may have no sender: Discord's "Message Delete" names nobody, and it may have been a
 moderator (https://discord.com/developers/docs/events/gateway-events#message-delete). It is the platform's own word
 that a message is gone, so it counts where that message was accepted, and all that it can do is to withdraw it.
+
+`Allow` is made here and nowhere else, and whatever has an effect asks for one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, assert_never
 
 from adapters.base import Event, Receipt
 from bot import surfaces
-from bot.db.people import Role
+from bot.db.people import Role, Standing
 from bot.engage import Strangers
 
 Level = Literal["anyone", "member", "admin", "owner"]
 """What a command asks of whoever runs it."""
 
 NOT_LET_IN: Final = "I only answer people whom an admin of mine has let in; please ask one of them."
+ASKED: Final = "I have asked an admin whether I may answer you; your message is kept until then."
 
 _RANK: Final[dict[Role | None, int]] = {None: 0, "member": 1, "admin": 2, "owner": 3}
 _NEEDED: Final[dict[Level, int]] = {"anyone": 0, "member": 1, "admin": 2, "owner": 3}
@@ -36,11 +41,12 @@ _NEEDED: Final[dict[Level, int]] = {"anyone": 0, "member": 1, "admin": 2, "owner
 
 @dataclass(frozen=True)
 class Facts:
-    """What bot.db knows of the sender, what the command that they want asks for, what the wiring of the place has for
-    `strangers` and `bots`, whether the message is addressed to the agent, and whether what was deleted is a message
-    that was accepted."""
+    """What bot.db knows of the sender, and which `agent` the event is about (None: the service as a whole); what the
+    command that they want asks for, what the wiring of the place has for `strangers` and `bots`, whether the message is
+    addressed to the agent, and whether what was deleted is a message that was accepted."""
 
-    role: Role | None
+    standing: Standing = field(default_factory=Standing)
+    agent: str | None = None
     command_level: Level | None = None
     strangers: Strangers = "ignore"
     bots: bool = False
@@ -50,17 +56,35 @@ class Facts:
     @property
     def guest(self) -> bool:
         """A stranger who counts as a member in this place."""
-        return self.role is None and self.strangers == "answer"
+        return self.standing.of(self.agent) is None and self.strangers == "answer"
 
     @property
-    def standing(self) -> Role | None:
-        """The role that counts in this place."""
-        return "member" if self.guest else self.role
+    def role(self) -> Role | None:
+        """The role that counts for what the event is about."""
+        return "member" if self.guest else self.standing.of(self.agent)
+
+    def somewhere(self) -> Facts:
+        """The same, as if whatever they want were about what they may do most for: what is refused then is refused
+        whatever it is about."""
+        return replace(self, standing=Standing(self.standing.anywhere, denied=self.standing.denied))
+
+    def about(self, agent: str | None) -> Facts:
+        """The same for something that is about this agent, or about the service as a whole. Being a guest of a place is
+        no standing beyond its agent."""
+        strangers = self.strangers if agent == self.agent else "ignore"
+        return replace(self, agent=agent, strangers=strangers)
 
 
 @dataclass(frozen=True)
 class Allow:
     """Go on."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """An admin decides. Until then it has no effect, and is kept."""
+
+    text: str = ASKED
 
 
 @dataclass(frozen=True)
@@ -81,7 +105,7 @@ def may(role: Role | None, level: Level) -> bool:
     return _RANK[role] >= _NEEDED[level]
 
 
-def decide(event: Event, facts: Facts) -> Allow | Drop:
+def decide(event: Event, facts: Facts) -> Allow | Ask | Drop:
     """Whether the event may have any effect."""
     if event.sender.is_self:
         return Drop("itself")
@@ -91,7 +115,7 @@ def decide(event: Event, facts: Facts) -> Allow | Drop:
         case "delete" if not event.sender.id:
             return Allow() if facts.accepted else Drop("unknown_message")
         case "message" | "answer" | "edit" | "delete" | "reaction":
-            return Allow() if may(facts.standing, "member") else _stranger(event, facts)
+            return Allow() if may(facts.role, "member") else _stranger(event, facts)
         case "command" | "complete":
             return _command(event, facts)
         case unknown:
@@ -104,18 +128,26 @@ def _bot(event: Event, facts: Facts) -> Allow | Drop:
     return Allow() if heard else Drop("bot")
 
 
-def _stranger(event: Event, facts: Facts) -> Drop:
+def _stranger(event: Event, facts: Facts) -> Ask | Drop:
     """One is told so only where the wiring wants it, and only who has turned to the agent."""
     spoke = event.kind in ("message", "answer", "command") and facts.addressed
+    if facts.strangers == "ask" and event.kind == "message" and facts.addressed:
+        denied = facts.standing.denied
+        # "" stands for all agents; `known` people of another agent are strangers here, and can be let in as well.
+        return Drop("denied") if denied & {"", facts.agent} else Ask()
     return Drop("stranger", NOT_LET_IN if facts.strangers == "refuse" and spoke else None)
 
 
 def _command(event: Event, facts: Facts) -> Allow | Drop:
-    if facts.command_level is not None and may(facts.standing, facts.command_level):
+    if facts.command_level is not None and may(facts.role, facts.command_level):
         return Allow()
-    if facts.standing is None:
-        return _stranger(event, facts)
+    if facts.role is None and not facts.standing.known:
+        decided = _stranger(event, facts)
+        return decided if isinstance(decided, Drop) else Drop("stranger")
     if facts.command_level is None:
         listing = surfaces.spelled(event.route.channel, "help")
         return Drop("unknown_command", f"There is no such command; {listing} lists them.")
-    return Drop("not_allowed", f"This command is for people with the role {facts.command_level}.")
+    whose = (
+        f" for the agent {facts.agent}" if facts.agent is not None and facts.command_level != "member" else ""
+    )
+    return Drop("not_allowed", f"This command is for people with the role {facts.command_level}{whose}.")

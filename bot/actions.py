@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from adapters.base import Edit, Outgoing, Reaction
+from adapters.base import CARD, Edit, Outgoing, Reaction
 from adapters.terminal.text import plain
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
@@ -103,6 +103,8 @@ class Actions:
     async def _ask(
         self, session: Session, message: MessageOut, asked: AskQuestion, answers: str | None
     ) -> Outgoing | Receipt:
+        if asked.question_id.startswith(CARD):
+            return await self._refuse(session, message, TAKEN)
         now, ours = self._clock(), [True]
         expires_at = min(asked.expires_at, now + MAX_QUESTION_MS)
         kept = asked.model_copy(update={"expires_at": expires_at})

@@ -36,6 +36,7 @@ from bot.intake import Intake
 from bot.metrics import Metrics
 from bot.operations import INTERRUPT_GRACE_SECONDS
 from bot.posting import Posting
+from bot.roster import Roster
 from bot.services import running
 from bot.sessions import Sessions
 from bot.signals import Signal
@@ -43,6 +44,7 @@ from bot.starting import greet_owners, recall_problems, remind_of_questions, tak
 from bot.sweep import Sweep
 from bot.vault import open_vault
 from bot.warming import Pool
+from bot.wirings import Wirings
 from container.base import Backend
 from container.process import WARNING
 
@@ -120,9 +122,12 @@ async def running_app(
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
             backend, images = chosen.backend, chosen.images
-        sessions = _sessions(config, db, clock)
+        roster, wirings = Roster(config), Wirings.configured(config)
+        await roster.refresh(db)
+        await wirings.refresh(db)
+        sessions = _sessions(config, roster, db, clock)
         stack.push_async_callback(sessions.close)
-        vault = open_vault(config, os.environ)
+        vault = open_vault(config, roster, os.environ)
         stack.push_async_callback(vault.aclose)
 
         terminal = TerminalAdapter(
@@ -130,7 +135,17 @@ async def running_app(
         )
         channels: dict[str, Adapter] = {each.name: each for each in (terminal, *adapters)}
         ground = Ground(
-            config, db, sessions, terminal, channels, metrics, clock, wake=Signal(), planned=Signal()
+            config,
+            db,
+            roster,
+            wirings,
+            sessions,
+            terminal,
+            channels,
+            metrics,
+            clock,
+            wake=Signal(),
+            planned=Signal(),
         )
         out = build_outbound(ground)
         wall = build_wall(ground, backend, vault, images=images)
@@ -138,7 +153,7 @@ async def running_app(
         chores = build_chores(ground, out, wall, work)
         entrance = build_entrance(ground, out, work, chores.backups)
 
-        await recall_problems(db, config.agents, metrics)
+        await recall_problems(db, roster, metrics)
         await greet_owners(db, channels, terminal.person.id, clock(), say)
         inner = (
             db,
@@ -161,6 +176,8 @@ async def running_app(
             chores.received,
             chores.history,
             work.schedules,
+            entrance.cards,
+            entrance.approvals,
             entrance.control,
             chores.pool,
         )
@@ -169,7 +186,7 @@ async def running_app(
             await entrance.letters.clean_up()
             await take_over(sessions, work.containers)
             await chores.pool.empty()
-            await tell_of_missing_keys(vault, config.agents, say)
+            await tell_of_missing_keys(vault, roster, say)
             async with running(*outer, *platforms):
                 await entrance.control.listening()
                 # What a service is made of stays: looking through it for garbage takes 25 ms of the event loop.
@@ -200,13 +217,13 @@ def _announce(chosen: Chosen, say: Callable[[str], None]) -> None:
         _log.warning(WARNING)
 
 
-def _sessions(config: Config, db: Database, clock: Clock) -> Sessions:
+def _sessions(config: Config, roster: Roster, db: Database, clock: Clock) -> Sessions:
     data = config.service.data_dir
     return Sessions(
         db,
         data / "sessions",
         data / "incoming",
-        {name: [d.destination for d in agent.destinations] for name, agent in config.agents.items()},
+        roster.destinations,
         boot_id=BOOT_ID.read_text().strip(),
         clock=clock,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bot import outgoing
 from bot.db import dead_letters, deliveries
 from bot.sending import Aside, Sending
@@ -24,6 +26,10 @@ async def _notices(session: Session, sending: Sending) -> int | None:
     aside: int | None = None
     try:
         for said in await session.books.db.read(lambda db: deliveries.notices(db, session.id)):
+            if said.more.replaces is not None and not said.shown_as:
+                # What it would take the place of was never shown.
+                session.books.add(partial(deliveries.drop_notice, notice_id=said.id))
+                continue
             outcome = await sending.send(session, outgoing.notice(said), seq=0)
             if isinstance(outcome, int):
                 session.notice_waits()

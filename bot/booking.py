@@ -48,6 +48,8 @@ def kind(part: Part) -> PartKind:
 
 def done_in_words(said: Outgoing) -> str | None:
     """What the agent is told when it is out; None for what is no action, or has another answer."""
+    if said.notice:
+        return None
     if said.edit is not None:
         return f"Message #{said.edit.number} is edited."
     if said.reaction is not None:
@@ -57,7 +59,7 @@ def done_in_words(said: Outgoing) -> str | None:
 
 def is_action(said: Outgoing) -> bool:
     """Whether the agent is to be told when it cannot be done."""
-    return said.question is not None or change(said) is not None
+    return not said.notice and (said.question is not None or change(said) is not None)
 
 
 class Booking(Protocol):
@@ -170,7 +172,8 @@ class ReplyBooking:
             deliveries.record(
                 db, session.id, reply.id, part=part, seq=seq, state=state, last=last, now=now, attempts=attempts,
                 next_at=next_at, platform_id=platform_id, error=error, turn_id=reply.turn_id, route=reply.route,
-                kind=part_kind or change(reply), edits=None if reply.edit is None else reply.edit.number,
+                kind=part_kind or change(reply),
+                edits=None if reply.edit is None or reply.notice else reply.edit.number,
             )  # fmt: skip
             if seen:
                 rows.saw_seq(db, session.id, seq)

@@ -17,7 +17,9 @@ from agent.protocol.clock import Clock, steady_ms
 from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
+from bot.approvals import Approvals
 from bot.backup.daily import Backups
+from bot.cards import Cards
 from bot.clearing import Clearing
 from bot.commands.context import Context
 from bot.commands.registry import Registry
@@ -44,6 +46,7 @@ from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
 from bot.received import Received
+from bot.roster import Roster
 from bot.salvage import Salvage
 from bot.schedules import Schedules
 from bot.sending import Policy as SendPolicy
@@ -70,6 +73,9 @@ class Ground:
 
     config: Config
     db: Database
+    roster: Roster
+    """The agents as they are now: those of config.toml and those of the chat."""
+    wirings: Wirings
     sessions: Sessions
     terminal: TerminalAdapter
     channels: Mapping[str, Adapter]
@@ -142,6 +148,8 @@ class Entrance:
     letters: DeadLetters
     context: Context
     intake: Intake
+    cards: Cards
+    approvals: Approvals
     control: Control
 
 
@@ -184,7 +192,7 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
     gateway = Gateway(
         data,
         config.gateway,
-        config.agents,
+        ground.roster,
         vault=vault,
         db=ground.db,
         metrics=ground.metrics,
@@ -192,13 +200,13 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
         clock=ground.clock,
     )
     launcher = Launcher(
-        config.agents,
+        ground.roster,
         config.backend,
         mounts=backend.mounts,
         images=images,
         gateway=gateway,
         vault=vault,
-        extra=Mounts(config, os.environ).of,
+        extra=Mounts(config, os.environ, ground.roster).of,
         warm=config.pool.warm,
         data_dir=data,
     )
@@ -267,7 +275,7 @@ def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chore
     data, metrics, clock = ground.data, ground.metrics, ground.clock
     containers, admission = work.containers, work.admission
     # A child process starts fast enough, and nobody pools what isolates nothing.
-    pooled = config.agents if wall.backend.mounts else ()
+    pooled = ground.roster if wall.backend.mounts else ()
     return Chores(
         usher=Usher(
             admission,
@@ -282,7 +290,7 @@ def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chore
             sessions,
             containers,
             out.delivery,
-            config.agents,
+            ground.roster,
             stale_seconds=config.turns.heartbeat_stale_seconds,
             idle_seconds=config.backend.runner_idle_seconds,
             metrics=metrics,
@@ -291,7 +299,7 @@ def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chore
             containers,
             wall.backend,
             config.backend,
-            config.agents,
+            ground.roster,
             data_dir=data,
             metrics=metrics,
             clock=steady_ms,
@@ -311,7 +319,9 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
-    wirings = Wirings.configured(config)
+    wirings = ground.wirings
+    cards = Cards(db, sessions, out.delivery, clock)
+    approvals = Approvals(db, cards, {}, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     context = Context(
         db,
@@ -325,11 +335,14 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         clock,
         started_at=steady_ms(),
         agent_of=lambda route: wirings.of(route).agent,
-        models={name: agent.model for name, agent in config.agents.items()},
+        roster=ground.roster,
+        wirings=wirings,
         sessions=sessions,
         channels=ground.channels.keys(),
         guesses=Guesses(steady_ms),
         figures=Figures(db),
+        cards=cards,
+        approvals=approvals,
         troubles=troubles,
     )
     registry = Registry(context, commands.ALL)
@@ -348,4 +361,4 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         clock=clock,
     )
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, control)
+    return Entrance(letters, context, intake, cards, approvals, control)

@@ -10,7 +10,7 @@ from pydantic import Field
 from adapters.base import Manners
 from bot.config_fields import AgentName
 from bot.config_model import ConfigModel
-from bot.engage import Mode, Strangers, Wiring
+from bot.engage import Mode, Others, Senders, SessionMode, Strangers, Wiring
 
 PlatformName = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -26,12 +26,31 @@ class WiringConfig(ConfigModel):
     engage: Mode = Field(
         "mention-sticky",
         description='What is for the agent: "mention", what names the bot; "mention-sticky", all of a thread '
-        'that it talks in as well; "all", everything.',
+        'that it talks in as well; "all", everything; "pattern", what names the bot or fits `pattern`.',
+    )
+    pattern: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
+        None, description='A regular expression that is looked for in what is said, for "pattern".'
+    )
+    sessions: SessionMode = Field(
+        "thread",
+        description='What one conversation is: "thread", each thread; "channel", the place with all its '
+        'threads; "agent", all places that this agent serves so.',
+    )
+    senders: Senders = Field(
+        "anyone", description='Whose words are heard of those who may talk: "anyone", or "admins" alone.'
+    )
+    others: Others = Field(
+        "drop",
+        description='What becomes of what is not for the agent: "drop", nothing; "accumulate", it is told '
+        "with the next message that is.",
+    )
+    priority: Annotated[int, Field(ge=-100, le=100)] = Field(
+        0, description="Of several agents in a place the one with the highest comes first."
     )
     strangers: Strangers = Field(
         "ignore",
         description='What people without a role meet with: "ignore", silence; "refuse", one sentence; '
-        '"answer", what a member has.',
+        '"ask", an admin is asked about them; "answer", what a member has.',
     )
     bots: bool = Field(False, description="Whether what other bots and webhooks say is heard.")
     bot_messages: Annotated[int, Field(ge=1, le=1000)] = Field(
@@ -53,6 +72,11 @@ class WiringConfig(ConfigModel):
             self.bots,
             self.bot_messages,
             Manners(self.threads, self.streaming, self.mentions, self.previews),
+            pattern=self.pattern,
+            sessions=self.sessions,
+            senders=self.senders,
+            others=self.others,
+            priority=self.priority,
         )
 
 

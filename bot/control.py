@@ -15,15 +15,15 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from adapters.base import Sender
 from adapters.terminal import TerminalAdapter, links, wire
 from agent.protocol.mailbox import MailboxError
 from agent.protocol.workspace import socket_address
 from bot import log
 from bot.commands.context import Context
-from bot.commands.registry import Invocation, Registry
+from bot.commands.registry import Registry
 from bot.control_wire import REQUEST, Answer, Ask, Chat
 from bot.errors import RoostError
+from bot.ordering import carry_out, operators
 from container.base import BackendError
 
 MAX_CONNECTIONS: Final = 64
@@ -116,9 +116,9 @@ class Control:
         found = self._registry.find(" ".join(request.words))
         if found is None:
             return Answer(ok=False, text=f"There is no command {' '.join(request.words)}.")
-        operator = Invocation(Sender("operator", "operator"), "owner", "control")
+        event, facts = operators(" ".join(request.words), dict(request.arguments), found[0].level)
         try:
-            reply = await self._registry.run(*found, request.arguments, operator)
+            reply = await carry_out(self._registry, found, event, facts)
         except (RoostError, BackendError, MailboxError, OSError) as exc:
             return Answer(ok=False, text=str(exc))
         return Answer(ok=True, text=reply.text, data=reply.data)

@@ -7,17 +7,27 @@ from typing import Literal, assert_never
 
 from adapters.base import Event, Manners
 
-Mode = Literal["mention", "mention-sticky", "all"]
+Mode = Literal["mention", "mention-sticky", "all", "pattern"]
 """What of a place that several people share is for its agent: what names the bot; that, and everything in a thread in
-which the agent has a session; everything."""
-Strangers = Literal["ignore", "refuse", "answer"]
-"""What people without a role meet with: silence, one sentence, or what a member has."""
+which the agent has a session; everything; what names the bot or matches the pattern."""
+SessionMode = Literal["thread", "channel", "agent"]
+"""What one conversation is: each thread, with its own memory; a place with all its threads; all places of the agent
+that are wired so."""
+Strangers = Literal["ignore", "refuse", "ask", "answer"]
+"""What people without a role meet with: silence, one sentence, an admin who is asked about them, or what a member
+has."""
+Senders = Literal["anyone", "admins"]
+"""Whose words are heard of those who may talk at all."""
+Others = Literal["drop", "accumulate"]
+"""What becomes of what people say that is not for the agent: nothing, or it is told to the agent with the next message
+that is."""
 
 
 @dataclass(frozen=True)
 class Wiring:
     """Which agent serves a place, what it takes to be answered there, and how the agent behaves. `bots` are heard up
-    to `bot_messages` in a row in one session."""
+    to `bot_messages` in a row in one session. Of several agents in a place the one of the highest `priority` comes
+    first. `wired` says that somebody has decided so, and it is not what holds where nobody has."""
 
     agent: str
     mode: Mode = "mention-sticky"
@@ -25,6 +35,12 @@ class Wiring:
     bots: bool = False
     bot_messages: int = 5
     manners: Manners = field(default_factory=Manners)
+    pattern: str | None = None
+    sessions: SessionMode = "thread"
+    senders: Senders = "anyone"
+    others: Others = "drop"
+    priority: int = 0
+    wired: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,7 @@ def decide(event: Event, wiring: Wiring, facts: Facts) -> Answer | Ignore:
         case "mention-sticky":
             stuck = asks_for_session(event, wiring) and facts.has_session
             return Answer() if stuck else Ignore("not_addressed")
-        case "mention":
+        case "mention" | "pattern":
             return Ignore("not_addressed")
         case unknown:
             assert_never(unknown)

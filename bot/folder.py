@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -85,7 +85,9 @@ class Outbox:
 class Folder:
     """The folder at `root`. Its calls are synchronous, and one at a time."""
 
-    def __init__(self, root: Path, incoming: Path, home: Route, destinations: Sequence[Destination]) -> None:
+    def __init__(
+        self, root: Path, incoming: Path, home: Route, destinations: Callable[[], Sequence[Destination]]
+    ) -> None:
         self.root = root
         self.workspace = Workspace.on_host(root)
         self._incoming = incoming
@@ -124,7 +126,7 @@ class Folder:
         try:
             known = {message.id: message for message in unfinished}
             end.check(known)
-            end.address(self._home, self._destinations)
+            end.address(self._home, self._destinations())
             # A killed service may have decided upon a message in bot.db and not have said so here.
             changes = [StatusChange(message_id, "completed") for message_id in end.pending() - known.keys()]
             changes += [
@@ -156,7 +158,7 @@ class Folder:
             messages=messages,
             receipts=receipts,
             home=self._home,
-            destinations=self._destinations,
+            destinations=self._destinations(),
             schedules=schedules,
         )
         return self._end.receipts()
@@ -171,7 +173,7 @@ class Folder:
         if self._end is None or not self.exists():
             raise MailboxGone("the folder of the session is gone")
         if self._moved:
-            self._end.address(self._home, self._destinations)
+            self._end.address(self._home, self._destinations())
             self._moved = False
         for message in batch.messages:
             self._take_files(message)

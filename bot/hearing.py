@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 from adapters.base import Event
-from bot import engage
+from bot import engage, surfaces
 from bot.access import Facts, Level
 from bot.db import people, sessions
 from bot.engage import Wiring
+
+CONTROL: Final = surfaces.CONTROL
+"""The surface that has no place."""
 
 
 def facts(db: sqlite3.Connection, event: Event, wiring: Wiring, level: Level | None = None) -> Facts:
     """For `access.decide`; `level` is that of the command, where the event names one that there is."""
     return Facts(
-        people.role_of(db, event.route.channel, event.sender.id),
+        people.standing(db, event.route.channel, event.sender.id, event.sender.groups),
+        wiring.agent,
         level,
         strangers=wiring.strangers,
         bots=wiring.bots,

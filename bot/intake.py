@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from adapters.base import AGAIN, Event, Manners, Receipt, clean
+from adapters.base import AGAIN, CARD, Event, Manners, Receipt, clean
 from adapters.offers import CommandInfo
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
@@ -90,7 +90,7 @@ class Intake:
         self._sessions = sessions
         self._posting = posting
         self._delivery = delivery
-        self._ordering = Ordering(db, registry, wirings)
+        self._ordering = Ordering(db, registry, wirings, clock)
         self._wirings = wirings
         self._limits = limits
         self._incoming = incoming
@@ -192,6 +192,8 @@ class Intake:
                 return await self._ordering.command(event)
             case "complete":
                 return await self._ordering.complete(event)
+            case "answer" if event.question_id.startswith(CARD):
+                return await self._ordering.pressed(event)
             case _:
                 return await self._row(event)
 

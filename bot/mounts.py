@@ -38,9 +38,12 @@ class Wish:
 class Mounts:
     """What every agent may be given, decided anew at every start of a container."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
-        """`environ` is the service's own environment."""
+    def __init__(
+        self, config: Config, environ: Mapping[str, str], agents: Mapping[str, AgentConfig] | None = None
+    ) -> None:
+        """`environ` is the service's own environment; `agents` are those of now, else of the configuration."""
         self._config = config
+        self._agents = config.agents if agents is None else agents
         self._environ = environ
         self._seldom = log.Seldom()
 
@@ -48,7 +51,7 @@ class Mounts:
         """The extra mounts of an agent, in the order of its configuration: its directories, then its mounts. Reads the
         list and looks through the folders, up to some hundred milliseconds: a loop calls it in a thread. Raises
         MountRefused."""
-        wishes = list(_wishes(agent, self._config.agents[agent]))
+        wishes = list(_wishes(agent, self._agents[agent]))
         if not wishes:
             return []
         allowed = self._list()
@@ -67,7 +70,7 @@ class Mounts:
     def mistakes(self) -> list[str]:
         """A line for each agent that would not be given what it asks for."""
         lines = []
-        for agent in self._config.agents:
+        for agent in self._agents:
             try:
                 self.of(agent)
             except MountRefused as exc:

@@ -105,13 +105,20 @@ def size(message: MessageOut) -> int:
 
 
 def notice(said: Notice) -> Outgoing:
-    """The service speaking for itself."""
+    """The service speaking for itself: a text, a card, a text with buttons, or what takes the place of those."""
+    buttons = said.more.buttons
+    asked = None
+    if buttons is not None:
+        asked = Question(buttons.card, "", said.text, buttons.labels, expires_at=buttons.expires_at)
     return Outgoing(
         id=said.id,
         route=said.route,
-        text=said.text,
+        text="" if asked is not None else said.text,
+        question=asked,
         answers=said.answers,
         notice=True,
+        edit=None if said.more.replaces is None else Edit(said.shown_as, 0),
+        card=said.more.card,
         created_at=said.created_at,
     )
 

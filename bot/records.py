@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
-from adapters.base import Sender
 from bot.commands import deadletter, session, trace
 from bot.commands.context import Records
-from bot.commands.registry import Invocation, Registry
+from bot.commands.registry import Registry
 from bot.control_wire import Answer
 from bot.db.reader import open_reader
 from bot.errors import CommandFailed
-
-OPERATOR: Final = Invocation(Sender("operator", "operator"), "owner", "control")
+from bot.ordering import carry_out, operators
 
 
 async def ask(path: Path, words: Sequence[str], given: Mapping[str, str] | None = None) -> Answer:
@@ -25,5 +22,6 @@ async def ask(path: Path, words: Sequence[str], given: Mapping[str, str] | None 
         found = registry.find(" ".join(words))
         if found is None:
             raise CommandFailed("This needs the running service.")
-        reply = await registry.run(*found, given or {}, OPERATOR)
+        event, facts = operators(" ".join(words), dict(given or {}), found[0].level)
+        reply = await carry_out(registry, found, event, facts)
     return Answer(ok=True, text=reply.text, data=reply.data)

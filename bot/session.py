@@ -54,7 +54,7 @@ class Session:
         record: SessionRecord,
         root: Path,
         incoming: Path,
-        destinations: Sequence[Destination],
+        destinations: Callable[[], Sequence[Destination]],
         executor: Executor,
         db: Database,
         *,
@@ -65,7 +65,7 @@ class Session:
         self.home: Route = record.route
         self.boot_id = record.boot_id
         """Under which boot of the machine inbound.db was made; None: it was never made."""
-        self.destinations = destinations
+        self._destinations = destinations
         self.lock = asyncio.Lock()
         """Whoever posts, wakes, ends or freezes holds it. Delivery never asks for it, and a reply is never
         waited for with it: a channel that hangs must not keep messages from the agent."""
@@ -145,6 +145,11 @@ class Session:
         self._serial = threading.Lock()
         self._looking = asyncio.Lock()
         """One snapshot at a time: a sweep may want one while the lane takes its own."""
+
+    @property
+    def destinations(self) -> Sequence[Destination]:
+        """The named places that it may write to now."""
+        return self._destinations()
 
     @property
     def is_open(self) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +49,7 @@ class Sessions:
         db: Database,
         folder: Path,
         incoming: Path,
-        destinations: Mapping[str, Sequence[Destination]],
+        destinations: Callable[[str], Sequence[Destination]],
         *,
         boot_id: str,
         clock: Clock,
@@ -152,7 +153,7 @@ class Sessions:
             record,
             self._folder / record.id,
             self._incoming,
-            self._destinations.get(record.agent, ()),
+            partial(self._destinations, record.agent),
             self._executor,
             self._db,
             clock=self._clock,

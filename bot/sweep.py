@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,7 @@ class Sweep:
         sessions: Sessions,
         containers: Containers,
         delivery: Delivery,
-        agents: dict[str, AgentConfig],
+        agents: Mapping[str, AgentConfig],
         *,
         stale_seconds: float,
         idle_seconds: float,

@@ -1,37 +1,98 @@
-"""Which wiring a place has: a pure lookup, made from the configuration once."""
+"""Which wirings a place has: those of config.toml, and those that admins have made in the chat, which go before
+them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from agent.protocol.messages import Route
 from bot.config import Config
+from bot.db import places
+from bot.db.engine import Database
+from bot.db.places import Place
 from bot.engage import Wiring
+
+PlaceKey = tuple[str, str]
+NOBODY: Final[Sequence[Wiring]] = ()
 
 
 @dataclass(frozen=True)
-class Wirings:
-    """All of them. The most exact one decides: that of the place, else that of its channel adapter, else `default`."""
+class Configured:
+    """Those of config.toml. The most exact ones decide: those of the place, else those of its channel adapter, else
+    `default`."""
 
     default: Wiring
-    channels: Mapping[str, Wiring]
-    places: Mapping[tuple[str, str], Wiring]
+    channels: Mapping[str, Sequence[Wiring]]
+    places: Mapping[PlaceKey, Sequence[Wiring]]
+
+    def at(self, route: Route) -> Sequence[Wiring]:
+        """Those of a place."""
+        named = self.places.get((route.channel, route.platform_id))
+        return named or self.channels.get(route.channel, (self.default,))
+
+
+def configured(config: Config) -> Configured:
+    """Those of [[wirings]]; where none of them leads, the first agent serves as a wiring has it by default."""
+    first = next(iter(config.agents))
+    channels: dict[str, list[Wiring]] = {}
+    places_: dict[PlaceKey, list[Wiring]] = {}
+    for each in config.wirings:
+        found = (
+            channels.setdefault(each.channel, [])
+            if each.place is None
+            else places_.setdefault((each.channel, each.place), [])
+        )
+        found.append(each.wiring(first))
+    return Configured(
+        Wiring(first, wired=False),
+        {name: in_order(found) for name, found in channels.items()},
+        {place: in_order(found) for place, found in places_.items()},
+    )
+
+
+def in_order(wirings: Sequence[Wiring]) -> Sequence[Wiring]:
+    """The one that comes first in a place first; of the same priority they keep their order."""
+    return tuple(sorted(wirings, key=lambda each: -each.priority))
+
+
+class Wirings:
+    """All of them as they are now: read on every event, and made anew by `refresh` when an admin has changed some."""
+
+    def __init__(self, from_config: Configured) -> None:
+        self._configured = from_config
+        self._places: Mapping[PlaceKey, Place] = {}
 
     @classmethod
     def configured(cls, config: Config) -> Wirings:
-        """Those of [[wirings]]; where none of them leads, the first agent serves as a wiring has it by default."""
-        first = next(iter(config.agents))
-        channels: dict[str, Wiring] = {}
-        places: dict[tuple[str, str], Wiring] = {}
-        for each in config.wirings:
-            if each.place is None:
-                channels[each.channel] = each.wiring(first)
-            else:
-                places[each.channel, each.place] = each.wiring(first)
-        return cls(Wiring(first), channels, places)
+        """Those of config.toml alone."""
+        return cls(configured(config))
+
+    async def refresh(self, db: Database) -> None:
+        """Takes over what bot.db has now. Raises DatabaseError."""
+        self._places = await db.read(places.all_)
+
+    def at(self, route: Route) -> Sequence[Wiring]:
+        """Those of a place, threads in it included, the one that comes first first; none where an admin has unwired
+        it. A direct conversation is a place like any other."""
+        place = self._places.get((route.channel, route.platform_id))
+        return in_order(place.wirings) if place is not None and place.wired else self._configured.at(route)
 
     def of(self, route: Route) -> Wiring:
-        """That of a place, threads in it included; a direct conversation is a place like any other."""
-        named = self.places.get((route.channel, route.platform_id))
-        return named or self.channels.get(route.channel, self.default)
+        """The first of them: its agent is the place's own, whom commands mean. Where there is none, a wiring that
+        hears nothing."""
+        found = self.at(route)
+        return found[0] if found else replace(self._configured.default, strangers="ignore", mode="mention")
+
+    def by_agent(self, route: Route, agent: str) -> Wiring | None:
+        """That of one agent in a place."""
+        return next((each for each in self.at(route) if each.agent == agent), None)
+
+    def place(self, route: Route) -> Place | None:
+        """What admins have set for a place in the chat, if anything."""
+        return self._places.get((route.channel, route.platform_id))
+
+    def known_places(self) -> Sequence[PlaceKey]:
+        """Every place that somebody has named: in config.toml or in the chat."""
+        return sorted({*self._configured.places, *self._places})

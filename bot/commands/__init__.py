@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from bot.commands import (
+    approval,
     backup,
     conversation,
     conversations,
@@ -29,5 +30,6 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *schedule.COMMANDS,
     *trace.COMMANDS,
     *deadletter.COMMANDS,
+    *approval.COMMANDS,
 )
 ALL: Final[tuple[Command[Context, Any], ...]] = (about(_GROUPS), *_GROUPS)

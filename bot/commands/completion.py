@@ -73,7 +73,7 @@ async def letters_or_all(context: Context, asked: Asked) -> list[Suggestion]:
 
 async def models(context: Context, asked: Asked) -> list[Suggestion]:
     """The models that agents are configured with; any other may be named as well."""
-    known = sorted({name for name in context.models.values() if name is not None})
+    known = sorted({agent.model for agent in context.roster.values() if agent.model is not None})
     suggested = [
         Suggestion(CONFIGURED, f"{CONFIGURED}: the configured one"),
         *(Suggestion(each, each) for each in known),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 from bot.admission import Admission
+from bot.approvals import Approvals
 from bot.backup.daily import Backups
+from bot.cards import Cards
 from bot.commands.registry import Invocation
 from bot.containers import Containers
 from bot.db import sessions as rows
@@ -24,9 +26,11 @@ from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
+from bot.roster import Roster
 from bot.schedules import Schedules
 from bot.sessions import Sessions
 from bot.troubles import Troubles
+from bot.wirings import Wirings
 
 NO_PLACE: Final = "This command works in a conversation."
 
@@ -88,13 +92,15 @@ class Context(Records):
     started_at: int
     agent_of: Callable[[Route], str]
     """The agent that serves a place."""
-    models: Mapping[str, str | None]
-    """The model that is configured for each agent; None: its provider's own choice."""
+    roster: Roster
+    wirings: Wirings
     sessions: Sessions
     channels: Collection[str]
     """The names of the adapters."""
     guesses: Guesses
     figures: Figures
+    cards: Cards
+    approvals: Approvals
     troubles: Troubles
     """Of the adapters."""
 

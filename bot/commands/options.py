@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from adapters.offers import OptionInfo, Suggestion
+from adapters.offers import OptionInfo, OptionKind, Suggestion
+from bot.commands.refs import RefKind
 
-Kind = Literal["text", "number", "flag"]
-
-_KINDS: Final[dict[object, Kind]] = {"integer": "number", "boolean": "flag"}
+_KINDS: Final[dict[object, OptionKind]] = {"integer": "number", "boolean": "flag"}
 _WRONG: Final = {
     "string_too_short": "is empty",
     "string_too_long": "is longer than {max_length:,} characters",
@@ -45,6 +44,7 @@ def options(parameters: type[BaseModel]) -> list[OptionInfo]:
                 name, shape, required=name in required, completed=completes(parameters, name) is not None
             ),
             rest=name == rest,
+            kind=_kind(parameters, name, shape),
         )
         for name, shape in schema.get("properties", {}).items()
     ]
@@ -57,6 +57,19 @@ def completes(parameters: type[BaseModel], name: str) -> Completes | None:
     return next((each for each in found if isinstance(each, Completes)), None)
 
 
+def _kind(parameters: type[BaseModel], name: str, shape: dict[str, Any]) -> OptionKind:
+    named = (each for each in parameters.model_fields[name].metadata if isinstance(each, RefKind))
+    ref = next(named, None)
+    return _KINDS.get(_own(shape).get("type"), "text") if ref is None else ref.kind
+
+
+def _own(shape: dict[str, Any]) -> dict[str, Any]:
+    """Of what may be left out, and is one of several beside null."""
+    several = shape.get("anyOf", ())
+    own: dict[str, Any] = next((each for each in several if each.get("type") != "null"), shape)
+    return own
+
+
 def wrong(error: ErrorDetails) -> str:
     """What is wrong with an option, in one sentence that names it."""
     name = str(error["loc"][0])
@@ -67,12 +80,10 @@ def wrong(error: ErrorDetails) -> str:
 
 def _option(name: str, shape: dict[str, Any], *, required: bool, completed: bool) -> OptionInfo:
     """`shape` is the field's JSON schema; what may be left out is there as one of several, beside null."""
-    several = shape.get("anyOf", ())
-    own = next((each for each in several if each.get("type") != "null"), shape)
+    own = _own(shape)
     return OptionInfo(
         name=name,
         summary=shape.get("description", ""),
-        kind=_KINDS.get(own.get("type"), "text"),
         required=required,
         choices=own.get("enum", ()),
         completes=completed,

@@ -70,7 +70,8 @@ async def _which_model(context: Context, invocation: Invocation) -> Reply:
 
 
 def _configured(context: Context, agent: str) -> str:
-    name = context.models.get(agent)
+    settings = context.roster.get(agent)
+    name = None if settings is None else settings.model
     return "the provider's own choice of a model" if name is None else f"the configured model {name}"
 
 

@@ -17,9 +17,11 @@ from adapters.base import Sender
 from adapters.offers import CommandInfo, CommandSpec, Suggestion
 from agent.protocol.messages import Route
 from bot import surfaces
-from bot.access import Level, may
+from bot.access import Allow, Level, may
 from bot.commands.options import completes, options, wrong
-from bot.db.people import Role
+from bot.db.audit import Actor
+from bot.db.cards import Option
+from bot.db.people import Role, Standing
 from bot.errors import CommandFailed
 
 MAX_SUGGESTIONS: Final = 25
@@ -48,14 +50,22 @@ class NoParameters(Parameters):
 
 @dataclass(frozen=True)
 class Invocation:
-    """Who wants it, and where. `route` is None on a surface without a place, such as the command line. A `guest` has
-    no role but that of the place."""
+    """Who wants it, and where. `route` is None on a surface without a place, such as the command line. `role` is the
+    one that counts for what the command is about, `standing` has all of them; a `guest` has no role but that of the
+    place. `direct`: nobody else reads what is said there."""
 
     actor: Sender
     role: Role | None
     channel: str
     route: Route | None = None
     guest: bool = False
+    standing: Standing = field(default_factory=Standing)
+    direct: bool = False
+
+    @property
+    def by(self) -> Actor:
+        """The same for the audit."""
+        return Actor(self.actor.id, self.actor.name, self.channel, self.route)
 
     def spelled(self, command: str) -> str:
         """A command as one gives it on this surface, for a text that names one."""
@@ -77,10 +87,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a command answers: a text for people, and the same as data."""
+    """What a command answers: a text for people, the same as data, and buttons beneath it where the surface has some:
+    what to do next. A command that wants to be sure of it first answers with one that gives it again with `yes`."""
 
     text: str
     data: Any = None
+    buttons: Sequence[Option] = ()
 
 
 C = TypeVar("C")
@@ -89,20 +101,51 @@ P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True)
+class Scope:
+    """What a command is about: an agent, or None for the service as a whole; and the role that it takes, where that is
+    another one than the command's."""
+
+    agent: str | None
+    level: Level | None = None
+
+    @classmethod
+    def of_any(cls, standing: Standing) -> Scope:
+        """For what shows everybody their own part: the agent of which somebody is most."""
+        mine = [name for name, role in standing.agents.items() if role == standing.anywhere]
+        return cls(None if standing.everywhere == standing.anywhere or not mine else mine[0])
+
+
+@dataclass(frozen=True)
 class Command(Generic[C_contra, P]):
-    """One command. `name` is its words, "session list"; at most two."""
+    """One command. `name` is its words, "session list"; at most two.
+
+    `about` finds out which agent it is about: whoever has the role for that agent may give it as well. Without it a
+    command of admins or owners is about the service as a whole, and another one about the agent of the place. It only
+    reads, and raises CommandFailed. One that `changes` something leaves a row in
+    the audit. `agents_may`: whether an agent can have it given in an admin's name, by asking one."""
 
     name: str
     summary: str
     parameters: type[P]
     handler: Callable[[C_contra, Invocation, P], Awaitable[Reply]]
     level: Level = "member"
+    about: Callable[[C_contra, Invocation, P], Awaitable[Scope]] | None = None
+    changes: bool = False
+    agents_may: bool = False
 
     @property
     def usage(self) -> str:
         """The name with its parameters, "session show ID"."""
         words = (_shown(name, self.parameters.model_fields[name]) for name in self.parameters.positional())
         return " ".join((self.name, *words))
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[C, P]):
+    """A command with checked parameters, before anybody has decided whether it may be given."""
+
+    command: Command[C, P]
+    parameters: P
 
 
 @dataclass
@@ -144,22 +187,33 @@ class Registry(Generic[C]):
         group = [each for each in self.commands if each.name.split()[:1] == first and may(role, each.level)]
         return "\n".join(_usage(command, channel) for command in group) or None
 
-    async def run(
-        self, command: Command[C, Any], words: Sequence[str], given: Mapping[str, str], invocation: Invocation
-    ) -> Reply:
-        """Runs a command whose use was allowed. Raises CommandFailed with one sentence for the person."""
+    def prepare(
+        self, command: Command[C, Any], words: Sequence[str], given: Mapping[str, str], channel: str
+    ) -> Prepared[C, Any]:
+        """Checks what a command was given on the surface `channel`. Raises CommandFailed with one sentence for the
+        person."""
         named = {name: value for name, value in given.items() if name != "text"}
         fields = command.parameters.positional()
         if command.parameters.rest is not None and len(words) > len(fields):
             words = [*words[: len(fields) - 1], " ".join(words[len(fields) - 1 :])]
         if len(words) > len(fields):
-            raise CommandFailed(_usage(command, invocation.channel))
+            raise CommandFailed(_usage(command, channel))
         arguments = {**dict(zip(fields, words, strict=False)), **named}
         try:
-            parameters = command.parameters.model_validate(arguments)
+            return Prepared(command, command.parameters.model_validate(arguments))
         except ValidationError as exc:
-            raise CommandFailed(_refusal(command, named, exc, invocation.channel)) from exc
-        return await command.handler(self.context, invocation, parameters)
+            raise CommandFailed(_refusal(command, named, exc, channel)) from exc
+
+    async def about(self, prepared: Prepared[C, Any], invocation: Invocation, *, here: str | None) -> Scope:
+        """What it is about, `here` being the agent of the place. Raises CommandFailed, DatabaseError."""
+        command = prepared.command
+        if command.about is not None:
+            return await command.about(self.context, invocation, prepared.parameters)
+        return Scope(None if command.level in ("admin", "owner") else here)
+
+    async def run(self, prepared: Prepared[C, Any], invocation: Invocation, _: Allow) -> Reply:
+        """Runs what was allowed. Raises CommandFailed with one sentence for the person."""
+        return await prepared.command.handler(self.context, invocation, prepared.parameters)
 
     async def complete(
         self,
@@ -170,7 +224,8 @@ class Registry(Generic[C]):
         invocation: Invocation,
     ) -> list[Suggestion]:
         """What could be meant by what is `typed` of the option `completing`, `given` being what the other ones hold:
-        MAX_SUGGESTIONS at most, the likeliest first. Whoever asks may use the command. Raises DatabaseError."""
+        MAX_SUGGESTIONS at most, the likeliest first. Whoever asks may use the command, for some agent at least: what it
+        is about may be just what is being typed. Raises DatabaseError."""
         completion = completes(command.parameters, completing)
         if completion is None:
             return []

@@ -9,12 +9,37 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from agent.protocol.messages import MessageOut, Receipt, Route
+from pydantic import TypeAdapter
+
+from agent.protocol.messages import Card, MessageOut, Receipt, Route
 from bot.db import tallies
 
 GONE: Final = "it was gone before it could be sent"
 
 PartKind = Literal["text", "file", "question", "card", "edit", "reaction", "action"]
+
+
+@dataclass(frozen=True)
+class Buttons:
+    """What is pressed under a notice: the id of a card (bot.cards), what its buttons say, and until when they count, in
+    epoch milliseconds."""
+
+    card: str
+    labels: tuple[str, ...]
+    expires_at: int
+
+
+@dataclass(frozen=True)
+class More:
+    """What a notice has besides its text. One that `replaces` another notice of the same session, by its id, takes the
+    place of what that one shows; where that was never shown, neither is this."""
+
+    buttons: Buttons | None = None
+    card: Card | None = None
+    replaces: str | None = None
+
+
+_MORE: Final = TypeAdapter(More)
 
 
 @dataclass(frozen=True)
@@ -26,6 +51,9 @@ class Notice:
     text: str
     answers: str | None
     created_at: int
+    more: More = More()
+    shown_as: tuple[str, ...] = ()
+    """The platform's ids of what it replaces."""
 
 
 @dataclass(frozen=True)
@@ -206,14 +234,31 @@ def add_notice(
     now: int,
     answers: str | None = None,
     notice_id: str | None = None,
+    more: More | None = None,
 ) -> str:
     """Keeps a notice until it is delivered like any other message, and returns its id."""
     notice_id = notice_id or new_notice_id()
+    content = None if more is None else _MORE.dump_json(more).decode()
     db.execute(
-        "INSERT INTO notices VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (notice_id, session_id, *_place(route), text, answers, now),
+        "INSERT INTO notices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (notice_id, session_id, *_place(route), text, answers, now, content),
     )
     return notice_id
+
+
+def drop_notice(db: sqlite3.Connection, notice_id: str) -> None:
+    """It is not said any more. Absent is success."""
+    db.execute("DELETE FROM notices WHERE id = ?", (notice_id,))
+
+
+def reword(db: sqlite3.Connection, notice_id: str, text: str) -> bool:
+    """Gives a notice that was not sent yet another text, with nothing besides; False when it is out, or was begun."""
+    changed = db.execute(
+        "UPDATE notices SET text = ?2, content = NULL WHERE id = ?1"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE out_id = ?1 AND state = 'sent')",
+        (notice_id, text),
+    )
+    return changed.rowcount == 1
 
 
 def new_notice_id() -> str:
@@ -223,17 +268,31 @@ def new_notice_id() -> str:
 
 def notices(db: sqlite3.Connection, session_id: str) -> list[Notice]:
     """What the service still has to say for a session, oldest first."""
-    rows = db.execute("SELECT * FROM notices WHERE session = ? ORDER BY rowid", (session_id,))
-    return [
-        Notice(
-            id=row["id"],
-            route=Route(channel=row["channel"], platform_id=row["platform_id"], thread_id=row["thread_id"]),
-            text=row["text"],
-            answers=row["answers"],
-            created_at=row["created_at"],
-        )
-        for row in rows
-    ]
+    rows = db.execute("SELECT * FROM notices WHERE session = ? ORDER BY rowid", (session_id,)).fetchall()
+    return [_notice(db, row) for row in rows]
+
+
+def _notice(db: sqlite3.Connection, row: sqlite3.Row) -> Notice:
+    more = More() if row["content"] is None else _MORE.validate_json(row["content"])
+    shown = () if more.replaces is None else _shown(db, row["session"], more.replaces)
+    return Notice(
+        id=row["id"],
+        route=Route(channel=row["channel"], platform_id=row["platform_id"], thread_id=row["thread_id"]),
+        text=row["text"],
+        answers=row["answers"],
+        created_at=row["created_at"],
+        more=more,
+        shown_as=shown,
+    )
+
+
+def _shown(db: sqlite3.Connection, session_id: str, out_id: str) -> tuple[str, ...]:
+    rows = db.execute(
+        "SELECT platform_id FROM deliveries WHERE session = ? AND out_id = ? AND state = 'sent'"
+        " AND platform_id IS NOT NULL ORDER BY part",
+        (session_id, out_id),
+    )
+    return tuple(row["platform_id"] for row in rows)
 
 
 def is_waiting(db: sqlite3.Connection, session_id: str, text: str) -> bool:

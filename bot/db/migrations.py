@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from bot.db import migrations_admin
+
 MIGRATIONS: Final[Sequence[Sequence[str]]] = (
     (
         """CREATE TABLE sessions (
@@ -272,4 +274,5 @@ WHERE state != 'sent' AND turn_id IS NOT NULL""",
         "CREATE INDEX inbox_bots ON inbox (channel, platform_id, accepted_at) WHERE by_bot = 1",
     ),
     ("CREATE INDEX inbox_people ON inbox (channel, sender_id, session, seq) WHERE sender_id IS NOT NULL",),
+    *migrations_admin.ALL,
 )

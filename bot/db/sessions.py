@@ -13,6 +13,9 @@ from agent.protocol.messages import Route
 from bot.db import pool
 
 LOOKED_AT: Final = 1_000
+HOUSE: Final = "(roost)"
+"""In the place of an agent: what the service itself has to say in a place, whoever serves it. It has no folder and
+never a container. No agent can have this name."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def get(db: sqlite3.Connection, session_id: str) -> SessionRecord | None:
 def by_prefix(db: sqlite3.Connection, prefix: str) -> list[SessionRecord]:
     """The sessions whose ids begin with `prefix`; two at most, which is enough to see that it is ambiguous."""
     rows = db.execute(
-        "SELECT * FROM sessions WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 2", (len(prefix), prefix)
+        "SELECT * FROM sessions WHERE substr(id, 1, ?) = ? AND agent <> ? ORDER BY id LIMIT 2",
+        (len(prefix), prefix, HOUSE),
     )
     return [SessionRecord.from_row(row) for row in rows]
 
@@ -90,7 +94,8 @@ def by_prefix(db: sqlite3.Connection, prefix: str) -> list[SessionRecord]:
 def recent(db: sqlite3.Connection, limit: int) -> list[SessionRecord]:
     """The sessions that were active last, newest first."""
     rows = db.execute(
-        "SELECT * FROM sessions WHERE channel <> ? ORDER BY last_active DESC, id LIMIT ?", (pool.POOL, limit)
+        "SELECT * FROM sessions WHERE channel <> ? AND agent <> ? ORDER BY last_active DESC, id LIMIT ?",
+        (pool.POOL, HOUSE, limit),
     )
     return [SessionRecord.from_row(row) for row in rows]
 
@@ -105,10 +110,10 @@ def like(db: sqlite3.Connection, typed: str, *, near: Route | None, limit: int) 
         "SELECT id FROM (SELECT id FROM sessions WHERE channel = ?3 AND platform_id = ?4 ORDER BY rowid DESC LIMIT ?5)"
         " UNION SELECT id FROM (SELECT id FROM sessions WHERE ?2 <> '' AND id >= ?2 AND id < ?2 || '~' LIMIT ?5)"
         " UNION SELECT id FROM (SELECT id FROM sessions ORDER BY rowid DESC LIMIT ?5)"
-        ") AND channel <> ?1 AND (substr(id, 1, length(?2)) = ?2"
+        ") AND channel <> ?1 AND agent <> ?7 AND (substr(id, 1, length(?2)) = ?2"
         " OR instr(lower(channel || '/' || platform_id || '/' || coalesce(thread_id, '')), ?2))"
         " ORDER BY channel = ?3 AND platform_id = ?4 DESC, last_active DESC, id LIMIT ?6",
-        (pool.POOL, typed.lower(), channel, platform_id, LOOKED_AT, limit),
+        (pool.POOL, typed.lower(), channel, platform_id, LOOKED_AT, limit, HOUSE),
     )
     return [SessionRecord.from_row(row) for row in rows]
 

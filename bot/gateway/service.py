@@ -66,9 +66,8 @@ class Gateway:
         resolve: Resolve | None = None,
     ) -> None:
         self._secret = _secret(data / KEY_FILE)
-        self._rights = {
-            name: Rights.of(agent, all_usd=config.spend_day_usd) for name, agent in agents.items()
-        }
+        self._agents = agents
+        self._all_usd = config.spend_day_usd
         self._metrics = metrics
         self._spend = Spend(db, clock)
         self._upstream = _upstream(config, environ, policy, resolve)
@@ -99,9 +98,10 @@ class Gateway:
 
     async def open(self, session: str, agent: str, folder: Path) -> None:
         """Listens in `folder`, the session's own; one that is open stays so. Raises GatewayError, DatabaseError."""
-        rights = self._rights.get(agent)
-        if rights is None:
+        settings = self._agents.get(agent)
+        if settings is None:
             raise GatewayError(f"there is no agent {agent}")
+        rights = Rights.of(settings, all_usd=self._all_usd)
         await self._spend.load()
         if session in self._doors:
             return

@@ -37,7 +37,7 @@ class EmbeddedVault(Vault):
 
     def __init__(self, agents: Mapping[str, AgentConfig], environ: Mapping[str, str]) -> None:
         self._agents = agents
-        self._credentials = {name: _credentials(name, agent, environ) for name, agent in agents.items()}
+        self._environ = environ
 
     async def ensure_identity(self, agent: str) -> None:
         """Raises VaultError when there is no credential."""
@@ -54,7 +54,7 @@ class EmbeddedVault(Vault):
         agent = self._agents.get(name)
         if agent is None:
             raise VaultError(f'no agent is called "{name}"; give it a table [agents.{name}]')
-        for each in self._credentials[name]:
+        for each in _credentials(name, agent, self._environ):
             secret = each.secret()
             if secret is not None:
                 own = agent.model_url is not None

@@ -23,7 +23,7 @@ async def room(root: Path) -> AsyncIterator[Session]:
     executor = ThreadPoolExecutor(1)
     try:
         record = await db.write(lambda db: rows.resolve(db, "assistant", HOME, 0))
-        session = Session(record, root / "session", root / "incoming", [], executor, db)
+        session = Session(record, root / "session", root / "incoming", lambda: (), executor, db)
         yield session
         await session.close()
     finally:

@@ -303,7 +303,7 @@ class Bench:
         self.kicked: list[str] = []
         self.told: list[str] = []
         self._news = asyncio.Event()
-        self.sessions = Sessions(db, folder, folder, {}, boot_id="b", clock=lambda: self.now)
+        self.sessions = Sessions(db, folder, folder, lambda _: (), boot_id="b", clock=lambda: self.now)
         self.schedules = Schedules(
             db,
             self.sessions,

@@ -8,8 +8,8 @@ import pytest
 
 from adapters.base import Event, EventKind, IncomingFile, Sender
 from agent.protocol.messages import Route
-from bot.access import NOT_LET_IN, Allow, Drop, Facts, Level, decide, may
-from bot.db.people import Role
+from bot.access import NOT_LET_IN, Allow, Ask, Drop, Facts, Level, decide, may
+from bot.db.people import Role, Standing
 from bot.engage import Strangers
 
 ROLES: tuple[Role | None, ...] = (None, *get_args(Role))
@@ -46,14 +46,16 @@ def event(kind: EventKind, *, by: Sender = Sender("7", "Ada")) -> Event:  # noqa
 def everything() -> list[Facts]:
     """Each combination of what may be known."""
     return [
-        Facts(role, level, strangers=strangers, bots=bots, addressed=addressed)
+        Facts(Standing(role), None, level, strangers=strangers, bots=bots, addressed=addressed)
         for role, level, strangers, bots, addressed in product(
             ROLES, (None, *LEVELS), POLICIES, YES_AND_NO, YES_AND_NO
         )
     ]
 
 
-def turned_away(kind: EventKind, facts: Facts) -> Drop:
+def turned_away(kind: EventKind, facts: Facts) -> Ask | Drop:
+    if facts.strangers == "ask" and kind == "message" and facts.addressed:
+        return Ask()
     told = facts.strangers == "refuse" and facts.addressed and kind in TOLD
     return Drop("stranger", NOT_LET_IN if told else None)
 
@@ -62,7 +64,7 @@ def test_the_tables_below_know_every_role_level_and_kind() -> None:
     assert set(LADDER) == set(ROLES)
     assert LADDER["owner"] == set(LEVELS)
     assert {*TALK, *COMMANDS} == set(KINDS)
-    assert set(POLICIES) == {"ignore", "refuse", "answer"}
+    assert set(POLICIES) == {"ignore", "refuse", "ask", "answer"}
 
 
 @pytest.mark.parametrize(("role", "level"), list(product(ROLES, LEVELS)))
@@ -80,14 +82,14 @@ def test_talking_needs_a_role_or_a_place_where_strangers_are_answered(kind: Even
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_a_deletion_needs_nobody_who_did_it_and_only_of_what_was_accepted(kind: EventKind) -> None:
     nobody = event(kind, by=Sender("", ""))
-    assert (decide(nobody, Facts(None, accepted=True)) == Allow()) == (kind == "delete")
-    assert isinstance(decide(nobody, Facts(None)), Drop)
+    assert (decide(nobody, Facts(accepted=True)) == Allow()) == (kind == "delete")
+    assert isinstance(decide(nobody, Facts()), Drop)
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_commands_need_their_level(kind: EventKind) -> None:
     for facts in everything():
-        role: Role | None = facts.role or ("member" if facts.strangers == "answer" else None)
+        role: Role | None = facts.role
         decided = decide(event(kind), facts)
         if facts.command_level in LADDER[role]:
             assert decided == Allow(), facts
@@ -102,9 +104,9 @@ def test_commands_need_their_level(kind: EventKind) -> None:
 
 def test_a_guest_has_no_command_of_admins() -> None:
     for level in ("admin", "owner"):
-        assert isinstance(decide(event("command"), Facts(None, level, strangers="answer")), Drop)
-    assert Facts(None, strangers="answer").guest
-    assert not Facts("member", strangers="answer").guest and not Facts(None, strangers="refuse").guest
+        assert isinstance(decide(event("command"), Facts(Standing(), None, level, strangers="answer")), Drop)
+    assert Facts(strangers="answer").guest
+    assert not Facts(Standing("member"), strangers="answer").guest and not Facts(strangers="refuse").guest
 
 
 @pytest.mark.parametrize("kind", KINDS)

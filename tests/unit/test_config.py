@@ -270,8 +270,8 @@ def test_a_wiring_names_its_mistake(tmp_path: Path) -> None:
         '[[wirings]]\nplase = "x"\n[[wirings]]\nchannel = ""\nagent = "Bob B"\n'
     )
     assert mistakes(write(tmp_path, text)) == [
-        "config.toml: wirings[0].engage should be 'mention', 'mention-sticky' or 'all'",
-        "config.toml: wirings[0].strangers should be 'ignore', 'refuse' or 'answer'",
+        "config.toml: wirings[0].engage should be 'mention', 'mention-sticky', 'all' or 'pattern'",
+        "config.toml: wirings[0].strangers should be 'ignore', 'refuse', 'ask' or 'answer'",
         "config.toml: wirings[0].bot_messages should be greater than or equal to 1",
         "config.toml: wirings[1].channel: is missing",
         'config.toml: wirings[1] unknown key "plase"; did you mean "place"?',

@@ -29,8 +29,8 @@ def event(
 
 
 def test_the_table_below_knows_every_mode() -> None:
-    assert set(get_args(Mode)) == {"mention", "mention-sticky", "all"}
-    assert set(get_args(Strangers)) == {"ignore", "refuse", "answer"}
+    assert set(get_args(Mode)) == {"mention", "mention-sticky", "all", "pattern"}
+    assert set(get_args(Strangers)) == {"ignore", "refuse", "ask", "answer"}
 
 
 @pytest.mark.parametrize("mode", get_args(Mode))

@@ -9,6 +9,7 @@ from pydantic import Field
 from adapters.base import Sender
 from adapters.offers import CommandSpec, OptionInfo, Suggestion
 from bot import commands
+from bot.access import Allow
 from bot.commands.help import about
 from bot.commands.options import Completes, options
 from bot.commands.registry import (
@@ -109,7 +110,17 @@ def test_words_find_the_longest_name(name: str, text: str, expected: tuple[str, 
 async def run(name: str, given: dict[str, str] | None = None) -> str:
     command = REGISTRY.find(name)
     assert command is not None
-    return (await REGISTRY.run(*command, given or {}, caller())).text
+    return (await obeyed(REGISTRY, command, given or {}, caller())).text
+
+
+async def obeyed(
+    registry: Registry[Any],
+    found: tuple[Command[Any, Any], list[str]],
+    given: dict[str, str],
+    by: Invocation,
+) -> Reply:
+    prepared = registry.prepare(*found, given, by.channel)
+    return await registry.run(prepared, by, Allow())
 
 
 async def test_words_and_named_arguments_are_its_parameters() -> None:
@@ -173,7 +184,7 @@ async def test_a_command_is_spelled_as_its_surface_has_it(channel: str, usage: s
     command = REGISTRY.find("group show")
     assert command is not None
     with pytest.raises(CommandFailed) as failed:
-        await REGISTRY.run(*command, {}, replace(caller(), channel=channel))
+        await obeyed(REGISTRY, command, {}, replace(caller(), channel=channel))
     assert str(failed.value) == usage
     assert usage in str(REGISTRY.usage("group", "owner", channel))
 
@@ -294,7 +305,7 @@ async def test_help_lists_what_one_may_use(role: Role | None, hidden: set[str]) 
     registry: Registry[Any] = Registry(None, commands.ALL)
     command = registry.find("help")
     assert command is not None
-    reply = await registry.run(*command, {}, caller(role))
+    reply = await obeyed(registry, command, {}, caller(role))
     listed = {entry["usage"] for entry in reply.data}
     assert {"help", "whoami", "claim CODE"} <= listed
     assert not hidden & listed

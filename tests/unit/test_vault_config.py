@@ -23,11 +23,15 @@ def written(folder: Path, text: str) -> Config:
     return load(folder / "config.toml", {})
 
 
+def opened(config: Config) -> Vault:
+    return open_vault(config, config.agents, {})
+
+
 async def test_the_vault_is_opened_by_its_name(tmp_path: Path) -> None:
     agent = '[agents.bob]\nmodel_key = "k1"\n'
-    vault: Vault = open_vault(written(tmp_path, agent), {})
+    vault: Vault = opened(written(tmp_path, agent))
     assert (await vault.access("bob")).headers == {"x-api-key": "k1"}
-    other = open_vault(written(tmp_path, '[vault]\nkind = "onecli"\nurl = "http://127.0.0.1:1"\n'), {})
+    other = opened(written(tmp_path, '[vault]\nkind = "onecli"\nurl = "http://127.0.0.1:1"\n'))
     assert isinstance(other, OneCli)
     await other.aclose()
 

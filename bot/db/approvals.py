@@ -1,0 +1,147 @@
+"""The approvals table: what somebody wants to have done that an admin has to allow first."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agent.protocol.messages import Route
+
+State = Literal["open", "approved", "denied", "expired", "withdrawn", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class ApprovalRecord:
+    """A row of approvals. `effect` is all that will be done, `choices` the ways in which it can be allowed, `level` the
+    role that it takes for `agent`. `session` and `route` are where it came from. Times are epoch milliseconds."""
+
+    id: str
+    kind: str
+    agent: str
+    session: str | None
+    route: Route | None
+    asked_by: str
+    summary: str
+    effect: Mapping[str, Any]
+    choices: Sequence[str]
+    level: Literal["admin", "owner"]
+    created_at: int
+    expires_at: int
+    state: State = "open"
+    choice: str | None = None
+    outcome: str | None = None
+    decided_by: str | None = None
+    decided_at: int | None = None
+
+    @property
+    def subject(self) -> str:
+        """What its cards are about, and the audit."""
+        return f"approval:{self.id}"
+
+    @classmethod
+    def from_row(cls, row: sqlite3.Row) -> ApprovalRecord:
+        found = dict(row)
+        channel, platform_id, thread_id = (found.pop(key) for key in ("channel", "platform_id", "thread_id"))
+        found["route"] = (
+            None if channel is None else Route(channel=channel, platform_id=platform_id, thread_id=thread_id)
+        )
+        found["effect"], found["choices"] = json.loads(found["effect"]), tuple(json.loads(found["choices"]))
+        return cls(**found)
+
+
+def new_id() -> str:
+    """Short, for people to type."""
+    return secrets.token_hex(5)
+
+
+def add(db: sqlite3.Connection, approval: ApprovalRecord) -> None:
+    """Keeps one that is asked for."""
+    place = approval.route
+    db.execute(
+        "INSERT INTO approvals (id, kind, agent, session, channel, platform_id, thread_id, asked_by, summary, effect,"
+        " choices, level, state, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?)",
+        (
+            *(approval.id, approval.kind, approval.agent, approval.session),
+            *((None, None, None) if place is None else (place.channel, place.platform_id, place.thread_id)),
+            *(approval.asked_by, approval.summary, json.dumps(dict(approval.effect))),
+            *(json.dumps(list(approval.choices)), approval.level, approval.created_at, approval.expires_at),
+        ),
+    )
+
+
+def get(db: sqlite3.Connection, approval_id: str) -> ApprovalRecord | None:
+    """The approval of this id, if there is one."""
+    row = db.execute("SELECT * FROM approvals WHERE id = ?", (approval_id,)).fetchone()
+    return None if row is None else ApprovalRecord.from_row(row)
+
+
+def by_prefix(db: sqlite3.Connection, prefix: str) -> list[ApprovalRecord]:
+    """Those whose ids begin so, two at most: enough to see that it is ambiguous."""
+    rows = db.execute(
+        "SELECT * FROM approvals WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 2", (len(prefix), prefix)
+    )
+    return [ApprovalRecord.from_row(row) for row in rows]
+
+
+def listed(db: sqlite3.Connection, limit: int) -> list[ApprovalRecord]:
+    """The open ones first, then the newest."""
+    rows = db.execute(
+        "SELECT * FROM approvals ORDER BY state != 'open', created_at DESC, id LIMIT ?", (limit,)
+    )
+    return [ApprovalRecord.from_row(row) for row in rows]
+
+
+def open_of(db: sqlite3.Connection, session_id: str) -> int:
+    """How many a session has open."""
+    row = db.execute(
+        "SELECT count(*) FROM approvals WHERE session = ? AND state = 'open'", (session_id,)
+    ).fetchone()
+    return int(row[0])
+
+
+def same_open(
+    db: sqlite3.Connection, kind: str, agent: str, effect: Mapping[str, Any]
+) -> ApprovalRecord | None:
+    """The open one that asks for just this already."""
+    row = db.execute(
+        "SELECT * FROM approvals WHERE state = 'open' AND kind = ? AND agent = ? AND effect = ?",
+        (kind, agent, json.dumps(dict(effect))),
+    ).fetchone()
+    return None if row is None else ApprovalRecord.from_row(row)
+
+
+def settle(
+    db: sqlite3.Connection, approval_id: str, state: State, *, choice: str | None, by: str, now: int
+) -> ApprovalRecord | None:
+    """Decides an open one, once; None when somebody was faster, or its time is over."""
+    row = db.execute(
+        "UPDATE approvals SET state = ?, choice = ?, decided_by = ?, decided_at = ? WHERE id = ? AND state = 'open'"
+        " AND (expires_at > ? OR ? = 'expired') RETURNING *",
+        (state, choice, by, now, approval_id, now, state),
+    ).fetchone()
+    return None if row is None else ApprovalRecord.from_row(row)
+
+
+def ended(db: sqlite3.Connection, approval_id: str, state: Literal["done", "failed"], outcome: str) -> bool:
+    """What has come of an approved one; False when that was written before."""
+    changed = db.execute(
+        "UPDATE approvals SET state = ?, outcome = ? WHERE id = ? AND state = 'approved'",
+        (state, outcome, approval_id),
+    )
+    return changed.rowcount == 1
+
+
+def approved(db: sqlite3.Connection) -> list[ApprovalRecord]:
+    """Those that are to be carried out, the first one first."""
+    rows = db.execute("SELECT * FROM approvals WHERE state = 'approved' ORDER BY decided_at, id")
+    return [ApprovalRecord.from_row(row) for row in rows]
+
+
+def overdue(db: sqlite3.Connection, now: int) -> list[ApprovalRecord]:
+    """The open ones whose time is over."""
+    rows = db.execute("SELECT * FROM approvals WHERE state = 'open' AND expires_at <= ?", (now,))
+    return [ApprovalRecord.from_row(row) for row in rows]

@@ -1,0 +1,240 @@
+"""The migrations of what admins decide in the chat: roles, agents, wirings, cards, approvals, the audit, money.
+
+Each constant is one numbered migration of `migrations.MIGRATIONS`, in its order there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+ROLES: Final[Sequence[str]] = (
+    # `agent` is '' for a role that holds for all of them. Groups are Discord's roles and Slack's user groups.
+    "ALTER TABLE roles RENAME TO roles_before",
+    """CREATE TABLE roles (
+    channel TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member')),
+    granted_at INTEGER NOT NULL,
+    granted_by TEXT,
+    PRIMARY KEY (channel, user_id, agent),
+    CHECK (role != 'owner' OR agent = '')
+) WITHOUT ROWID""",
+    "INSERT INTO roles SELECT channel, user_id, '', role, granted_at, NULL FROM roles_before",
+    "DROP TABLE roles_before",
+    """CREATE TABLE group_roles (
+    channel TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('admin', 'member')),
+    granted_at INTEGER NOT NULL,
+    granted_by TEXT,
+    PRIMARY KEY (channel, group_id, agent)
+) WITHOUT ROWID""",
+    # Whom an admin has denied: nobody is asked about them again.
+    """CREATE TABLE denied (
+    channel TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (channel, user_id, agent)
+) WITHOUT ROWID""",
+)
+
+AGENTS: Final[Sequence[str]] = (
+    # `settings` are those of [agents.<name>] that differ from config.toml, as JSON; `own` agents are not in the file.
+    """CREATE TABLE agents (
+    name TEXT PRIMARY KEY,
+    own INTEGER NOT NULL,
+    settings TEXT NOT NULL,
+    deleted_at INTEGER,
+    changed_at INTEGER NOT NULL
+) WITHOUT ROWID""",
+    """CREATE TABLE destinations (
+    agent TEXT NOT NULL,
+    name TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    thread_id TEXT,
+    PRIMARY KEY (agent, name)
+) WITHOUT ROWID""",
+)
+
+WIRINGS: Final[Sequence[str]] = (
+    # A place with `wired` is served by the rows of `wirings` alone, whatever config.toml has for it; `settings` of a
+    # place are those that hold for all its agents (retention, deletion, ...).
+    """CREATE TABLE places (
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    name TEXT,
+    wired INTEGER NOT NULL,
+    settings TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (channel, platform_id)
+) WITHOUT ROWID""",
+    """CREATE TABLE wirings (
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (channel, platform_id, agent)
+) WITHOUT ROWID""",
+)
+
+CARDS: Final[Sequence[str]] = (
+    # What a notice has besides its text, and the message that it takes the place of, as JSON.
+    "ALTER TABLE notices ADD COLUMN content TEXT",
+    # Buttons of the service's own. `options` are commands, as JSON; `notice` is the id of the notice that shows them,
+    # in the session that has sent it. `subject` is what the card is about ("approval:<id>"), for closing them all.
+    """CREATE TABLE cards (
+    id TEXT PRIMARY KEY,
+    subject TEXT NOT NULL,
+    session TEXT NOT NULL REFERENCES sessions (id),
+    notice TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    thread_id TEXT,
+    text TEXT NOT NULL,
+    options TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'closed')),
+    outcome TEXT,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+)""",
+    "CREATE INDEX cards_open ON cards (expires_at) WHERE state = 'open'",
+    "CREATE INDEX cards_subject ON cards (subject)",
+)
+
+APPROVALS: Final[Sequence[str]] = (
+    # `effect` is all that is carried out, as JSON. `decided` ones are carried out until they are `done` or `failed`.
+    """CREATE TABLE approvals (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    session TEXT REFERENCES sessions (id),
+    channel TEXT,
+    platform_id TEXT,
+    thread_id TEXT,
+    asked_by TEXT NOT NULL,
+    summary TEXT NOT NULL,
+    effect TEXT NOT NULL,
+    choices TEXT NOT NULL,
+    level TEXT NOT NULL CHECK (level IN ('admin', 'owner')),
+    state TEXT NOT NULL CHECK (state IN ('open', 'approved', 'denied', 'expired', 'withdrawn', 'done', 'failed')),
+    choice TEXT,
+    outcome TEXT,
+    decided_by TEXT,
+    decided_at INTEGER,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+)""",
+    "CREATE INDEX approvals_open ON approvals (expires_at) WHERE state = 'open'",
+    "CREATE INDEX approvals_approved ON approvals (decided_at) WHERE state = 'approved'",
+)
+
+AUDIT: Final[Sequence[str]] = (
+    """CREATE TABLE audit (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    actor_name TEXT NOT NULL,
+    surface TEXT NOT NULL,
+    platform_id TEXT,
+    thread_id TEXT,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    agent TEXT,
+    before TEXT,
+    after TEXT
+)""",
+    "CREATE INDEX audit_subject ON audit (subject)",
+    "CREATE INDEX audit_actor ON audit (surface, actor)",
+    """CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN
+    SELECT RAISE(ABORT, 'the audit is only added to');
+END""",
+    """CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit BEGIN
+    SELECT RAISE(ABORT, 'the audit is only added to');
+END""",
+)
+
+HELD: Final[Sequence[str]] = (
+    # Messages of people who are not let in yet, or from places that nobody has wired, kept until an admin has decided;
+    # `event` is the normalised one as JSON.
+    """CREATE TABLE held (
+    event_id TEXT PRIMARY KEY,
+    approval TEXT NOT NULL REFERENCES approvals (id),
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    sender_id TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    event TEXT NOT NULL,
+    at INTEGER NOT NULL
+)""",
+    "CREATE INDEX held_sender ON held (channel, sender_id)",
+    "CREATE INDEX held_approval ON held (approval)",
+)
+
+MONEY: Final[Sequence[str]] = (
+    # What turns have cost; `person` is the platform's own id of whoever has begun the turn.
+    """CREATE TABLE usage (
+    session TEXT NOT NULL,
+    turn_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    day TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    person TEXT NOT NULL,
+    model TEXT,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    usd_micros INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    PRIMARY KEY (session, turn_id)
+) WITHOUT ROWID""",
+    "CREATE INDEX usage_day ON usage (day)",
+    # `subject` is 'person:<channel>:<id>', 'channel:<channel>:<place>', 'agent:<name>' or 'bot'.
+    """CREATE TABLE budgets (
+    subject TEXT NOT NULL,
+    period TEXT NOT NULL CHECK (period IN ('day', 'month')),
+    usd_micros INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (subject, period)
+) WITHOUT ROWID""",
+    # What an admin has added for one period, and what was said about it.
+    """CREATE TABLE budget_periods (
+    subject TEXT NOT NULL,
+    period TEXT NOT NULL,
+    begins TEXT NOT NULL,
+    extended_micros INTEGER NOT NULL DEFAULT 0,
+    noticed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (subject, period, begins)
+) WITHOUT ROWID""",
+    """CREATE TABLE reservations (
+    message_id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    subjects TEXT NOT NULL,
+    usd_micros INTEGER NOT NULL,
+    at INTEGER NOT NULL
+) WITHOUT ROWID""",
+)
+
+EGRESS: Final[Sequence[str]] = (
+    # Hosts that admins have let an agent, or one session of it, or one session once, reach; '' is every session.
+    """CREATE TABLE egress (
+    agent TEXT NOT NULL,
+    session TEXT NOT NULL,
+    host TEXT NOT NULL,
+    ports TEXT NOT NULL,
+    once INTEGER NOT NULL,
+    granted_at INTEGER NOT NULL,
+    PRIMARY KEY (agent, session, host)
+) WITHOUT ROWID""",
+)
+
+ALL: Final[Sequence[Sequence[str]]] = (ROLES, AGENTS, WIRINGS, CARDS, APPROVALS, AUDIT, HELD, MONEY, EGRESS)
