@@ -16,8 +16,10 @@ from adapters.base import Adapter, Sender
 from adapters.terminal import TerminalAdapter
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Frozen
+from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
 from bot import log
 from bot.backends import Chosen, choose
+from bot.budgets import Budgets
 from bot.building import (
     Ground,
     build_chores,
@@ -26,6 +28,7 @@ from bot.building import (
     build_wall,
     build_work,
 )
+from bot.charges import Charges
 from bot.commands.context import Context
 from bot.config import Config
 from bot.containers import Containers
@@ -127,6 +130,9 @@ async def running_app(
         await wirings.refresh(db)
         sessions = _sessions(config, roster, db, clock)
         stack.push_async_callback(sessions.close)
+        budgets = Budgets(db, config.budgets, roster, metrics=metrics, clock=clock)
+        await budgets.refresh()
+        charges = _charges(config, db, budgets, sessions, roster, backend, metrics)
         vault = open_vault(config, roster, os.environ)
         stack.push_async_callback(vault.aclose)
 
@@ -146,6 +152,8 @@ async def running_app(
             clock,
             wake=Signal(),
             planned=Signal(),
+            budgets=budgets,
+            charges=charges,
         )
         out = build_outbound(ground)
         wall = build_wall(ground, backend, vault, images=images)
@@ -178,6 +186,7 @@ async def running_app(
             work.schedules,
             entrance.cards,
             entrance.approvals,
+            entrance.budget_watch,
             entrance.control,
             chores.pool,
         )
@@ -227,6 +236,23 @@ def _sessions(config: Config, roster: Roster, db: Database, clock: Clock) -> Ses
         boot_id=BOOT_ID.read_text().strip(),
         clock=clock,
     )
+
+
+def _charges(
+    config: Config,
+    db: Database,
+    budgets: Budgets,
+    sessions: Sessions,
+    roster: Roster,
+    backend: Backend,
+    metrics: Metrics,
+) -> Charges:
+    def believes(agent: str) -> bool:
+        """Where containers have a gateway, it knows better."""
+        settings = roster.get(agent)
+        return settings is not None and not backend.mounts and settings.provider in SANDBOX_FREE_PROVIDERS
+
+    return Charges(db, budgets, sessions, config.gateway.price_list, believes=believes, metrics=metrics)
 
 
 def _person(config: Config) -> Sender:

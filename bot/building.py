@@ -19,7 +19,10 @@ from bot.actions import Actions
 from bot.admission import Admission
 from bot.approvals import Approvals
 from bot.backup.daily import Backups
+from bot.budget_watch import BudgetWatch
+from bot.budgets import Budgets
 from bot.cards import Cards
+from bot.charges import Charges
 from bot.clearing import Clearing
 from bot.commands.context import Context
 from bot.commands.registry import Registry
@@ -86,6 +89,8 @@ class Ground:
     """Rung for a session that is to be posted and woken."""
     planned: Signal[str]
     """Rung when an action has changed a schedule."""
+    budgets: Budgets
+    charges: Charges
 
     @property
     def data(self) -> Path:
@@ -150,6 +155,7 @@ class Entrance:
     intake: Intake
     cards: Cards
     approvals: Approvals
+    budget_watch: BudgetWatch
     control: Control
 
 
@@ -175,6 +181,7 @@ def build_outbound(ground: Ground) -> Outbound:
         sending,
         presence,
         Actions(config.schedules, planned=ground.planned, metrics=metrics, clock=clock),
+        ground.charges,
         max_file_bytes=config.limits.attachment_mb * MIB,
         rate=config.limits.rate,
         wake=ground.wake,
@@ -195,6 +202,7 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
         ground.roster,
         vault=vault,
         db=ground.db,
+        charges=ground.charges,
         metrics=ground.metrics,
         environ=os.environ,
         clock=ground.clock,
@@ -264,7 +272,14 @@ def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_sec
         clock=clock,
     )
     schedules = Schedules(
-        db, sessions, posting, out.delivery, config.schedules, changed=ground.planned, clock=clock
+        db,
+        sessions,
+        posting,
+        out.delivery,
+        config.schedules,
+        budgets=ground.budgets,
+        changed=ground.planned,
+        clock=clock,
     )
     return Work(admission, containers, posting, operations, schedules)
 
@@ -343,6 +358,7 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         figures=Figures(db),
         cards=cards,
         approvals=approvals,
+        budgets=ground.budgets,
         troubles=troubles,
     )
     registry = Registry(context, commands.ALL)
@@ -354,11 +370,24 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         registry,
         wirings,
         config.limits,
+        budgets=ground.budgets,
         incoming=ground.data / "incoming",
         notes=Notebook(db, clock),
         troubles=troubles,
         metrics=metrics,
         clock=clock,
     )
+    budget_watch = BudgetWatch(
+        db,
+        ground.budgets,
+        cards,
+        sessions,
+        work.posting,
+        work.schedules,
+        incoming=ground.data / "incoming",
+        keep_days=config.usage.keep_days,
+        metrics=metrics,
+        clock=clock,
+    )
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, cards, approvals, control)
+    return Entrance(letters, context, intake, cards, approvals, budget_watch, control)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from adapters.base import Outgoing, Settled
 from agent.protocol import failpoint
@@ -24,6 +24,7 @@ from agent.protocol.messages import (
     MessageIn,
     MessageOut,
     Receipt,
+    Used,
 )
 from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
 from bot import backlog, destinations, folding, log, outgoing
@@ -32,6 +33,7 @@ from bot.allowance import Allowance, Rate
 from bot.db import deliveries, inbox, problems
 from bot.db.engine import Database
 from bot.errors import DatabaseError
+from bot.folding import Fold
 from bot.lanes import Lanes
 from bot.metrics import Metrics
 from bot.presence import Presence
@@ -59,6 +61,16 @@ NOTHING: Final = Snapshot((), (), None, (), 0)
 _log = log.get("roost.delivery")
 
 
+class Metered(Protocol):
+    """What turns cost, as far as delivery has to do with it."""
+
+    def claimed(self, session: Session, folded: Fold, claims: Sequence[Used]) -> None:
+        """What a runner says of turns that have ended."""
+
+    def footer(self, session_id: str, message_id: str, seconds: float) -> str | None:
+        """One line about a turn; None where nothing is known."""
+
+
 class Delivery:
     """One lane per session: order within it, and a stuck channel holds up nobody else."""
 
@@ -71,6 +83,7 @@ class Delivery:
         sending: Sending,
         presence: Presence,
         actions: Actions,
+        charges: Metered,
         *,
         max_file_bytes: int,
         rate: Rate,
@@ -83,6 +96,7 @@ class Delivery:
         self._sending = sending
         self._presence = presence
         self._actions = actions
+        self._charges = charges
         self._max_file_bytes = max_file_bytes
         self._rate = rate
         self._wake = wake
@@ -217,10 +231,13 @@ class Delivery:
         if folded:
             sorry = {each.turn_id for each in snapshot.messages if _is_apology(each)}
             folding.book(session, folded, now, sorry=sorry)
+            self._charges.claimed(session, folded, snapshot.used)
             self._cure(session, folded.turns - folding.reporting(snapshot.messages))
             failpoint.hit("acks-folded")
             self._expect(session, snapshot, folded.turns)
             self._metrics.turns.labels("done").inc(len(folded.turns))
+            for message in folded.begun_by.values():
+                self._metrics.turn_seconds.observe(session.marks.seconds(message.id))
         session.waits_for_tool(snapshot.tool_deadline, now=now)
 
     def _cure(self, session: Session, worked: Collection[str | None]) -> None:

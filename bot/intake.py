@@ -17,6 +17,7 @@ from agent.protocol.messages import Attachment, ChatIn, Quote, Route
 from bot import access, answers, beforehand, hearing, log, reactions, revisions
 from bot.access import Drop
 from bot.beforehand import MAX_QUOTE_CHARS, one_name
+from bot.budgets import Budgets
 from bot.commands.context import Context
 from bot.commands.registry import Registry
 from bot.config_tables import LimitsConfig
@@ -30,7 +31,9 @@ from bot.errors import DatabaseError
 from bot.fetching import Fetching
 from bot.files import Refused, discard, discard_leftovers, take_in
 from bot.gate import Crowded, Gate, Overload
+from bot.keeping import KeptBack, keep_message
 from bot.metrics import Metrics
+from bot.money import Whose
 from bot.notebook import Notebook
 from bot.ordering import Ordering
 from bot.posting import Posting
@@ -78,6 +81,7 @@ class Intake:
         wirings: Wirings,
         limits: LimitsConfig,
         *,
+        budgets: Budgets,
         incoming: Path,
         notes: Notebook,
         troubles: Troubles,
@@ -93,6 +97,7 @@ class Intake:
         self._ordering = Ordering(db, registry, wirings, clock)
         self._wirings = wirings
         self._limits = limits
+        self._budgets = budgets
         self._incoming = incoming
         self._metrics = metrics
         self._clock = clock
@@ -221,24 +226,29 @@ class Intake:
     async def _row_of(self, event: Event) -> Receipt:
         message_id = inbox.new_id()
         folder = self._incoming / message_id
-        outcome: Accepted | _TooMuch | Receipt | None = None
+        outcome: Accepted | KeptBack | _TooMuch | Receipt | None = None
         try:
             outcome = await self._admit(event, message_id, folder)
         except Refused as exc:
             outcome = Receipt("refused", str(exc))
         finally:
-            if (event.files or event.remote) and not isinstance(outcome, Accepted):
+            stays = isinstance(outcome, Accepted) or (isinstance(outcome, KeptBack) and outcome.kept)
+            if (event.files or event.remote) and not stays:
                 await asyncio.to_thread(discard, event.files, folder)
         failpoint.hit("inbox-committed")
         if isinstance(outcome, Receipt):
             return outcome
+        if isinstance(outcome, KeptBack):
+            return Receipt("refused", outcome.text)
         if isinstance(outcome, _TooMuch):
             return self._overloaded(event.route, outcome.text)
         self._sessions.accepted(outcome.record, outcome.message)
         self._posting.kick(outcome.record.id)
         return Receipt("accepted")
 
-    async def _admit(self, event: Event, message_id: str, folder: Path) -> Accepted | _TooMuch | Receipt:
+    async def _admit(
+        self, event: Event, message_id: str, folder: Path
+    ) -> Accepted | KeptBack | _TooMuch | Receipt:
         """Raises Refused, DatabaseError, OSError."""
         attachments: list[Attachment] = []
         before: list[Quote] = []
@@ -271,7 +281,7 @@ class Intake:
         message_id: str,
         attachments: list[Attachment],
         before: list[Quote],
-    ) -> Accepted | _TooMuch | Receipt:
+    ) -> Accepted | KeptBack | _TooMuch | Receipt:
         """Facts, decisions and the row in one transaction: nothing can change between them."""
         wiring, now = self._wirings.of(event.route), self._clock()
         if event.kind in ("edit", "delete"):
@@ -330,7 +340,7 @@ class Intake:
         message_id: str,
         attachments: list[Attachment],
         before: list[Quote],
-    ) -> Accepted:
+    ) -> Accepted | KeptBack | Receipt:
         content = ChatIn(
             sender=event.sender.name,
             text=event.text,
@@ -339,6 +349,14 @@ class Intake:
             bot=event.sender.is_bot,
             before=before,
         )
+        whose = Whose(
+            record.agent,
+            (event.route.channel, event.route.platform_id),
+            f"{event.route.channel}:{event.sender.id}",
+        )
+        refused = self._budgets.reserve(db, message_id, whose, event.route)
+        if refused is not None:
+            return keep_message(db, refused, event, record, message_id, content, now=self._clock())
         message = inbox.accept(
             db,
             record,

@@ -5,6 +5,7 @@ from typing import Any, Final
 from bot.commands import (
     approval,
     backup,
+    budget,
     conversation,
     conversations,
     deadletter,
@@ -14,6 +15,7 @@ from bot.commands import (
     service,
     session,
     trace,
+    usage,
 )
 from bot.commands.context import Context
 from bot.commands.help import about
@@ -31,5 +33,7 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *trace.COMMANDS,
     *deadletter.COMMANDS,
     *approval.COMMANDS,
+    *usage.COMMANDS,
+    *budget.COMMANDS,
 )
 ALL: Final[tuple[Command[Context, Any], ...]] = (about(_GROUPS), *_GROUPS)

@@ -11,6 +11,7 @@ from agent.protocol.messages import Route
 from bot.admission import Admission
 from bot.approvals import Approvals
 from bot.backup.daily import Backups
+from bot.budgets import Budgets
 from bot.cards import Cards
 from bot.commands.registry import Invocation
 from bot.containers import Containers
@@ -101,6 +102,7 @@ class Context(Records):
     figures: Figures
     cards: Cards
     approvals: Approvals
+    budgets: Budgets
     troubles: Troubles
     """Of the adapters."""
 

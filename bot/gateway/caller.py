@@ -13,7 +13,6 @@ from bot.config_tables import AgentConfig
 from bot.gateway.hosts import Hosts
 from bot.gateway.refusals import Refusal, Refusals
 from bot.gateway.request import models_of
-from bot.gateway.spend import Limits
 from bot.metrics import Metrics
 
 DEFAULT_URL: Final = "https://api.anthropic.com"
@@ -34,12 +33,11 @@ class Rights:
     max_request_bytes: int
     requests_per_minute: int
     requests_at_once: int
-    limits: Limits
     hosts: Hosts
 
     @classmethod
-    def of(cls, agent: AgentConfig, *, all_usd: float | None) -> Rights:
-        """`all_usd` is what all agents together may spend in a day."""
+    def of(cls, agent: AgentConfig) -> Rights:
+        """As it is configured now."""
         config = agent.gateway
         return cls(
             url=(agent.model_url or DEFAULT_URL).rstrip("/"),
@@ -50,7 +48,6 @@ class Rights:
             max_request_bytes=config.max_request_mb * 1024 * 1024,
             requests_per_minute=config.requests_per_minute,
             requests_at_once=config.requests_at_once,
-            limits=Limits(config.spend_session_usd, config.spend_agent_day_usd, all_usd),
             hosts=Hosts(config.hosts),
         )
 

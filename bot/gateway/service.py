@@ -18,6 +18,7 @@ from typing import Final
 
 from agent.protocol.clock import Clock, now_ms
 from bot import log
+from bot.charges import Charges
 from bot.config_gateway import GatewayConfig
 from bot.config_tables import AgentConfig
 from bot.db import inbox
@@ -28,7 +29,7 @@ from bot.gateway.caller import Caller, Rights
 from bot.gateway.door import Door
 from bot.gateway.messages import Messages
 from bot.gateway.proxies import Proxies
-from bot.gateway.spend import Spend
+from bot.gateway.spend import Limits, Spend
 from bot.gateway.tunnel import Tunnel
 from bot.gateway.upstream import Resolve, Timeouts, Upstream
 from bot.metrics import Metrics
@@ -59,6 +60,7 @@ class Gateway:
         *,
         vault: Vault,
         db: Database,
+        charges: Charges,
         metrics: Metrics,
         environ: Mapping[str, str],
         clock: Clock = now_ms,
@@ -74,10 +76,12 @@ class Gateway:
         self._messages = Messages(
             self._upstream,
             self._spend,
+            charges,
             config.price_list,
             vault,
             metrics,
             chosen=lambda session: db.read(lambda db: inbox.model(db, session)),
+            limits=self._limits,
         )
         self._tunnel = Tunnel(self._upstream, metrics, idle_seconds=config.tunnel_idle_seconds)
         self._doors: dict[str, Door] = {}
@@ -101,7 +105,7 @@ class Gateway:
         settings = self._agents.get(agent)
         if settings is None:
             raise GatewayError(f"there is no agent {agent}")
-        rights = Rights.of(settings, all_usd=self._all_usd)
+        rights = Rights.of(settings)
         await self._spend.load()
         if session in self._doors:
             return
@@ -115,6 +119,14 @@ class Gateway:
             ) from exc
         accepting.add_done_callback(self._ended)
         self._doors[session] = door
+
+    def _limits(self, agent: str) -> Limits:
+        """As they are now: an admin may have changed them while the agent works."""
+        settings = self._agents.get(agent)
+        if settings is None:
+            return Limits(all_usd=self._all_usd)
+        own = settings.gateway
+        return Limits(own.spend_session_usd, own.spend_agent_day_usd, self._all_usd)
 
     async def close(self, session: str) -> None:
         """Hangs up and takes the socket away. Absent is success."""

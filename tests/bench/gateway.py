@@ -26,7 +26,7 @@ from bot.gateway.service import SOCKET, Gateway
 from bot.metrics import Metrics
 from bot.services import running
 from tests.bench.figures import ROOT, Spread
-from tests.fakes.gateway import FakeVault
+from tests.fakes.gateway import FakeVault, charges
 
 CONCURRENT: Final = 20
 REQUEST_BYTES: Final = 90_000
@@ -141,8 +141,16 @@ async def _serve_gateway(data: Path, url: str) -> None:
     db = open_database(data / "bot.db")
     limits = {"requests_per_minute": 100_000}
     agent = AgentConfig.model_validate({"model": "claude-sonnet-5", "model_url": url, "gateway": limits})
+    metrics = Metrics()
     gateway = Gateway(
-        data, GatewayConfig(), {"a": agent}, vault=FakeVault(), db=db, metrics=Metrics(), environ={}
+        data,
+        GatewayConfig(),
+        {"a": agent},
+        vault=FakeVault(),
+        db=db,
+        charges=charges(db, data, metrics),
+        metrics=metrics,
+        environ={},
     )
     async with running(gateway):
         for folder in _folders(data):

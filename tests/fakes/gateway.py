@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.protocol.clock import now_ms
+from bot.budgets import Budgets
+from bot.charges import Charges
 from bot.config_gateway import GatewayConfig
 from bot.config_tables import AgentConfig
 from bot.db.engine import Database, open_database
 from bot.gateway.addresses import forbidden
+from bot.gateway.prices import Prices
 from bot.gateway.service import SOCKET, Gateway
 from bot.metrics import Metrics
 from bot.services import running
+from bot.sessions import Sessions
 from bot.vault.base import Access
 
 PATIENCE_SECONDS: Final = 10.0
@@ -217,6 +221,7 @@ async def gateway(
             agents,
             vault=vault,
             db=db,
+            charges=charges(db, root, metrics),
             metrics=metrics,
             environ=environ or {},
             **({"clock": now_ms, "policy": but_loopback} | more),
@@ -229,6 +234,13 @@ async def gateway(
             yield house
     finally:
         await db.close()
+
+
+def charges(db: Database, root: Path, metrics: Metrics) -> Charges:
+    """Of a gateway without a service: no session is known, and there are no budgets."""
+    budgets = Budgets(db, [], {}, metrics=metrics, clock=now_ms)
+    sessions = Sessions(db, root / "sessions", root / "incoming", lambda _: (), boot_id="boot", clock=now_ms)
+    return Charges(db, budgets, sessions, Prices({}), believes=lambda _: False, metrics=metrics)
 
 
 def _joined(body: bytes) -> bytes:
