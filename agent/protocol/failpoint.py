@@ -62,6 +62,9 @@ HOST: Final = frozenset(
         "notice-recorded",
         # Somebody says stop, or forget.
         "order-recorded",
+        # What an admin has allowed is carried out.
+        "approval-decided",
+        "approval-carried-out",
         # Schedules.
         "run-mid-commit",
         "run-committed",
