@@ -40,6 +40,7 @@ async def _notices(session: Session, sending: Sending) -> int | None:
             if said.more.replaces and not said.shown_as:
                 # What it would take the place of was never shown.
                 session.books.add(partial(deliveries.drop_notice, notice_id=said.id))
+                await session.books.commit()
                 continue
             outcome = await sending.send(session, outgoing.notice(said), seq=0)
             if isinstance(outcome, int):

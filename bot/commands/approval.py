@@ -88,16 +88,7 @@ async def list_approvals(context: Context, invocation: Invocation, given: Which)
     found = await context.db.read(lambda db: rows.listed(db, LISTED, agents=agents, state=given.state))
     lines = [
         ["ID", "STATE", "AGENT", "UNTIL", "WHAT"],
-        *(
-            [
-                each.id,
-                each.state,
-                each.agent or "-",
-                _until(each),
-                shown.beginning(each.summary, SUMMARY_CHARS),
-            ]
-            for each in found
-        ),
+        *map(_row, found),
     ]
     if not found:
         nothing = "Nothing waits for a decision." if given == Which() else "There is no such approval."
@@ -177,8 +168,9 @@ def _struck(value: Any) -> Any:
     return json.loads(redact(json.dumps(value)))
 
 
-def _until(found: ApprovalRecord) -> str:
-    return shown.iso(found.expires_at) if found.state == "open" else "-"
+def _row(found: ApprovalRecord) -> list[str]:
+    until = shown.iso(found.expires_at) if found.state == "open" else "-"
+    return [found.id, found.state, found.agent or "-", until, shown.beginning(found.summary, SUMMARY_CHARS)]
 
 
 COMMANDS: Final[tuple[Command[Context, Any], ...]] = (

@@ -16,10 +16,10 @@ State = Literal["open", "approved", "denied", "expired", "withdrawn", "done", "f
 
 @dataclass(frozen=True)
 class ApprovalRecord:
-    """A row of approvals. `effect` is all that will be done, `details` the same for people, in Markdown; `choices` the ways
-    in which it can be allowed, `level` the role that it takes for `agent`, "" being the service as a whole. `session` and
-    `route` are where it came from; where it is `announced`, what becomes of it is said there. Times are epoch
-    milliseconds."""
+    """A row of approvals. `effect` is all that will be done, `details` the same for people, in Markdown; `choices` the
+    ways in which it can be allowed, `level` the role that it takes for `agent`, "" being the service as a whole.
+    `session` and `route` are where it came from; where it is `announced`, what becomes of it is said there. Times are
+    epoch milliseconds."""
 
     id: str
     kind: str
@@ -143,8 +143,8 @@ def same_open(
 def settle(
     db: sqlite3.Connection, approval_id: str, state: State, *, choice: str | None, by: str, now: int
 ) -> ApprovalRecord | None:
-    """Decides an open one, once; None when somebody was faster, or its time is over. An expired or a withdrawn one may be
-    overdue."""
+    """Decides an open one, once; None when somebody was faster, or its time is over, which only keeps it from being
+    approved or denied."""
     row = db.execute(
         "UPDATE approvals SET state = ?, choice = ?, decided_by = ?, decided_at = ? WHERE id = ? AND state = 'open'"
         " AND (expires_at > ? OR ? IN ('expired', 'withdrawn')) RETURNING *",

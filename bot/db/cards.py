@@ -27,8 +27,8 @@ class Option:
 
 @dataclass(frozen=True)
 class CardRecord:
-    """A row of cards. `subject` is what it is about, such as "approval:<id>". `notice` is the id of the notice that shows
-    it, "" where the answer to a command does; `edits` is how often that was changed since."""
+    """A row of cards. `subject` is what it is about, such as "approval:<id>". `notice` is the id of the notice that
+    shows it, "" where the answer to a command does; `edits` is how often that was changed since."""
 
     id: str
     subject: str

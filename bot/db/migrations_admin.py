@@ -112,8 +112,8 @@ CARDS: Final[Sequence[str]] = (
 )
 
 APPROVALS: Final[Sequence[str]] = (
-    # `effect` is all that is carried out, as JSON, `details` the same in words. Approved ones are carried out until they
-    # are `done` or `failed`. `announced`: what becomes of it is said in the place where it came from.
+    # `effect` is all that is carried out, as JSON, `details` the same in words. Approved ones are carried out until
+    # they are `done` or `failed`. `announced`: what becomes of it is said in the place where it came from.
     """CREATE TABLE approvals (
     id TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -139,7 +139,6 @@ APPROVALS: Final[Sequence[str]] = (
 )""",
     "CREATE INDEX approvals_open ON approvals (expires_at) WHERE state = 'open'",
     "CREATE INDEX approvals_approved ON approvals (decided_at) WHERE state = 'approved'",
-    "CREATE INDEX approvals_agent ON approvals (agent)",
 )
 
 AUDIT: Final[Sequence[str]] = (
