@@ -237,7 +237,8 @@ class Registry(Generic[C]):
 
 
 def _spec(command: Command[Any, Any]) -> CommandSpec:
-    return CommandSpec(command.name, command.summary, options(command.parameters))
+    admins = command.level in ("admin", "owner")
+    return CommandSpec(command.name, command.summary, options(command.parameters), admins=admins)
 
 
 def _usage(command: Command[Any, Any], channel: str) -> str:
