@@ -429,7 +429,10 @@ def make(path: Path, migrations: int) -> None:
                 db.execute(statement)
         db.execute(f"PRAGMA user_version = {migrations}")
         if migrations:
-            db.execute("INSERT INTO roles VALUES ('terminal', '7', 'owner', 1)")
+            # A role had no agent at first, and nobody who gave it.
+            has_agent = any(column[1] == "agent" for column in db.execute("PRAGMA table_info(roles)"))
+            known = "'terminal', '7', '', 'owner', 1, NULL" if has_agent else "'terminal', '7', 'owner', 1"
+            db.execute(f"INSERT INTO roles VALUES ({known})")
 
 
 @pytest.mark.parametrize("found", range(len(MIGRATIONS) + 1))
@@ -442,7 +445,7 @@ async def test_every_version_becomes_the_newest(path: Path, tmp_path: Path, foun
     assert tables(path) == tables(blank)
     if found:
         with closing(sqlite3.connect(path)) as db:
-            assert db.execute("SELECT * FROM roles").fetchall() == [("terminal", "7", "owner", 1)]
+            assert db.execute("SELECT * FROM roles").fetchall() == [("terminal", "7", "", "owner", 1, None)]
 
 
 async def test_a_migration_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
