@@ -29,11 +29,13 @@ from bot.control import Control
 from bot.db.engine import Database
 from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
+from bot.erasing import Erasing
 from bot.figures import Figures
 from bot.gateway.service import Gateway
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
+from bot.keeping import Keeping
 from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
@@ -152,6 +154,8 @@ class Entrance:
     cards: Cards
     place_names: PlaceNames
     approvals: Approvals
+    erasing: Erasing
+    keeping: Keeping
     control: Control
 
 
@@ -316,12 +320,24 @@ def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chore
     )
 
 
-def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) -> Entrance:
+def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backups: Backups) -> Entrance:
     """Messages, commands, and the socket by which the command line reaches the service."""
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
     wirings = ground.wirings
+    erasing = Erasing(
+        db,
+        sessions,
+        work.containers,
+        work.posting,
+        out.delivery,
+        work.operations,
+        out.letter_files,
+        wall.clearing,
+        data=ground.data,
+    )
+    keeping = Keeping(db, wirings, erasing, sessions=ground.data / "sessions", clock=clock)
     cards = Cards(db, sessions, out.delivery, clock)
     approvals = Approvals(db, sessions, cards, {}, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
@@ -345,6 +361,7 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         guesses=Guesses(steady_ms),
         figures=Figures(db),
         cards=cards,
+        erasing=erasing,
         approvals=approvals,
         troubles=troubles,
         place_names=place_names,
@@ -361,9 +378,10 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         incoming=ground.data / "incoming",
         notes=Notebook(db, clock),
         troubles=troubles,
+        keeping=keeping,
         place_names=place_names,
         metrics=metrics,
         clock=clock,
     )
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, cards, place_names, approvals, control)
+    return Entrance(letters, context, intake, cards, place_names, approvals, erasing, keeping, control)

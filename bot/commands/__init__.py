@@ -10,11 +10,13 @@ from bot.commands import (
     deadletter,
     member,
     owner,
+    privacy,
     provider,
     role,
     schedule,
     service,
     session,
+    session_whole,
     trace,
 )
 from bot.commands.context import Context
@@ -31,6 +33,8 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *role.COMMANDS,
     *member.COMMANDS,
     *session.COMMANDS,
+    *session_whole.COMMANDS,
+    *privacy.COMMANDS,
     *schedule.COMMANDS,
     *trace.COMMANDS,
     *deadletter.COMMANDS,
