@@ -43,13 +43,15 @@ ROLES: Final[Sequence[str]] = (
 )
 
 AGENTS: Final[Sequence[str]] = (
-    # `settings` are those of [agents.<name>] that differ from config.toml, as JSON; `own` agents are not in the file.
+    # `settings` are those of [agents.<name>] that differ from config.toml, as JSON; `own` agents are not in the file,
+    # and have from `base`, one that is, what they need to reach a model.
     """CREATE TABLE agents (
     name TEXT PRIMARY KEY,
     own INTEGER NOT NULL,
     settings TEXT NOT NULL,
     deleted_at INTEGER,
-    changed_at INTEGER NOT NULL
+    changed_at INTEGER NOT NULL,
+    base TEXT
 ) WITHOUT ROWID""",
     """CREATE TABLE destinations (
     agent TEXT NOT NULL,
@@ -64,7 +66,7 @@ AGENTS: Final[Sequence[str]] = (
 
 WIRINGS: Final[Sequence[str]] = (
     # A place with `wired` is served by the rows of `wirings` alone, whatever config.toml has for it; `settings` of a
-    # place are those that hold for all its agents (retention, deletion, ...).
+    # place are those that hold for all its agents (retention, deletion, ...). `gone_at`: the platform has removed it.
     """CREATE TABLE places (
     channel TEXT NOT NULL,
     platform_id TEXT NOT NULL,
@@ -72,6 +74,7 @@ WIRINGS: Final[Sequence[str]] = (
     wired INTEGER NOT NULL,
     settings TEXT NOT NULL,
     changed_at INTEGER NOT NULL,
+    gone_at INTEGER,
     PRIMARY KEY (channel, platform_id)
 ) WITHOUT ROWID""",
     """CREATE TABLE wirings (

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -14,13 +14,18 @@ from bot import log
 from bot.config_wiring import WiringConfig
 from bot.engage import Wiring
 
+_LIVING: Final = (
+    "SELECT * FROM wirings WHERE agent NOT IN (SELECT name FROM agents WHERE deleted_at IS NOT NULL)"
+)
+
 _log = log.get("roost.places")
 
 
 @dataclass(frozen=True)
 class Place:
     """A row of places with its wirings. One that is `wired` is served by these alone, also where there are none;
-    another one as config.toml has it. `settings` hold for all its agents; which there are, PlaceSettings says."""
+    another one as config.toml has it. `settings` hold for all its agents; which there are, PlaceSettings says. `gone`:
+    the platform has told that it was removed."""
 
     channel: str
     platform_id: str
@@ -28,12 +33,14 @@ class Place:
     wired: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     wirings: Sequence[Wiring] = ()
+    gone: bool = False
 
 
 def all_(db: sqlite3.Connection) -> dict[tuple[str, str], Place]:
-    """Every place that admins have set something for."""
+    """Every place that admins have set something for. An agent that was deleted serves nowhere, until it is brought
+    back."""
     wirings: dict[tuple[str, str], list[Wiring]] = {}
-    for row in db.execute("SELECT * FROM wirings ORDER BY changed_at, agent"):
+    for row in db.execute(f"{_LIVING} ORDER BY changed_at, agent"):
         if (wiring := _wiring(row)) is not None:
             wirings.setdefault((row["channel"], row["platform_id"]), []).append(wiring)
     found = {}
@@ -45,6 +52,7 @@ def all_(db: sqlite3.Connection) -> dict[tuple[str, str], Place]:
             wired=bool(row["wired"]),
             settings=json.loads(row["settings"]),
             wirings=tuple(wirings.get(key, ())),
+            gone=row["gone_at"] is not None,
         )
     return found
 
@@ -57,10 +65,39 @@ def get(db: sqlite3.Connection, channel: str, platform_id: str) -> Place:
 def put(db: sqlite3.Connection, place: Place, *, now: int) -> None:
     """Keeps what is set for a place, but for its wirings."""
     db.execute(
-        "INSERT INTO places VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (channel, platform_id) DO UPDATE SET"
+        "INSERT INTO places VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL) ON CONFLICT (channel, platform_id) DO UPDATE SET"
         " name = ?3, wired = ?4, settings = ?5, changed_at = ?6",
         (place.channel, place.platform_id, place.name, place.wired, json.dumps(dict(place.settings)), now),
     )
+
+
+def told(
+    db: sqlite3.Connection, channel: str, platform_id: str, *, name: str | None, gone: bool, now: int
+) -> None:
+    """What the platform calls a place that admins have set something for, or that it was removed: it is only shown,
+    and what is set for a place goes by its id. Of another place nothing is kept."""
+    db.execute(
+        "UPDATE places SET name = coalesce(?3, name), gone_at = CASE WHEN ?4 THEN coalesce(gone_at, ?5) END"
+        " WHERE channel = ?1 AND platform_id = ?2",
+        (channel, platform_id, name, gone, now),
+    )
+
+
+def served_by(db: sqlite3.Connection, agent: str) -> list[tuple[str, str]]:
+    """The places that admins have wired to an agent, also to one that was deleted."""
+    rows = db.execute(
+        "SELECT channel, platform_id FROM wirings WHERE agent = ? ORDER BY channel, platform_id", (agent,)
+    )
+    return [(row["channel"], row["platform_id"]) for row in rows]
+
+
+def wiring(db: sqlite3.Connection, channel: str, platform_id: str, agent: str) -> Mapping[str, Any] | None:
+    """What differs from the defaults in the wiring of one agent in a place; None: it has none there."""
+    row = db.execute(
+        "SELECT settings FROM wirings WHERE channel = ? AND platform_id = ? AND agent = ?",
+        (channel, platform_id, agent),
+    ).fetchone()
+    return None if row is None else json.loads(row["settings"])
 
 
 def wire(
