@@ -53,8 +53,9 @@ _TRIED: Final = frozenset({"provider", "effort", "mcp_servers"})
 """The settings by which a provider may turn out not to be makeable."""
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(AgentName)
 
-Edit = Callable[[Settings], Settings]
-"""What is set in the chat, as it is to be. Pure; raises CommandFailed."""
+Edit = Callable[[Settings, AgentConfig], Settings]
+"""What is to be set in the chat, by what is set there and by what holds now (bot/agent_edits.py has them). Pure; raises
+CommandFailed."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,12 @@ class AgentEditing:
     async def change(self, name: str, edit: Edit, *, by: Actor, action: str) -> Outcome:
         """Changes what is set for an agent in the chat, from its next turn on. `action` is the command's name. Raises
         CommandFailed, DatabaseError."""
-        await self._try_out(await self._db.read(lambda db: _edited(self._row(db, name), edit)))
+        await self._try_out(await self._db.read(lambda db: self._edited(self._row(db, name), edit)))
         now = self._clock()
 
         def work(db: sqlite3.Connection) -> Outcome:
             found = self._row(db, name)
-            to = _edited(found, edit)
+            to = self._edited(found, edit)
             outcome = self._difference(found, to)
             if outcome.after != outcome.before:
                 agents.put(db, to, now=now)
@@ -232,6 +233,9 @@ class AgentEditing:
             agent, {each: before[each] for each in changed}, {each: after[each] for each in changed}
         )
 
+    def _edited(self, found: Changed, edit: Edit) -> Changed:
+        return replace(found, settings=edit(found.settings, self._as_it_was(found) or AgentConfig()))
+
     def _as_it_was(self, found: Changed) -> AgentConfig | None:
         """What config.toml does not allow any more can be put right in the chat all the same."""
         try:
@@ -261,10 +265,6 @@ class AgentEditing:
             await asyncio.to_thread(self._mounts, name, agent)
         except MountRefused as exc:
             raise CommandFailed(f"{exc}.") from exc
-
-
-def _edited(found: Changed, edit: Edit) -> Changed:
-    return replace(found, settings=edit(found.settings))
 
 
 def _public(key: Key, agent: AgentConfig) -> Any:

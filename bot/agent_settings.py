@@ -1,7 +1,7 @@
 """Which settings of an agent admins may change in the chat, and how they read and write them there. Pure.
 
-Only what stands here: never where an agent's folder lies, what its model is reached with and where, or what its provider
-obeys. Those are files, variables and addresses of the service's machine.
+Only what stands here: never where an agent's folder lies, what its model is reached with and where, or what its
+provider obeys. Those are files, variables and addresses of the service's machine.
 """
 
 from __future__ import annotations

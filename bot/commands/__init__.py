@@ -3,6 +3,9 @@
 from typing import Any, Final
 
 from bot.commands import (
+    agent,
+    agent_given,
+    agent_set,
     approval,
     backup,
     conversation,
@@ -31,5 +34,8 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *trace.COMMANDS,
     *deadletter.COMMANDS,
     *approval.COMMANDS,
+    *agent.COMMANDS,
+    *agent_set.COMMANDS,
+    *agent_given.COMMANDS,
 )
 ALL: Final[tuple[Command[Context, Any], ...]] = (about(_GROUPS), *_GROUPS)
