@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.protocol.messages import Route
+from bot import place_settings
 from bot.config import Config
 from bot.db import places
 from bot.db.engine import Database
 from bot.db.places import Place
 from bot.engage import Wiring
+from bot.place_settings import PlaceSettings
 
 PlaceKey = tuple[str, str]
 NOBODY: Final[Sequence[Wiring]] = ()
@@ -104,6 +106,11 @@ class Wirings:
     def place(self, route: Route) -> Place | None:
         """What admins have set for a place in the chat, if anything."""
         return self._places.get((route.channel, route.platform_id))
+
+    def settings(self, route: Route) -> PlaceSettings:
+        """What holds for the whole place, whoever serves it."""
+        place = self.place(route)
+        return place_settings.NOTHING if place is None else place_settings.read(place.settings)
 
     def known_places(self) -> Sequence[PlaceKey]:
         """Every place that somebody has named: in config.toml or in the chat."""

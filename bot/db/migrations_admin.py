@@ -82,7 +82,7 @@ WIRINGS: Final[Sequence[str]] = (
     platform_id TEXT NOT NULL,
     agent TEXT NOT NULL,
     settings TEXT NOT NULL,
-    changed_at INTEGER NOT NULL,
+    wired_at INTEGER NOT NULL,
     PRIMARY KEY (channel, platform_id, agent)
 ) WITHOUT ROWID""",
 )

@@ -40,7 +40,7 @@ def all_(db: sqlite3.Connection) -> dict[tuple[str, str], Place]:
     """Every place that admins have set something for. An agent that was deleted serves nowhere, until it is brought
     back."""
     wirings: dict[tuple[str, str], list[Wiring]] = {}
-    for row in db.execute(f"{_LIVING} ORDER BY changed_at, agent"):
+    for row in db.execute(f"{_LIVING} ORDER BY wired_at, agent"):
         if (wiring := _wiring(row)) is not None:
             wirings.setdefault((row["channel"], row["platform_id"]), []).append(wiring)
     found = {}
@@ -109,9 +109,11 @@ def wire(
     *,
     now: int,
 ) -> None:
-    """Has an agent serve a place; `settings` are the fields of WiringConfig that differ from their defaults."""
+    """Has an agent serve a place; `settings` are the fields of WiringConfig that differ from their defaults. One that
+    serves there already keeps its rank among the others."""
     db.execute(
-        "INSERT OR REPLACE INTO wirings VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO wirings VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (channel, platform_id, agent) DO UPDATE SET"
+        " settings = ?4",
         (channel, platform_id, agent, json.dumps(dict(settings)), now),
     )
 
