@@ -89,7 +89,8 @@ def configure(db: sqlite3.Connection, place: Route, key: str, value: Any, *, now
 
 def _ranks(db: sqlite3.Connection, place: Route) -> list[int]:
     rows = db.execute(
-        "SELECT wired_at FROM wirings WHERE channel = ? AND platform_id = ?", (place.channel, place.platform_id)
+        "SELECT wired_at FROM wirings WHERE channel = ? AND platform_id = ?",
+        (place.channel, place.platform_id),
     )
     return [row["wired_at"] for row in rows]
 

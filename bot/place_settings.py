@@ -1,5 +1,5 @@
-"""What holds for a whole place, whoever serves it: admins set it in the chat (`channel set`), and config.toml has none of
-it."""
+"""What holds for a whole place, whoever serves it: admins set it in the chat (`channel set`), and config.toml has none
+of it."""
 
 from __future__ import annotations
 

@@ -8,15 +8,19 @@ from bot.commands import (
     agent_set,
     approval,
     backup,
+    channel,
+    channel_set,
     conversation,
     conversations,
     deadletter,
+    destination,
     owner,
     provider,
     schedule,
     service,
     session,
     trace,
+    wiring,
 )
 from bot.commands.context import Context
 from bot.commands.help import about
@@ -37,5 +41,9 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *agent.COMMANDS,
     *agent_set.COMMANDS,
     *agent_given.COMMANDS,
+    *channel.COMMANDS,
+    *channel_set.COMMANDS,
+    *wiring.COMMANDS,
+    *destination.COMMANDS,
 )
 ALL: Final[tuple[Command[Context, Any], ...]] = (about(_GROUPS), *_GROUPS)

@@ -26,7 +26,8 @@ from bot.errors import CommandFailed
 
 LISTED: Final = 200
 TAKEN_OVER: Final = (
-    "What config.toml has for this place ({agents}) was taken over: from now on only what is set in the chat counts here."
+    "What config.toml has for this place ({agents}) was taken over:"
+    " from now on only what is set in the chat counts here."
 )
 ALREADY: Final = "{agent} serves {place} already; `{command}` changes how."
 NOT_THERE: Final = "{agent} does not serve {place}."
@@ -45,7 +46,10 @@ async def list_channels(context: Context, invocation: Invocation, _: NoParameter
     at = {(channel, platform_id): last for channel, platform_id, last in active}
     found = [
         _place(context, Route(channel=channel, platform_id=platform_id), at.get((channel, platform_id)))
-        for channel, platform_id in [*at, *(each for each in context.wirings.known_places() if each not in at)]
+        for channel, platform_id in [
+            *at,
+            *(each for each in context.wirings.known_places() if each not in at),
+        ]
     ]
     standing = invocation.standing
     data = [
@@ -222,10 +226,23 @@ async def about_unwired(context: Context, invocation: Invocation, given: Unwire)
 
 
 COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
-    Command("channel list", "the places, and who serves them", NoParameters, list_channels, level="admin", about=about_list),
+    Command(
+        "channel list",
+        "the places, and who serves them",
+        NoParameters,
+        list_channels,
+        level="admin",
+        about=about_list,
+    ),
     Command("channel show", "who serves a place, and how", AtPlace, show, level="admin", about=about_any),
     Command(
-        "channel wire", "have an agent serve a place", How, wire, level="admin", about=about_agent, changes=True
+        "channel wire",
+        "have an agent serve a place",
+        How,
+        wire,
+        level="admin",
+        about=about_agent,
+        changes=True,
     ),
     Command(
         "channel unwire",

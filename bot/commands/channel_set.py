@@ -75,7 +75,13 @@ async def _configure(context: Context, invocation: Invocation, target: Target, k
         before, after = place_editing.configure(db, target.route, key, value, now=now)
         if before != after:
             audit.record(
-                db, invocation.by, "channel set", target.subject, now=now, before={key: before}, after={key: after}
+                db,
+                invocation.by,
+                "channel set",
+                target.subject,
+                now=now,
+                before={key: before},
+                after={key: after},
             )
         return before, after
 
@@ -110,7 +116,12 @@ async def _strangers(context: Context, invocation: Invocation, target: Target, v
     taken, before = await context.db.write(work)
     await context.wirings.refresh(context.db)
     text = f"{target}: people without a role meet with {value} now, for {' and '.join(before)}."
-    data = {"place": str(target), "before": before, "after": dict.fromkeys(before, value), "taken_over": taken}
+    data = {
+        "place": str(target),
+        "before": before,
+        "after": dict.fromkeys(before, value),
+        "taken_over": taken,
+    }
     was = set(before.values())
     return _reply(text, target, data, STRANGERS, was.pop() if len(was) == 1 else None)
 

@@ -22,8 +22,8 @@ from bot.errors import CommandFailed
 HERE: Final = "here"
 """The word for the place in which a command is given."""
 UNHEARD: Final = (
-    "Nobody has talked with me there yet. If that place is of another server, or I am not in it, nobody will be answered"
-    " there; check the id."
+    "Nobody has talked with me there yet. If that place is of another server, or I am not in it, nobody will be"
+    " answered there; check the id."
 )
 PRIVATE: Final = "That is a direct conversation of one person with me."
 _SLACK_DIRECT: Final = "D"

@@ -27,7 +27,9 @@ class How(AgentAt):
 
     engage: Mode | None = Field(None, description="what is for the agent")
     pattern: str | None = Field(
-        None, max_length=500, description=f"a regular expression, for the engage mode pattern; {NONE} clears it"
+        None,
+        max_length=500,
+        description=f"a regular expression, for the engage mode pattern; {NONE} clears it",
     )
     sessions: SessionMode | None = Field(None, description="what one conversation is")
     strangers: Strangers | None = Field(None, description="what people without a role meet with")

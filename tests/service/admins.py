@@ -40,7 +40,9 @@ async def refused(p: FakePlatform, command: str, /, **more: Any) -> str:
     return receipt.text or ""
 
 
-async def press(p: FakePlatform, receipt: Receipt, label: str, *, by: Sender = PERSON, at: str = "p1") -> Receipt:
+async def press(
+    p: FakePlatform, receipt: Receipt, label: str, *, by: Sender = PERSON, at: str = "p1"
+) -> Receipt:
     """Presses a button beneath what a command has answered."""
     assert receipt.ask is not None
     event = Event(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.service.conftest import House
 from tests.service.test_completion import suggested
 
 SAYS = {"script": [{"steps": [{"do": "result", "text": "{model}|{instructions}"}]}]}
-SECRET = "made-up-secret-of-a-test"
+SECRET = "made-up-secret-of-a-test"  # noqa: S105
 
 
 def two(house: House, **helper: Any) -> None:
@@ -63,7 +64,9 @@ async def test_a_change_counts_from_the_next_turn_on(house: House) -> None:
 async def test_what_is_at_work_finishes_its_turn_with_what_it_began_with(house: House) -> None:
     two(house)
     slow = [{"do": "stall", "seconds": 1}, {"do": "result", "text": "{model}"}]
-    house.agents = {"helper": {**house.agent, "model": "small", "provider_options": {"script": [{"steps": slow}]}}}
+    house.agents = {
+        "helper": {**house.agent, "model": "small", "provider_options": {"script": [{"steps": slow}]}}
+    }
     async with house.open() as p:
         await p.say("one")
         await p.at_work()
@@ -110,7 +113,9 @@ async def test_what_only_the_host_looks_at_replaces_nobody(house: House) -> None
         assert house.runner() != pid
 
 
-async def test_an_earlier_services_container_is_replaced_if_its_agent_is_another_one_by_now(house: House) -> None:
+async def test_an_earlier_services_container_is_replaced_if_its_agent_is_another_one_by_now(
+    house: House,
+) -> None:
     two(house, model="small")
     async with house.open() as p:
         await answer(house, p)
@@ -168,7 +173,9 @@ async def test_where_each_value_comes_from_and_the_way_back(house: House) -> Non
     two(house, model="small")
     async with house.open() as p:
         said = await done(p, "agent set", name="helper", key="model", value="large")
-        await done(p, "agent set", name="helper", key="disallowed_tools", value="WebFetch, Bash(git log, git show)")
+        await done(
+            p, "agent set", name="helper", key="disallowed_tools", value="WebFetch, Bash(git log, git show)"
+        )
         found = (await done(p, "agent show", name="helper")).data["settings"]
         assert found["model"] == {"value": "large", "source": "chat"}
         assert found["disallowed_tools"]["value"] == ["WebFetch", "Bash(git log, git show)"]
@@ -176,7 +183,9 @@ async def test_where_each_value_comes_from_and_the_way_back(house: House) -> Non
         assert found["max_turns"] == {"value": None, "source": "default"}
         await press(p, said, "Undo")
         assert house.app.context.roster["helper"].model == "small"
-        assert (await done(p, "agent show", name="helper")).data["settings"]["model"]["source"] == "config.toml"
+        assert (await done(p, "agent show", name="helper")).data["settings"]["model"][
+            "source"
+        ] == "config.toml"
         assert await refused(p, "agent unset", name="helper", key="model") == (
             "The setting model was not changed in the chat."
         )
@@ -214,7 +223,12 @@ async def test_an_agent_is_made_in_the_chat_and_answers(house: House) -> None:
 
 
 async def test_an_agent_like_another_has_its_settings(house: House) -> None:
-    two(house, model="small", instructions="Be kind.", gateway={"hosts": ["a.org:443"], "spend_session_usd": 3})
+    two(
+        house,
+        model="small",
+        instructions="Be kind.",
+        gateway={"hosts": ["a.org:443"], "spend_session_usd": 3},
+    )
     async with house.open() as p:
         await done(p, "agent set", name="helper", key="max_turns", value="7")
         await done(p, "agent create", name="twin", like="helper")
@@ -318,8 +332,12 @@ async def test_hosts_packages_and_servers(house: House) -> None:
     async with house.open() as p:
         await done(p, "agent egress", name="helper", action="add", host="API.GitHub.com")
         assert house.app.context.roster["helper"].gateway.hosts == ["a.org:443", "api.github.com:443"]
-        assert "already" in await refused(p, "agent egress", name="helper", action="add", host="api.github.com")
-        assert "is no name of a host" in await refused(p, "agent egress", name="helper", action="add", host="a b")
+        assert "already" in await refused(
+            p, "agent egress", name="helper", action="add", host="api.github.com"
+        )
+        assert "is no name of a host" in await refused(
+            p, "agent egress", name="helper", action="add", host="a b"
+        )
         removed = await done(p, "agent egress", name="helper", action="remove", host="a.org")
         assert house.app.context.roster["helper"].gateway.hosts == ["api.github.com:443"]
         await press(p, removed, "Undo")
@@ -343,7 +361,9 @@ async def test_no_secret_of_a_server_is_shown_or_kept_in_the_audit(house: House)
     config = {"command": "search", "args": ["--fast"], "env": {"TOKEN": SECRET, "EMPTY": ""}}
     async with house.open() as p:
         said = [
-            await done(p, "agent mcp", name="helper", action="add", server="search", config=json.dumps(config)),
+            await done(
+                p, "agent mcp", name="helper", action="add", server="search", config=json.dumps(config)
+            ),
             await done(p, "agent mcp", name="helper"),
             await done(p, "agent show", name="helper"),
         ]
@@ -402,10 +422,14 @@ async def test_an_admin_of_one_agent_has_that_one_only(house: House) -> None:
                 ("agent packages", {"action": "add", "package": "jq"}),
             ):
                 text = await refused(p, command, by=ADMIN, name=name, **arguments)
-                assert text == f"This command is for people with the role admin for the agent {name}.", command
+                assert text == f"This command is for people with the role admin for the agent {name}.", (
+                    command
+                )
         assert "role admin" in await refused(p, "agent create", by=ADMIN, name="x")
         for command in ("agent list", "agent show", "agent set", "agent delete"):
-            assert (await give(p, command, by=MEMBER, name="helper", key="model", value="x")).state == "refused"
+            assert (
+                await give(p, command, by=MEMBER, name="helper", key="model", value="x")
+            ).state == "refused"
         assert house.app.context.roster["helper"].model is None
 
 
@@ -421,7 +445,7 @@ async def test_two_admins_at_once_lose_nothing(house: House) -> None:
         rows = [each for each in await audited(house) if "max_turns" in (each.after or {})]
         chain = [(each.before["max_turns"], each.after["max_turns"]) for each in reversed(rows)]
         assert len(chain) == 10 and chain[0][0] is None
-        assert all(later[0] == earlier[1] for earlier, later in zip(chain, chain[1:], strict=False))
+        assert all(later[0] == earlier[1] for earlier, later in pairwise(chain))
         assert helper.max_turns == chain[-1][1], "what holds is what was written last"
 
 
@@ -440,7 +464,9 @@ async def test_the_command_line_gives_them_as_well(house: House) -> None:
     two(house)
     async with house.open():
         socket = house.data / "control.sock"
-        answered = await control_client.ask(socket, ["agent", "set"], {"name": "helper", "key": "model", "value": "l"})
+        answered = await control_client.ask(
+            socket, ["agent", "set"], {"name": "helper", "key": "model", "value": "l"}
+        )
         assert answered.data["after"] == {"model": "l"}
         (row,) = await audited(house)
         assert row.surface == "control"
@@ -448,5 +474,3 @@ async def test_the_command_line_gives_them_as_well(house: House) -> None:
             await control_client.ask(socket, ["agent", "show"], {"name": "nobody"})
         made = await control_client.ask(socket, ["agent", "create"], {"name": "poet"})
         assert "`roost channel wire PLACE poet`" in made.text
-
-
