@@ -43,6 +43,7 @@ from bot.mounts import Mounts
 from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.orphans import Orphans
+from bot.place_names import PlaceNames
 from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
@@ -152,6 +153,7 @@ class Entrance:
     context: Context
     intake: Intake
     cards: Cards
+    place_names: PlaceNames
     approvals: Approvals
     control: Control
 
@@ -326,8 +328,9 @@ def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backup
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
     wirings = ground.wirings
     cards = Cards(db, sessions, out.delivery, clock)
-    approvals = Approvals(db, cards, {}, wake=ground.wake, clock=clock)
+    approvals = Approvals(db, sessions, cards, {}, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
+    place_names = PlaceNames(db, wirings)
     context = Context(
         db,
         work.containers,
@@ -356,6 +359,7 @@ def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backup
             data=ground.data,
             clock=clock,
         ),
+        place_names=place_names,
     )
     registry = Registry(context, commands.ALL)
     intake = Intake(
@@ -369,8 +373,9 @@ def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backup
         incoming=ground.data / "incoming",
         notes=Notebook(db, clock),
         troubles=troubles,
+        place_names=place_names,
         metrics=metrics,
         clock=clock,
     )
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, cards, approvals, control)
+    return Entrance(letters, context, intake, cards, place_names, approvals, control)

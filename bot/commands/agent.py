@@ -15,7 +15,7 @@ from bot.agent_settings import KEYS
 from bot.commands import agent_names, shown
 from bot.commands.agent_names import Named, about, existing
 from bot.commands.context import Context
-from bot.commands.options import Completes
+from bot.commands.options import Completes, Long
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply, Scope
 from bot.db import agents as rows
 from bot.db import places
@@ -43,7 +43,9 @@ class Create(Parameters):
     )
     provider: str = Field("", max_length=200, description="what answers; only an owner may say so")
     model: str = Field("", max_length=200, description="the model")
-    instructions: str = Field("", max_length=MAX_TYPED_CHARS, description="what it is told about its work")
+    instructions: Annotated[str, Long()] = Field(
+        "", max_length=MAX_TYPED_CHARS, description="what it is told about its work"
+    )
 
 
 class Deleted(Named):

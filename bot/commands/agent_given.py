@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from bot.agent_settings import KEYS, Key
 from bot.commands.agent_names import Named, about, existing
 from bot.commands.agent_set import change
 from bot.commands.context import Context
+from bot.commands.options import Long
 from bot.commands.registry import Command, Invocation, Reply, Scope
 from bot.db.cards import Option
 from bot.errors import CommandFailed
@@ -42,7 +43,9 @@ class Mcp(Named):
 
     action: Action = Field("list", description=ACTION)
     server: str = Field("", max_length=100, description="its name")
-    config: str = Field("", max_length=20_000, description="how it is started or reached, as JSON")
+    config: Annotated[str, Long()] = Field(
+        "", max_length=20_000, description="how it is started or reached, as JSON"
+    )
 
 
 class MountFolder(Named):

@@ -12,7 +12,7 @@ from bot.agent_settings import KEYS, NONE, Key
 from bot.commands import agent_names
 from bot.commands.agent_names import KeyChoice, Named, existing
 from bot.commands.context import Context
-from bot.commands.options import Completes
+from bot.commands.options import Completes, Long
 from bot.commands.registry import Command, Invocation, Reply, Scope
 from bot.db import agents as rows
 from bot.db.cards import Option
@@ -28,7 +28,7 @@ class Set(Named):
     rest: ClassVar[str | None] = "value"
 
     key: KeyChoice = Field(min_length=1, max_length=60, description="the setting")
-    value: Annotated[str, Completes(agent_names.values)] = Field(
+    value: Annotated[str, Completes(agent_names.values), Long()] = Field(
         min_length=1,
         max_length=MAX_TYPED_CHARS,
         description=f"what it is to be; {NONE} clears it; a list with commas",

@@ -62,7 +62,7 @@ async def list_channels(context: Context, invocation: Invocation, _: NoParameter
     lines += [
         [
             each["place"],
-            (each["name"] or "") + (" (deleted)" if each["gone"] else ""),
+            each["name"] or "",
             ", ".join(f"{w['agent']} ({w['settings']['engage']})" for w in each["wirings"]) or "nobody",
             each["last_active"] or "",
             each["by"],
@@ -77,7 +77,6 @@ async def show(context: Context, invocation: Invocation, given: AtPlace) -> Repl
     target = await looked_up(context, invocation, given.place)
     data = _place(context, target.route, None)
     lines = [f"{data['place']}{' ' + data['name'] if data['name'] else ''} ({data['by']})"]
-    lines += [f"deleted on {target.route.channel}"] if data["gone"] else []
     lines += [
         f"{each['agent']}: {wiring_options.in_words(each['settings'])}" for each in data["wirings"]
     ] or [NOBODY]
@@ -188,6 +187,7 @@ def _answer(
 
 
 def _place(context: Context, route: Route, last_active: int | None) -> dict[str, Any]:
+    key = route.channel, route.platform_id
     place, wirings = context.wirings.place(route), context.wirings.at(route)
     settings = context.wirings.settings(route)
     by_chat = place is not None and place.wired
@@ -196,8 +196,7 @@ def _place(context: Context, route: Route, last_active: int | None) -> dict[str,
         "place": shown.place(route),
         "channel": route.channel,
         "platform_id": route.platform_id,
-        "name": None if place is None else place.name,
-        "gone": place is not None and place.gone,
+        "name": context.place_names.of(*key) or (None if place is None else place.name),
         "by": "wired in the chat" if by_chat else "config.toml" if decided else "nobody has decided",
         "last_active": None if last_active is None else shown.iso(last_active),
         "wirings": [

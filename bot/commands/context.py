@@ -27,6 +27,7 @@ from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
+from bot.place_names import PlaceNames
 from bot.roster import Roster
 from bot.schedules import Schedules
 from bot.sessions import Sessions
@@ -105,6 +106,7 @@ class Context(Records):
     troubles: Troubles
     """Of the adapters."""
     agents: AgentEditing
+    place_names: PlaceNames
 
     def now(self) -> int:
         return self.clock()

@@ -94,7 +94,13 @@ async def looked_up(context: Context, invocation: Invocation, text: str) -> Targ
     )
     if (channel == "discord" and direct) or (channel == "slack" and platform_id.startswith(_SLACK_DIRECT)):
         return Target(target.route, PRIVATE)
-    known = seen or (channel, platform_id) in context.wirings.known_places() or text.startswith("<#")
+    named_there = context.place_names.of(channel, platform_id) is not None
+    known = (
+        seen
+        or named_there
+        or (channel, platform_id) in context.wirings.known_places()
+        or text.startswith("<#")
+    )
     return target if known else Target(target.route, UNHEARD)
 
 

@@ -24,8 +24,7 @@ _log = log.get("roost.places")
 @dataclass(frozen=True)
 class Place:
     """A row of places with its wirings. One that is `wired` is served by these alone, also where there are none;
-    another one as config.toml has it. `settings` hold for all its agents; which there are, PlaceSettings says. `gone`:
-    the platform has told that it was removed."""
+    another one as config.toml has it. `settings` hold for all its agents; which there are, PlaceSettings says."""
 
     channel: str
     platform_id: str
@@ -33,7 +32,6 @@ class Place:
     wired: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     wirings: Sequence[Wiring] = ()
-    gone: bool = False
 
 
 def all_(db: sqlite3.Connection) -> dict[tuple[str, str], Place]:
@@ -52,7 +50,6 @@ def all_(db: sqlite3.Connection) -> dict[tuple[str, str], Place]:
             wired=bool(row["wired"]),
             settings=json.loads(row["settings"]),
             wirings=tuple(wirings.get(key, ())),
-            gone=row["gone_at"] is not None,
         )
     return found
 
@@ -65,21 +62,9 @@ def get(db: sqlite3.Connection, channel: str, platform_id: str) -> Place:
 def put(db: sqlite3.Connection, place: Place, *, now: int) -> None:
     """Keeps what is set for a place, but for its wirings."""
     db.execute(
-        "INSERT INTO places VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL) ON CONFLICT (channel, platform_id) DO UPDATE SET"
+        "INSERT INTO places VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (channel, platform_id) DO UPDATE SET"
         " name = ?3, wired = ?4, settings = ?5, changed_at = ?6",
         (place.channel, place.platform_id, place.name, place.wired, json.dumps(dict(place.settings)), now),
-    )
-
-
-def told(
-    db: sqlite3.Connection, channel: str, platform_id: str, *, name: str | None, gone: bool, now: int
-) -> None:
-    """What the platform calls a place that admins have set something for, or that it was removed: it is only shown,
-    and what is set for a place goes by its id. Of another place nothing is kept."""
-    db.execute(
-        "UPDATE places SET name = coalesce(?3, name), gone_at = CASE WHEN ?4 THEN coalesce(gone_at, ?5) END"
-        " WHERE channel = ?1 AND platform_id = ?2",
-        (channel, platform_id, name, gone, now),
     )
 
 
@@ -98,6 +83,21 @@ def wiring(db: sqlite3.Connection, channel: str, platform_id: str, agent: str) -
         (channel, platform_id, agent),
     ).fetchone()
     return None if row is None else json.loads(row["settings"])
+
+
+def differing(db: sqlite3.Connection, names: Mapping[tuple[str, str], str]) -> bool:
+    """Whether one of these places has a row with another name, or none."""
+    rows = db.execute("SELECT channel, platform_id, name FROM places")
+    return any(names.get((row["channel"], row["platform_id"]), row["name"]) != row["name"] for row in rows)
+
+
+def rename(db: sqlite3.Connection, names: Mapping[tuple[str, str], str]) -> None:
+    """What these places are called now, as far as they have rows. Nobody has decided that: it is no change of
+    theirs."""
+    db.executemany(
+        "UPDATE places SET name = ? WHERE channel = ? AND platform_id = ?",
+        [(name, *key) for key, name in names.items()],
+    )
 
 
 def wire(

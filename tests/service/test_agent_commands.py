@@ -17,7 +17,7 @@ from tests.service.admins import ADMIN, MEMBER, audited, done, give, grant, pres
 from tests.service.conftest import House
 from tests.service.test_completion import suggested
 
-SAYS = {"script": [{"steps": [{"do": "result", "text": "{model}|{instructions}"}]}]}
+SAYS: dict[str, Any] = {"script": [{"steps": [{"do": "result", "text": "{model}|{instructions}"}]}]}
 SECRET = "made-up-secret-of-a-test"  # noqa: S105
 
 
@@ -28,10 +28,12 @@ def two(house: House, **helper: Any) -> None:
 
 
 async def answer(house: House, p: FakePlatform, text: str = "who?", place: str = "p1") -> str:
-    """What the agent says to one more message of a place."""
-    count = len([part for part in p.sent if part.outgoing.route.platform_id == place])
+    """What the agent says to one more message of a place: its model, and all that it is told."""
+    count = len(p.settled(place))
     assert (await p.say(text, place=place)).state == "accepted"
-    return (await p.replies(count + 1, place=place))[-1]
+    await p.ends(count + 1, place=place)
+    last = [part.outgoing.id for part in p.sent if part.outgoing.route == p.route(place)][-1]
+    return "".join(part.text for part in p.sent if part.outgoing.id == last)
 
 
 # ---------------------------------------------------------------- a change, and when it counts
@@ -74,7 +76,8 @@ async def test_what_is_at_work_finishes_its_turn_with_what_it_began_with(house: 
         assert await p.replies(1) == ["small"]
         await p.say("two")
         assert await p.replies(2) == ["small", "large"]
-        assert house.states() == {"completed": 2}
+        await house.until_quiet()
+        assert house.states() == {"done": 2}
 
 
 async def test_a_container_is_replaced_as_soon_as_it_is_idle(house: House) -> None:
@@ -259,7 +262,6 @@ async def test_a_deleted_agent_stops_and_can_be_brought_back(house: House) -> No
         gone = await press(p, asked, "Yes, delete it")
         assert gone.text == "The agent poet is deleted; `/roost agent restore poet` brings it back."
         await house.until(lambda: not house.runners())
-        await p.say("anybody?", place="p2")
         assert "poet" not in house.app.context.roster
         assert await refused(p, "agent show", name="poet") == (
             "There is no agent poet; `/roost agent list` shows them."
