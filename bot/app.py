@@ -122,7 +122,7 @@ async def running_app(
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
             backend, images = chosen.backend, chosen.images
-        roster, wirings = Roster(config), Wirings.configured(config)
+        roster, wirings = Roster(config, isolated=backend.mounts), Wirings.configured(config)
         await roster.refresh(db)
         await wirings.refresh(db)
         sessions = _sessions(config, roster, db, clock)

@@ -17,6 +17,7 @@ from agent.protocol.clock import Clock, steady_ms
 from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
+from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
 from bot.backup.daily import Backups
 from bot.cards import Cards
@@ -49,6 +50,7 @@ from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
 from bot.received import Received
+from bot.renewal import Renewal
 from bot.roster import Roster
 from bot.salvage import Salvage
 from bot.schedules import Schedules
@@ -115,6 +117,7 @@ class Wall:
     gateway: Gateway
     launcher: Launcher
     clearing: Clearing
+    mounts: Mounts
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,7 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
         environ=os.environ,
         clock=ground.clock,
     )
+    mounts = Mounts(config, os.environ, ground.roster)
     launcher = Launcher(
         ground.roster,
         config.backend,
@@ -212,13 +216,13 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
         images=images,
         gateway=gateway,
         vault=vault,
-        extra=Mounts(config, os.environ, ground.roster).of,
+        extra=mounts.of,
         warm=config.pool.warm,
         data_dir=data,
     )
     image = next(iter(images.values()), None)
     clearing = Clearing(backend, image=image, instance=instance_of(data), logs=data / "logs")
-    return Wall(backend, gateway, launcher, clearing)
+    return Wall(backend, gateway, launcher, clearing, mounts)
 
 
 def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_seconds: float) -> Work:
@@ -272,6 +276,7 @@ def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_sec
     schedules = Schedules(
         db, sessions, posting, out.delivery, config.schedules, changed=ground.planned, clock=clock
     )
+    Renewal(ground.roster, sessions, containers, posting, wall.gateway, metrics)
     return Work(admission, containers, posting, operations, schedules)
 
 
@@ -364,6 +369,13 @@ def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backup
         erasing=erasing,
         approvals=approvals,
         troubles=troubles,
+        agents=AgentEditing(
+            db,
+            ground.roster,
+            wall.mounts.granted if wall.backend.mounts else None,
+            data=ground.data,
+            clock=clock,
+        ),
         place_names=place_names,
     )
     registry = Registry(context, commands.ALL)

@@ -134,6 +134,7 @@ class Posting:
         if self._containers.of(session.id) is None and not session.recover:
             # With an outbox that cannot be read yet, an agent may have answered what was withdrawn.
             await self._settle_withdrawn(session)
+        await self._containers.renew(session)
         self._let_through(session)
         if self._needs_a_runner(session) and not self._containers.admit(session):
             # Its files are not even opened: a thousand who wait must not keep the disk from those who work.

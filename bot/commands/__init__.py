@@ -3,11 +3,17 @@
 from typing import Any, Final
 
 from bot.commands import (
+    agent,
+    agent_given,
+    agent_set,
     approval,
     backup,
+    channel,
+    channel_set,
     conversation,
     conversations,
     deadletter,
+    destination,
     member,
     owner,
     privacy,
@@ -18,6 +24,7 @@ from bot.commands import (
     session,
     session_whole,
     trace,
+    wiring,
 )
 from bot.commands.context import Context
 from bot.commands.help import about
@@ -39,5 +46,12 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *trace.COMMANDS,
     *deadletter.COMMANDS,
     *approval.COMMANDS,
+    *agent.COMMANDS,
+    *agent_set.COMMANDS,
+    *agent_given.COMMANDS,
+    *channel.COMMANDS,
+    *channel_set.COMMANDS,
+    *wiring.COMMANDS,
+    *destination.COMMANDS,
 )
 ALL: Final[tuple[Command[Context, Any], ...]] = (about(_GROUPS), *_GROUPS)

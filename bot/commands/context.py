@@ -9,6 +9,7 @@ from typing import Final
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 from bot.admission import Admission
+from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
 from bot.backup.daily import Backups
 from bot.cards import Cards
@@ -106,6 +107,7 @@ class Context(Records):
     erasing: Erasing
     troubles: Troubles
     """Of the adapters."""
+    agents: AgentEditing
     place_names: PlaceNames
 
     def now(self) -> int:
