@@ -81,6 +81,12 @@ def get(db: sqlite3.Connection, card_id: str) -> CardRecord | None:
     return None if row is None else CardRecord.from_row(row)
 
 
+def open_about(db: sqlite3.Connection, subject: str) -> list[CardRecord]:
+    """Those about a subject that can still be pressed."""
+    rows = db.execute("SELECT * FROM cards WHERE subject = ? AND state = 'open' ORDER BY id", (subject,))
+    return [CardRecord.from_row(row) for row in rows]
+
+
 def close(db: sqlite3.Connection, subject: str, outcome: str) -> list[CardRecord]:
     """Nothing about this subject can be pressed any more; returns those that could until now."""
     rows = db.execute(
