@@ -234,7 +234,8 @@ def _told(asked: Ask, text: str) -> Asked:
 
 def _tell_admins(db: sqlite3.Connection, approval: ApprovalRecord, text: str, *, now: int) -> list[str]:
     """Beneath the cards that have asked about it."""
-    return [cards.say(db, each.route, text, now=now) for each in card_rows.open_about(db, approval.subject)]
+    shown = [each for each in card_rows.about(db, approval.subject) if each.state == "open" and each.notice]
+    return [cards.say(db, each.route, text, now=now) for each in shown]
 
 
 # ---------------------------------------------------------------- what was decided

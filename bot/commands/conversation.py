@@ -70,8 +70,15 @@ async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
 
 
 COMMANDS: Final = (
-    Command("clear", "forget this conversation and start anew", NoParameters, clear),
-    Command("stop", "stop what runs", NoParameters, stop),
+    Command("clear", "forget this conversation and start anew", NoParameters, clear, in_place=True),
+    Command("stop", "stop what runs", NoParameters, stop, in_place=True),
     Command("whoami", "who you are to the bot", NoParameters, whoami, level="anyone"),
-    Command("claim", "become the owner, with the code printed at the start", Code, claim, level="anyone"),
+    Command(
+        "claim",
+        "become the owner, with the code printed at the start",
+        Code,
+        claim,
+        level="anyone",
+        in_place=True,
+    ),
 )
