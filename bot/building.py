@@ -323,7 +323,7 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
     wirings = ground.wirings
     cards = Cards(db, sessions, out.delivery, clock)
-    approvals = Approvals(db, cards, {}, wake=ground.wake, clock=clock)
+    approvals = Approvals(db, sessions, cards, {}, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     place_names = PlaceNames(db, wirings)
     context = Context(

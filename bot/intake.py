@@ -206,7 +206,8 @@ class Intake:
 
     def _gate(self, event: Event) -> Gate:
         """Commands have one of their own: a flood can be stopped. So have files, which may take minutes to come."""
-        kind = "commands" if event.kind in ("command", "complete") else "files" if event.remote else "words"
+        given = event.kind in ("command", "complete") or event.question_id.startswith(CARD)
+        kind = "commands" if given else "files" if event.remote else "words"
         return self._gates.setdefault((event.route.channel, kind), Gate())
 
     def _overloaded(self, route: Route, text: str) -> Receipt:

@@ -32,6 +32,14 @@ ROLES: Final[Sequence[str]] = (
     granted_by TEXT,
     PRIMARY KEY (channel, group_id, agent)
 ) WITHOUT ROWID""",
+    # What the platforms have told of people who have said something that was taken; `groups` is JSON.
+    """CREATE TABLE people (
+    channel TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    groups TEXT NOT NULL,
+    PRIMARY KEY (channel, user_id)
+) WITHOUT ROWID""",
     # Whom an admin has denied: nobody is asked about them again.
     """CREATE TABLE denied (
     channel TEXT NOT NULL,
@@ -88,12 +96,14 @@ CARDS: Final[Sequence[str]] = (
     # What a notice has besides its text, and the message that it takes the place of, as JSON.
     "ALTER TABLE notices ADD COLUMN content TEXT",
     # Buttons of the service's own. `options` are commands, as JSON; `notice` is the id of the notice that shows them,
-    # in the session that has sent it. `subject` is what the card is about ("approval:<id>"), for closing them all.
+    # in the session that has sent it, '' where the answer to a command does; `edits` is how often it was changed since.
+    # `subject` is what the card is about ("approval:<id>"), for closing them all.
     """CREATE TABLE cards (
     id TEXT PRIMARY KEY,
     subject TEXT NOT NULL,
     session TEXT NOT NULL REFERENCES sessions (id),
     notice TEXT NOT NULL,
+    edits INTEGER NOT NULL DEFAULT 0,
     channel TEXT NOT NULL,
     platform_id TEXT NOT NULL,
     thread_id TEXT,
@@ -106,10 +116,12 @@ CARDS: Final[Sequence[str]] = (
 )""",
     "CREATE INDEX cards_open ON cards (expires_at) WHERE state = 'open'",
     "CREATE INDEX cards_subject ON cards (subject)",
+    "CREATE INDEX cards_closed ON cards (created_at) WHERE state = 'closed'",
 )
 
 APPROVALS: Final[Sequence[str]] = (
-    # `effect` is all that is carried out, as JSON. `decided` ones are carried out until they are `done` or `failed`.
+    # `effect` is all that is carried out, as JSON, `details` the same in words. Approved ones are carried out until
+    # they are `done` or `failed`. `announced`: what becomes of it is said in the place where it came from.
     """CREATE TABLE approvals (
     id TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -120,7 +132,9 @@ APPROVALS: Final[Sequence[str]] = (
     thread_id TEXT,
     asked_by TEXT NOT NULL,
     summary TEXT NOT NULL,
+    details TEXT NOT NULL,
     effect TEXT NOT NULL,
+    announced INTEGER NOT NULL,
     choices TEXT NOT NULL,
     level TEXT NOT NULL CHECK (level IN ('admin', 'owner')),
     state TEXT NOT NULL CHECK (state IN ('open', 'approved', 'denied', 'expired', 'withdrawn', 'done', 'failed')),

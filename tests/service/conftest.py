@@ -27,6 +27,7 @@ from agent.protocol.workspace import Workspace
 from bot.app import App, running_app
 from bot.config import Config
 from bot.db import people
+from bot.db.sessions import HOUSE
 from bot.launching import instance_of
 from container.base import Backend
 from tests.fakes import engine
@@ -151,7 +152,7 @@ class House:
         )
 
     def session_id(self, place: str = "p1") -> str:
-        (row,) = self.query("SELECT id FROM sessions WHERE platform_id = ?", place)
+        (row,) = self.query("SELECT id FROM sessions WHERE platform_id = ? AND agent != ?", place, HOUSE)
         return str(row["id"])
 
     def folder(self, place: str = "p1") -> Path:
