@@ -17,7 +17,7 @@ from agent.protocol.clock import Clock, steady_ms
 from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
-from bot.approvals import Approvals
+from bot.approvals import Approvals, Effect
 from bot.backup.daily import Backups
 from bot.cards import Cards
 from bot.clearing import Clearing
@@ -314,14 +314,17 @@ def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chore
     )
 
 
-def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) -> Entrance:
-    """Messages, commands, and the socket by which the command line reaches the service."""
+def build_entrance(
+    ground: Ground, out: Outbound, work: Work, backups: Backups, effects: Mapping[str, Effect]
+) -> Entrance:
+    """Messages, commands, and the socket by which the command line reaches the service. `effects` are of kinds of
+    approvals beside its own."""
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
     wirings = ground.wirings
     cards = Cards(db, sessions, out.delivery, clock)
-    approvals = Approvals(db, sessions, cards, {}, ground.roster, wake=ground.wake, clock=clock)
+    approvals = Approvals(db, sessions, cards, {**effects}, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     context = Context(
         db,
