@@ -66,7 +66,8 @@ class Facts:
     def somewhere(self) -> Facts:
         """The same, as if whatever they want were about what they may do most for: what is refused then is refused
         whatever it is about."""
-        return replace(self, standing=Standing(self.standing.anywhere, denied=self.standing.denied))
+        standing = Standing(self.standing.anywhere, denied=self.standing.denied)
+        return replace(self, agent=None, standing=standing)
 
     def about(self, agent: str | None) -> Facts:
         """The same for something that is about this agent, or about the service as a whole. Being a guest of a place is

@@ -179,6 +179,7 @@ async def running_app(
             chores.history,
             work.schedules,
             entrance.cards,
+            entrance.place_names,
             entrance.approvals,
             entrance.control,
             chores.pool,

@@ -42,6 +42,7 @@ from bot.mounts import Mounts
 from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.orphans import Orphans
+from bot.place_names import PlaceNames
 from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
@@ -149,6 +150,7 @@ class Entrance:
     context: Context
     intake: Intake
     cards: Cards
+    place_names: PlaceNames
     approvals: Approvals
     control: Control
 
@@ -326,6 +328,7 @@ def build_entrance(
     cards = Cards(db, sessions, out.delivery, clock)
     approvals = Approvals(db, sessions, cards, {**effects}, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
+    place_names = PlaceNames(db, wirings)
     context = Context(
         db,
         work.containers,
@@ -347,6 +350,7 @@ def build_entrance(
         cards=cards,
         approvals=approvals,
         troubles=troubles,
+        place_names=place_names,
     )
     registry = Registry(context, commands.ALL)
     intake = Intake(
@@ -360,8 +364,9 @@ def build_entrance(
         incoming=ground.data / "incoming",
         notes=Notebook(db, clock),
         troubles=troubles,
+        place_names=place_names,
         metrics=metrics,
         clock=clock,
     )
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, cards, approvals, control)
+    return Entrance(letters, context, intake, cards, place_names, approvals, control)

@@ -33,6 +33,7 @@ from bot.gate import Crowded, Gate, Overload
 from bot.metrics import Metrics
 from bot.notebook import Notebook
 from bot.ordering import Ordering
+from bot.place_names import PlaceNames
 from bot.posting import Posting
 from bot.sessions import Sessions
 from bot.troubles import Troubles
@@ -81,11 +82,13 @@ class Intake:
         incoming: Path,
         notes: Notebook,
         troubles: Troubles,
+        place_names: PlaceNames,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self.notes = notes
         self._troubles = troubles
+        self._place_names = place_names
         self._db = db
         self._sessions = sessions
         self._posting = posting
@@ -155,6 +158,10 @@ class Intake:
     def trouble(self, channel: str, text: str | None) -> None:
         """What keeps an adapter from working, in one sentence for the operator; None when it works (again)."""
         self._troubles.note(channel, text)
+
+    def place(self, channel: str, platform_id: str, name: str | None, *, gone: bool = False) -> None:
+        """What people call a place now, and whether it was deleted."""
+        self._place_names.note(channel, platform_id, name, gone=gone)
 
     async def _present(self, channel: str, platform_id: str) -> None:
         try:

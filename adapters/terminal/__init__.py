@@ -208,7 +208,8 @@ class TerminalAdapter:
             except OSError as exc:
                 message = f"A file could not be saved in {self._downloads}: {exc.strerror}."
                 raise SendFailed(message, retry_after=SAVE_RETRY_SECONDS) from exc
-            return wire.Shown(files=[str(path)], turn_id=out.turn_id, notice=out.notice)
+            footer = None if part.index else out.footer
+            return wire.Shown(files=[str(path)], turn_id=out.turn_id, notice=out.notice, footer=footer)
         about = question = None
         if (reaction := out.reaction) is not None:
             about = wire.About(quote=room.quote(reaction.message or reaction.event), reaction=reaction.emoji)
@@ -223,6 +224,7 @@ class TerminalAdapter:
             question=question,
             card=out.card,
             about=about,
+            footer=None if part.index else out.footer,
         )
 
     def _show(self, room: _Room, out: Outgoing, shown: wire.Shown) -> None:

@@ -192,6 +192,8 @@ class Console:
             self._print(question_lines(title=asked.title, question=asked.question, options=asked.options))
         for path in shown.files:
             self._print(f"Saved {printable(path)}")
+        if shown.footer:
+            self._print(plain(shown.footer), style=_DIM)
         self._print("")
 
     def _give_up(self) -> None:

@@ -74,6 +74,8 @@ class Printer:
             self._write(stream, lines)
         for path in shown.files:
             self._write(stream, path)
+        if shown.footer:
+            self._write(stream, plain(shown.footer))
 
     @staticmethod
     def _write(stream: TextIO, text: str) -> None:

@@ -91,7 +91,8 @@ class About(_Frame):
 
 class Shown(_Frame):
     """A reply. `files` are the paths at which its files were saved; a notice is the service speaking; a card
-    stands in the place of the text. `own`: it answers what was said from this seat."""
+    stands in the place of the text, and a footer is one line beneath it all. `own`: it answers what was said from this
+    seat."""
 
     frame: Literal["shown"] = "shown"
     text: str = ""
@@ -101,6 +102,7 @@ class Shown(_Frame):
     question: Question | None = None
     card: Card | None = None
     about: About | None = None
+    footer: str | None = None
     own: bool = False
 
 

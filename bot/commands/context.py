@@ -26,6 +26,7 @@ from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
+from bot.place_names import PlaceNames
 from bot.roster import Roster
 from bot.schedules import Schedules
 from bot.sessions import Sessions
@@ -103,6 +104,7 @@ class Context(Records):
     approvals: Approvals
     troubles: Troubles
     """Of the adapters."""
+    place_names: PlaceNames
 
     def now(self) -> int:
         return self.clock()

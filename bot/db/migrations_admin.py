@@ -32,6 +32,14 @@ ROLES: Final[Sequence[str]] = (
     granted_by TEXT,
     PRIMARY KEY (channel, group_id, agent)
 ) WITHOUT ROWID""",
+    # What the platforms have told of people who have said something that was taken; `groups` is JSON.
+    """CREATE TABLE people (
+    channel TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    groups TEXT NOT NULL,
+    PRIMARY KEY (channel, user_id)
+) WITHOUT ROWID""",
     # Whom an admin has denied: nobody is asked about them again.
     """CREATE TABLE denied (
     channel TEXT NOT NULL,

@@ -63,6 +63,21 @@ def put(db: sqlite3.Connection, place: Place, *, now: int) -> None:
     )
 
 
+def differing(db: sqlite3.Connection, names: Mapping[tuple[str, str], str]) -> bool:
+    """Whether one of these places has a row with another name, or none."""
+    rows = db.execute("SELECT channel, platform_id, name FROM places")
+    return any(names.get((row["channel"], row["platform_id"]), row["name"]) != row["name"] for row in rows)
+
+
+def rename(db: sqlite3.Connection, names: Mapping[tuple[str, str], str]) -> None:
+    """What these places are called now, as far as they have rows. Nobody has decided that: it is no change of
+    theirs."""
+    db.executemany(
+        "UPDATE places SET name = ? WHERE channel = ? AND platform_id = ?",
+        [(name, *key) for key, name in names.items()],
+    )
+
+
 def wire(
     db: sqlite3.Connection,
     channel: str,
