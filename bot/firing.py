@@ -14,7 +14,7 @@ from bot.db import inbox, series, usage
 from bot.db import sessions as rows
 from bot.db.series import SeriesRecord
 from bot.db.sessions import SessionRecord
-from bot.keeping import keep_task
+from bot.deferring import keep_task
 from bot.money import Whose
 from bot.recurrence import newest_times
 

@@ -9,6 +9,7 @@ from typing import Final
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 from bot.admission import Admission
+from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
 from bot.backup.daily import Backups
 from bot.budgets import Budgets
@@ -22,11 +23,13 @@ from bot.db.reader import Readable
 from bot.db.sessions import SessionRecord
 from bot.db.traces import Mark
 from bot.deadletters import DeadLetters
+from bot.erasing import Erasing
 from bot.errors import CommandFailed
 from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
+from bot.place_names import PlaceNames
 from bot.roster import Roster
 from bot.schedules import Schedules
 from bot.sessions import Sessions
@@ -103,8 +106,11 @@ class Context(Records):
     cards: Cards
     approvals: Approvals
     budgets: Budgets
+    erasing: Erasing
     troubles: Troubles
     """Of the adapters."""
+    agents: AgentEditing
+    place_names: PlaceNames
 
     def now(self) -> int:
         return self.clock()

@@ -26,7 +26,7 @@ from bot.gateway.request import (
     route,
     with_access,
 )
-from bot.gateway.spend import MICROS, Limits, Spend
+from bot.gateway.spend import MICROS, Spend
 from bot.gateway.upstream import Unreachable, Upstream
 from bot.gateway.usage import Meter, Usage
 from bot.metrics import Metrics
@@ -68,14 +68,11 @@ class Messages:
         metrics: Metrics,
         *,
         chosen: Callable[[str], Awaitable[str | None]],
-        limits: Callable[[str], Limits],
     ) -> None:
-        """`chosen` is the model that people have chosen for a session, `limits` what an agent may spend as it is
-        configured now."""
+        """`chosen` is the model that people have chosen for a session."""
         self._upstream = upstream
         self._spend = spend
         self._charges = charges
-        self._limits = limits
         self._prices = prices
         self._vault = vault
         self._metrics = metrics
@@ -100,10 +97,10 @@ class Messages:
             return web.Response(headers={"Server": SERVER})
         check_token(headers, caller.token)
         caller.take_request()
-        self._spend.check(self._limits(caller.agent), session=caller.session, agent=caller.agent)
+        self._spend.check(caller.rights.limits, session=caller.session, agent=caller.agent)
         async with caller.slots:
             # Those before it in the queue have cost something since.
-            self._spend.check(self._limits(caller.agent), session=caller.session, agent=caller.agent)
+            self._spend.check(caller.rights.limits, session=caller.session, agent=caller.agent)
             turn = self._charges.turn(caller.session)
             await self._check(caller, turn)
             held = _Held(self, caller)

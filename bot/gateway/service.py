@@ -29,7 +29,7 @@ from bot.gateway.caller import Caller, Rights
 from bot.gateway.door import Door
 from bot.gateway.messages import Messages
 from bot.gateway.proxies import Proxies
-from bot.gateway.spend import Limits, Spend
+from bot.gateway.spend import Spend
 from bot.gateway.tunnel import Tunnel
 from bot.gateway.upstream import Resolve, Timeouts, Upstream
 from bot.metrics import Metrics
@@ -81,7 +81,6 @@ class Gateway:
             vault,
             metrics,
             chosen=lambda session: db.read(lambda db: inbox.model(db, session)),
-            limits=self._limits,
         )
         self._tunnel = Tunnel(self._upstream, metrics, idle_seconds=config.tunnel_idle_seconds)
         self._doors: dict[str, Door] = {}
@@ -105,7 +104,7 @@ class Gateway:
         settings = self._agents.get(agent)
         if settings is None:
             raise GatewayError(f"there is no agent {agent}")
-        rights = Rights.of(settings)
+        rights = Rights.of(settings, all_usd=self._all_usd)
         await self._spend.load()
         if session in self._doors:
             return
@@ -120,13 +119,16 @@ class Gateway:
         accepting.add_done_callback(self._ended)
         self._doors[session] = door
 
-    def _limits(self, agent: str) -> Limits:
-        """As they are now: an admin may have changed them while the agent works."""
+    def renew(self, agent: str) -> None:
+        """The agent's settings have changed: they hold for what its sessions ask for from now on. A tunnel to a host
+        that it may not reach any more is cut."""
         settings = self._agents.get(agent)
         if settings is None:
-            return Limits(all_usd=self._all_usd)
-        own = settings.gateway
-        return Limits(own.spend_session_usd, own.spend_agent_day_usd, self._all_usd)
+            return
+        rights = Rights.of(settings, all_usd=self._all_usd)
+        for door in self._doors.values():
+            if door.caller.agent == agent:
+                door.caller.renew(rights)
 
     async def close(self, session: str) -> None:
         """Hangs up and takes the socket away. Absent is success."""

@@ -287,9 +287,11 @@ def test_of_the_clients_headers_only_harmless_ones_are_passed_on() -> None:
 
 
 def test_only_a_server_that_an_operator_has_named_may_be_anywhere() -> None:
-    assert not Rights.of(AgentConfig()).trusted
-    assert Rights.of(AgentConfig(model_url="http://10.0.0.1/base/")).url == "http://10.0.0.1/base"
-    assert Rights.of(AgentConfig(model_url="http://10.0.0.1")).trusted
+    assert not Rights.of(AgentConfig(), all_usd=None).trusted
+    assert (
+        Rights.of(AgentConfig(model_url="http://10.0.0.1/base/"), all_usd=None).url == "http://10.0.0.1/base"
+    )
+    assert Rights.of(AgentConfig(model_url="http://10.0.0.1"), all_usd=None).trusted
 
 
 def test_the_runner_knows_the_sentence_about_a_budget() -> None:
