@@ -15,9 +15,9 @@ from typing import Final
 from adapters.base import Adapter, Sender
 from adapters.terminal import TerminalAdapter
 from agent.protocol.clock import Clock, now_ms
-from agent.protocol.messages import Frozen
+from agent.protocol.messages import Frozen, Route
 from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
-from bot import log
+from bot import log, place_settings
 from bot.approvals import Effect
 from bot.backends import Chosen, choose
 from bot.budgets import Budgets
@@ -134,7 +134,7 @@ async def running_app(
         stack.push_async_callback(sessions.close)
         budgets = Budgets(db, config.budgets, roster, metrics=metrics, clock=clock)
         await budgets.refresh()
-        charges = _charges(config, db, budgets, sessions, roster, backend, metrics)
+        charges = _charges(config, db, budgets, sessions, roster, wirings, backend, metrics)
         vault = open_vault(config, roster, os.environ)
         stack.push_async_callback(vault.aclose)
 
@@ -249,6 +249,7 @@ def _charges(
     budgets: Budgets,
     sessions: Sessions,
     roster: Roster,
+    wirings: Wirings,
     backend: Backend,
     metrics: Metrics,
 ) -> Charges:
@@ -257,7 +258,13 @@ def _charges(
         settings = roster.get(agent)
         return settings is not None and not backend.mounts and settings.provider in SANDBOX_FREE_PROVIDERS
 
-    return Charges(db, budgets, sessions, config.gateway.price_list, believes=believes, metrics=metrics)
+    def shows(route: Route) -> bool:
+        place = wirings.place(route)
+        own = None if place is None else place_settings.read(place.settings).footer
+        return config.usage.footer if own is None else own
+
+    prices = config.gateway.price_list
+    return Charges(db, budgets, sessions, prices, believes=believes, shows=shows, metrics=metrics)
 
 
 def _person(config: Config) -> Sender:

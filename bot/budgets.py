@@ -176,7 +176,10 @@ class Budgets:
         def work(db: sqlite3.Connection) -> State | None:
             whose = usage.whose(db, session, message_id)
             states = [] if whose is None else self.states(db, whose, day)
-            return next((each for each in states if each.is_used_up), None)
+            found = next((each for each in states if each.is_used_up), None)
+            if found is not None and whose is not None:
+                self._tell_over(db, found, whose, usage.route_of(db, session, message_id), day)
+            return found
 
         # In order with what was charged, which a reader would not see yet.
         used_up = await self._db.write(work)
@@ -208,9 +211,8 @@ class Budgets:
         day = money.day_of(now)
         rows.charge(db, message_id, whose.subjects, usd_micros, day=day)
         for state in self.states(db, whose, day):
-            if state.is_used_up:
-                self._tell_over(db, state, whose, None, day)
-            elif state.percent >= NOTICE_PERCENT > state.noticed:
+            # Of what is used up people hear when the next one is refused for it.
+            if state.percent >= NOTICE_PERCENT > state.noticed and not state.is_used_up:
                 self._tell_nearly(db, state, day)
 
     # ---------------------------------------------------------------- what is said

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from agent.protocol.messages import MessageIn, Used
+from agent.protocol.messages import MessageIn, Route, Used
 from bot import log, money
 from bot.budgets import Budgets
 from bot.db.engine import Database
@@ -58,14 +58,17 @@ class Charges:
         prices: Prices,
         *,
         believes: Callable[[str], bool],
+        shows: Callable[[Route], bool],
         metrics: Metrics,
     ) -> None:
-        """`believes` says whether what an agent's runner says of itself is all that there is to know."""
+        """`believes` says whether what an agent's runner says of itself is all that there is to know, `shows` whether
+        people in a place are shown what an answer has cost."""
         self._db = db
         self._budgets = budgets
         self._sessions = sessions
         self._prices = prices
         self._believes = believes
+        self._shows = shows
         self._metrics = metrics
         self._tallies: OrderedDict[tuple[str, str], Tally] = OrderedDict()
 
@@ -142,15 +145,15 @@ class Charges:
         """What the turn of a message has cost so far, as far as that is known at once."""
         return self._tallies.get((session_id, message_id))
 
-    def footer(self, session_id: str, message_id: str, seconds: float) -> str | None:
-        """One line about a turn, for who reads its answer; None where nothing is known."""
-        found = self.tally(session_id, message_id)
+    def footer(self, session: Session, turn_id: str, route: Route) -> str | None:
+        """One line about a turn beneath its answer in a place; None where none is wanted, or nothing is known."""
+        found = self.tally(session.id, turn_id) if self._shows(route) else None
         if found is None:
             return None
         parts = [f"{money.tokens(found.tokens.all)} tokens"]
         if found.usd_micros:
             parts.append(money.usd(found.usd_micros))
-        return " · ".join([*parts, f"{seconds:.1f} s"])
+        return " · ".join([*parts, f"{session.marks.seconds(turn_id):.1f} s"])
 
     def _note(
         self, session_id: str, message_id: str | None, tokens: Tokens, usd_micros: int, agent: str

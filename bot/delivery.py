@@ -24,6 +24,7 @@ from agent.protocol.messages import (
     MessageIn,
     MessageOut,
     Receipt,
+    Route,
     Used,
 )
 from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
@@ -67,8 +68,8 @@ class Metered(Protocol):
     def claimed(self, session: Session, folded: Fold, claims: Sequence[Used]) -> None:
         """What a runner says of turns that have ended."""
 
-    def footer(self, session_id: str, message_id: str, seconds: float) -> str | None:
-        """One line about a turn; None where nothing is known."""
+    def footer(self, session: Session, turn_id: str, route: Route) -> str | None:
+        """One line about a turn beneath its answer in a place; None where none is wanted, or nothing is known."""
 
 
 class Delivery:
@@ -282,6 +283,7 @@ class Delivery:
         self._report(session, snapshot)
         held: set[str | None] = set()
         stuck = False
+        last = {each.turn_id: each.id for each in snapshot.messages if isinstance(each.content, ChatOut)}
         for message in snapshot.messages:
             if message.id in session.handled:
                 session.expected.discard(message.id)
@@ -291,7 +293,9 @@ class Delivery:
             elif (due_at := message.deliver_after) is not None and 0 < due_at - self._clock() <= MAX_AHEAD_MS:
                 held.add(message.turn_id)
                 self.kick_at(session.id, due_at)
-            elif (again := await self._deliver(session, message, asked)) is not None:
+            elif (
+                again := await self._deliver(session, message, asked, closes=message.id in last.values())
+            ) is not None:
                 held.add(message.turn_id)
                 stuck = not isinstance(again, Aside)
         session.held = held
@@ -308,9 +312,10 @@ class Delivery:
                 _log.warning("rows were refused: %s", new[0].reason, session=session.id, rows=len(new))
 
     async def _deliver(
-        self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]
+        self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn], *, closes: bool
     ) -> int | None:
-        """Brings one message to its end; or returns until when it has to wait, and what comes after it too."""
+        """Brings one message to its end; or returns until when it has to wait, and what comes after it too. `closes`:
+        it is the last that its turn has said."""
         session.allowance = session.allowance or Allowance(self._rate)
         if wait := session.allowance.wait_ms():
             session.marks.held_back(Outgoing(message.id, message.route, ""), TOO_MUCH)
@@ -333,7 +338,10 @@ class Delivery:
                 )
             case ActionOut() as action:
                 prepared = await self._actions.perform(session, message, action, answers=answers)
-        outcome = await self._send(session, message, prepared) if isinstance(prepared, Outgoing) else prepared
+        if isinstance(prepared, Outgoing):
+            outcome = await self._send(session, message, prepared, closes=closes)
+        else:
+            outcome = prepared
         if isinstance(outcome, int):
             return self._wait(session, outcome)
         files = prepared.files if isinstance(prepared, Outgoing) else ()
@@ -344,13 +352,18 @@ class Delivery:
             self._wake(session.id)
         return None
 
-    async def _send(self, session: Session, message: MessageOut, reply: Outgoing) -> Receipt | int:
+    async def _send(
+        self, session: Session, message: MessageOut, reply: Outgoing, *, closes: bool
+    ) -> Receipt | int:
         if message.turn_id in session.unfinished:
             # A question, or a message beside the answer, in the middle of a turn.
             await self._presence.catch_up(session)
         ends = tuple(each.event_id for each in session.endings if each.turn_id == message.turn_id)
         with log.context(message=message.in_reply_to):
-            reply = replace(reply, ends=ends, created_at=message.created_at)
+            footer = None
+            if closes and ends and message.turn_id is not None:
+                footer = self._charges.footer(session, message.turn_id, message.route)
+            reply = replace(reply, ends=ends, created_at=message.created_at, footer=footer)
             return await self._sending.send(session, reply, seq=message.seq)
 
     def _wait(self, session: Session, until: int) -> int:

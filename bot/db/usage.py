@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
+from agent.protocol.messages import Route
 from bot import money
 from bot.money import Whose
 
@@ -95,6 +96,15 @@ def whose(db: sqlite3.Connection, session_id: str, message_id: str | None) -> Wh
     if person is None:
         person = last_person(db, session_id, row["seq"])
     return Whose(session["agent"], (row["channel"], row["platform_id"]), person)
+
+
+def route_of(db: sqlite3.Connection, session_id: str, message_id: str | None) -> Route | None:
+    """Where the message was said."""
+    row = db.execute(
+        "SELECT channel, platform_id, thread_id FROM inbox WHERE id = ? AND session = ?",
+        (message_id, session_id),
+    ).fetchone()
+    return None if row is None else Route(**dict(row))
 
 
 def _maker(db: sqlite3.Connection, message_id: str | None) -> str | None:

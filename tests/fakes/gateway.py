@@ -240,7 +240,15 @@ def charges(db: Database, root: Path, metrics: Metrics) -> Charges:
     """Of a gateway without a service: no session is known, and there are no budgets."""
     budgets = Budgets(db, [], {}, metrics=metrics, clock=now_ms)
     sessions = Sessions(db, root / "sessions", root / "incoming", lambda _: (), boot_id="boot", clock=now_ms)
-    return Charges(db, budgets, sessions, Prices({}), believes=lambda _: False, metrics=metrics)
+    return Charges(
+        db,
+        budgets,
+        sessions,
+        Prices({}),
+        believes=lambda _: False,
+        shows=lambda _: False,
+        metrics=metrics,
+    )
 
 
 def _joined(body: bytes) -> bytes:
