@@ -6,10 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from adapters.base import DIRECT, Event, Part, Receipt, Sender
 from agent.protocol.clock import now_ms
 from bot import money
 from bot.db import people
+from tests.fakes.gateway import KEY
+from tests.fakes.messages_api import Call, Chosen, MessagesApi, Rule, Say, Step
 from tests.fakes.platform import PERSON, FakePlatform
 from tests.service.conftest import House
 
@@ -299,3 +303,38 @@ async def test_what_an_answer_has_cost_stands_beneath_its_last_part(house: House
             False,
             True,
         ]
+
+
+@pytest.mark.claude
+async def test_a_budget_ends_in_the_middle_of_a_turn_and_the_conversation_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real CLI behind the real gateway, which meters what the model's server says."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    look: list[Step | Chosen] = [Call("Bash", {"command": "echo looked"}), Say("I have looked.")]
+    async with MessagesApi([Rule("look", look), Rule("", [Say("Good.")])]) as api:
+        house.agent |= {"provider": "claude", "model": "claude-sonnet-5", "model_url": api.url}
+        house.backend["allow_unsandboxed"] = True
+        house.money = {"budgets": [{"subject": "person:*", "day_usd": 0.0001}]}
+        async with house.open() as p:
+            await p.say("look around")
+            ended = (
+                "(I stopped here: the budget of today for this person is used up ($0.0001); it begins again at"
+                " 00:00 UTC.)"
+            )
+            await p.until(lambda: ended in p.texts())
+            await p.until(lambda: bool(cards(p)))
+            await house.until_quiet()
+            refused = await p.say("and then?")
+            assert refused.state == "refused"
+            assert (await command(p, "budget extend me day 10")).state == "accepted"
+            await p.until(lambda: "Good." in p.texts())
+            await house.until_quiet()
+            rows = house.query(
+                "SELECT model, sum(usd_micros) AS usd, sum(input_tokens) AS read FROM usage WHERE person = 'fake:u1'"
+                " AND model != '' GROUP BY model"
+            )
+            assert rows and all(row["usd"] > 0 and row["read"] > 0 for row in rows)
+            assert house.query("SELECT count(DISTINCT turn_id) FROM usage")[0][0] == 2
+            await house.until(lambda: reserved(house) == 0)
+        house.kill_runners()
