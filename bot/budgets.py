@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -105,7 +105,8 @@ class Budgets:
 
     def states(self, db: sqlite3.Connection, whose: Whose, day: str) -> list[State]:
         """How far everything is used up that a turn of these falls under."""
-        return [rows.state(db, each, day) for each in money.applying(self._sums, whose)]
+        found = money.applying(self._sums, whose)
+        return rows.states(db, found, day) if found else []
 
     # ---------------------------------------------------------------- before a turn
 
@@ -114,14 +115,15 @@ class Budgets:
     ) -> Refused | None:
         """Sets aside what a message may cost that is about to be accepted; or why it may not be. `route` is where its
         refusal is said, and the admins there are asked. Costs next to nothing where there are no budgets."""
-        found = money.applying(self._sums, whose)
-        if not found:
+        if not self._sums:
             return None
         day = money.day_of(self._clock())
-        state = self._full(db, whose, day)
+        states = self.states(db, whose, day)
+        state = _worst(states)
         if state is None:
-            subjects = dict.fromkeys(each.subject for each in found)
-            rows.reserve(db, message_id, subjects, self.estimate(db, whose.agent))
+            subjects = dict.fromkeys(each.budget.subject for each in states)
+            if subjects:
+                rows.reserve(db, message_id, subjects, self.estimate(db, whose.agent))
             return None
         self._metrics.budget_refusals.labels(money.kind(state.budget.subject)).inc()
         if state.is_used_up:
@@ -130,15 +132,7 @@ class Budgets:
 
     def has_room(self, db: sqlite3.Connection, whose: Whose) -> bool:
         """Whether a message of these would be accepted now."""
-        return self._full(db, whose, money.day_of(self._clock())) is None
-
-    def _full(self, db: sqlite3.Connection, whose: Whose, day: str) -> State | None:
-        """Of what is spent or set aside, the budget that keeps somebody waiting longest."""
-        states = {each.budget: each for each in self.states(db, whose, day)}
-        worst = money.most_urgent(
-            [(each.budget, each.is_used_up) for each in states.values() if each.is_full]
-        )
-        return None if worst is None else states[worst]
+        return _worst(self.states(db, whose, money.day_of(self._clock()))) is None
 
     def estimate(self, db: sqlite3.Connection, agent: str) -> int:
         """What a turn of this agent will cost, in micros: as much as its newest turns on average, and no more than it
@@ -306,6 +300,12 @@ class Budgets:
         said = self._said[:count]
         del self._said[:count]
         return said
+
+
+def _worst(states: Sequence[State]) -> State | None:
+    """Of those that are spent or set aside, the one that keeps somebody waiting longest."""
+    full = [each for each in states if each.is_full]
+    return max(full, key=lambda each: (each.is_used_up, each.budget.period == "month"), default=None)
 
 
 def card_subject(state: State) -> str:

@@ -14,7 +14,7 @@ Days and months are those of UTC. Sums are in micros, millionths of a US dollar.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -144,9 +144,3 @@ def named(subject: str) -> str:
     if name == EACH:
         return f"each {of}"
     return f"the {of} {name}"
-
-
-def most_urgent(found: Sequence[tuple[Budget, bool]]) -> Budget | None:
-    """Of the budgets that are used up (True) or set aside, the one that keeps somebody waiting longest."""
-    ranked = sorted(found, key=lambda each: (each[1], each[0].period == "month"))
-    return ranked[-1][0] if ranked else None

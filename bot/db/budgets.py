@@ -7,13 +7,19 @@ that. A reservation shrinks by what its turn costs, and is given back when its m
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from agent.protocol.messages import Route
 from bot import money
 from bot.db import usage
 from bot.money import Budget, Period
+
+_LOOK: Final = (
+    "SELECT p.*, coalesce(r.usd_micros, 0) AS reserved FROM budget_periods AS p"
+    " LEFT JOIN reserved AS r ON r.subject = p.subject"
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,18 @@ def state(db: sqlite3.Connection, budget: Budget, day: str) -> State:
     return found
 
 
+def states(db: sqlite3.Connection, budgets: Sequence[Budget], day: str) -> list[State]:
+    """The same for several, by one look at what is there already."""
+    keys = [(each.subject, each.period, money.begins(each.period, day)) for each in budgets]
+    rows = db.execute(
+        f"{_LOOK} WHERE (p.subject, p.period, p.begins) IN (VALUES {', '.join(['(?, ?, ?)'] * len(keys))})",
+        [part for key in keys for part in key],
+    )
+    known = {(row["subject"], row["period"]): row for row in rows}
+    found = [(each, known.get((each.subject, each.period))) for each in budgets]
+    return [state(db, each, day) if row is None else _from_row(each, row) for each, row in found]
+
+
 def seen(db: sqlite3.Connection, budget: Budget, day: str) -> State:
     """The same for a transaction that only reads."""
     found = _state(db, budget, day)
@@ -114,12 +132,13 @@ def seen(db: sqlite3.Connection, budget: Budget, day: str) -> State:
 
 def _state(db: sqlite3.Connection, budget: Budget, day: str) -> State | None:
     row = db.execute(
-        "SELECT p.*, coalesce(r.usd_micros, 0) AS reserved FROM budget_periods AS p"
-        " LEFT JOIN reserved AS r ON r.subject = p.subject WHERE p.subject = ? AND p.period = ? AND p.begins = ?",
+        f"{_LOOK} WHERE p.subject = ? AND p.period = ? AND p.begins = ?",
         (budget.subject, budget.period, money.begins(budget.period, day)),
     ).fetchone()
-    if row is None:
-        return None
+    return None if row is None else _from_row(budget, row)
+
+
+def _from_row(budget: Budget, row: sqlite3.Row) -> State:
     return State(
         budget, row["begins"], row["spent_micros"], row["extended_micros"], row["noticed"], row["reserved"]
     )
@@ -135,11 +154,11 @@ def reserved(db: sqlite3.Connection, subject: str) -> int:
     return 0 if row is None else int(row["usd_micros"])
 
 
-def reserve(db: sqlite3.Connection, message_id: str, subjects: Iterable[str], usd_micros: int) -> None:
-    """Sets so much aside for a message, of each of these."""
-    db.executemany(
-        "INSERT OR IGNORE INTO reservations VALUES (?, ?, ?)",
-        [(message_id, subject, usd_micros) for subject in subjects],
+def reserve(db: sqlite3.Connection, message_id: str, subjects: Collection[str], usd_micros: int) -> None:
+    """Sets so much aside for a message, of each of these; there is one at least."""
+    db.execute(
+        f"INSERT OR IGNORE INTO reservations VALUES {', '.join(['(?, ?, ?)'] * len(subjects))}",
+        [part for subject in subjects for part in (message_id, subject, usd_micros)],
     )
 
 
