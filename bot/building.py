@@ -42,6 +42,7 @@ from bot.mounts import Mounts
 from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.orphans import Orphans
+from bot.patterns import Patterns
 from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
@@ -323,6 +324,7 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
     cards = Cards(db, sessions, out.delivery, clock)
     approvals = Approvals(db, cards, {}, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
+    patterns = Patterns(metrics=metrics, clock=clock)
     context = Context(
         db,
         work.containers,
@@ -344,6 +346,7 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         cards=cards,
         approvals=approvals,
         troubles=troubles,
+        patterns=patterns,
     )
     registry = Registry(context, commands.ALL)
     intake = Intake(
@@ -357,6 +360,7 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         incoming=ground.data / "incoming",
         notes=Notebook(db, clock),
         troubles=troubles,
+        patterns=patterns,
         metrics=metrics,
         clock=clock,
     )
