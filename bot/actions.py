@@ -60,6 +60,7 @@ NO_ID: Final = "Message #{number} cannot be found again on its platform."
 NOT_THERE: Final = "This conversation may not write any more where message #{number} is."
 NO_EMOJI: Final = "This is no emoji."
 TAKEN: Final = "There is a question of this id already."
+NOT_HERE: Final = "This cannot be asked for here."
 TOO_MANY: Final = "This conversation has asked for too much in the last hour."
 
 _log = log.get("roost.actions")
@@ -97,6 +98,8 @@ class Actions:
                 return await self._plan(session, message, task)
             case Report() as report:
                 return await self._report(session, message, report)
+            case _:
+                return await self._refuse(session, message, NOT_HERE)
 
     # ---------------------------------------------------------------- to be sent
 
