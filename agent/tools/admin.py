@@ -29,7 +29,7 @@ from agent.protocol.requests import (
     ServerConfig,
 )
 from agent.tools.actions import act
-from agent.tools.base import Desk, Parameters, Refused, Tool
+from agent.tools.base import Desk, P, Parameters, Refused, Tool
 
 _REASON: Final = "What it is for, in a sentence for the admin who decides"
 _ASKS: Final = "An admin is asked; you are told when it is decided, so do not wait for it."
@@ -194,10 +194,8 @@ def request_destination(desk: Desk) -> Tool[AskDestination]:
     )
 
 
-def _asks(
-    desk: Desk, name: str, does: str, arguments: type[Parameters], action: Callable[..., AnyRequest]
-) -> Tool[Parameters]:
-    async def run(given: Parameters) -> str:
+def _asks(desk: Desk, name: str, does: str, arguments: type[P], action: Callable[..., AnyRequest]) -> Tool[P]:
+    async def run(given: P) -> str:
         return await act(desk, action(**given.model_dump()))
 
     return Tool(name, f"{does} {_ASKS}", arguments, run)
