@@ -62,6 +62,9 @@ HOST: Final = frozenset(
         "notice-recorded",
         # Somebody says stop, or forget.
         "order-recorded",
+        # An admin has decided.
+        "approval-decided",
+        "approval-carried-out",
         # Schedules.
         "run-mid-commit",
         "run-committed",

@@ -18,6 +18,7 @@ import pytest
 from bot.db import engine, reader
 from bot.db.engine import Database, open_database
 from bot.db.migrations import MIGRATIONS
+from bot.db.migrations_admin import ROLES
 from bot.db.reader import open_reader
 from bot.errors import DatabaseError, NewerDatabase, UnreadableDatabase, UnusableDataFolder
 
@@ -421,6 +422,10 @@ def version(path: Path) -> int:
         return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
+ROLES_BY_AGENT = MIGRATIONS.index(ROLES)
+"""So many migrations come before roles hold for single agents."""
+
+
 def make(path: Path, migrations: int) -> None:
     """A bot.db as a Roost with the first migrations left it, with somebody in it."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -429,7 +434,11 @@ def make(path: Path, migrations: int) -> None:
                 db.execute(statement)
         db.execute(f"PRAGMA user_version = {migrations}")
         if migrations:
-            db.execute("INSERT INTO roles VALUES ('terminal', '7', 'owner', 1)")
+            agent = ", agent" if migrations > ROLES_BY_AGENT else ""
+            db.execute(
+                f"INSERT INTO roles (channel, user_id, role, granted_at{agent})"
+                f" VALUES ('terminal', '7', 'owner', 1{', ' + chr(39) * 2 if agent else ''})"
+            )
 
 
 @pytest.mark.parametrize("found", range(len(MIGRATIONS) + 1))
@@ -442,7 +451,7 @@ async def test_every_version_becomes_the_newest(path: Path, tmp_path: Path, foun
     assert tables(path) == tables(blank)
     if found:
         with closing(sqlite3.connect(path)) as db:
-            assert db.execute("SELECT * FROM roles").fetchall() == [("terminal", "7", "owner", 1)]
+            assert db.execute("SELECT * FROM roles").fetchall() == [("terminal", "7", "", "owner", 1, None)]
 
 
 async def test_a_migration_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,6 @@ async def test_what_is_added_during_a_commit_waits_for_the_next(tmp_path: Path) 
 def _mark(db: sqlite3.Connection) -> None:
     (session,) = db.execute("SELECT id FROM sessions").fetchone()
     db.execute(
-        "INSERT INTO notices VALUES (hex(randomblob(8)), ?, 'fake', 'p1', NULL, ?, NULL, 0)",
+        "INSERT INTO notices VALUES (hex(randomblob(8)), ?, 'fake', 'p1', NULL, ?, NULL, 0, NULL)",
         (session, "x" * 100_000),
     )

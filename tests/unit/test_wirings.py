@@ -21,7 +21,7 @@ def at(channel: str, place: str, thread: str | None = None) -> Route:
 
 
 def test_without_any_the_first_agent_serves_everybody() -> None:
-    assert wirings().of(at("discord", "1")) == Wiring("ann")
+    assert wirings().of(at("discord", "1")) == Wiring("ann", wired=False)
     assert wirings({"channel": "discord"}).of(at("discord", "1")) == Wiring("ann"), (
         "the defaults are the same"
     )
@@ -37,8 +37,8 @@ def test_the_most_exact_one_decides() -> None:
     assert found.of(at("discord", "1", "thread")) == Wiring("bob"), "a thread is in its place"
     assert found.of(at("discord", "2")) == Wiring("ann", "all")
     assert found.of(at("slack", "2")) == Wiring("ann", strangers="answer")
-    assert found.of(at("slack", "1")) == Wiring("ann"), "an id is one platform's own"
-    assert found.of(at("terminal", "2")) == Wiring("ann")
+    assert found.of(at("slack", "1")) == Wiring("ann", wired=False), "an id is one platform's own"
+    assert found.of(at("terminal", "2")) == Wiring("ann", wired=False)
 
 
 def test_all_of_it_is_taken_over() -> None:
@@ -67,4 +67,4 @@ def test_the_example_of_the_documents_does_what_they_say(tmp_path: Path) -> None
     assert found.of(at("discord", "any")) == Wiring("helper")
     assert found.of(at("discord", "1146523344556677001")) == Wiring("reviewer", "all", bots=True)
     assert found.of(at("discord", "1146523344556677002")) == Wiring("helper", strangers="answer")
-    assert found.of(at("terminal", "local")) == Wiring("helper")
+    assert found.of(at("terminal", "local")) == Wiring("helper", wired=False)
