@@ -6,7 +6,7 @@ import gc
 import getpass
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ from bot.intake import Intake
 from bot.metrics import Metrics
 from bot.operations import INTERRUPT_GRACE_SECONDS
 from bot.posting import Posting
+from bot.rebuilding import Images
 from bot.roster import Roster
 from bot.services import running
 from bot.sessions import Sessions
@@ -116,12 +117,13 @@ async def running_app(
             stack.enter_context(metrics.serve(config.service.metrics_port))
         db = open_database(data / "bot.db")
         stack.push_async_callback(db.close)
-        images: Mapping[str, str] = {}
+        images, builder = Images({}), None
         if backend is None:
             chosen = await choose(config, os.environ, say)
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
-            backend, images = chosen.backend, chosen.images
+            backend, builder = chosen.backend, chosen.builder
+            images = Images(chosen.images, None if builder is None else builder.common)
         roster, wirings = Roster(config), Wirings.configured(config)
         await roster.refresh(db)
         await wirings.refresh(db)
@@ -149,11 +151,12 @@ async def running_app(
         )
         out = build_outbound(ground)
         wall = build_wall(ground, backend, vault, images=images)
-        work = build_work(ground, out, wall, interrupt_grace_seconds=interrupt_grace_seconds)
+        work = build_work(ground, out, wall, builder, interrupt_grace_seconds=interrupt_grace_seconds)
         chores = build_chores(ground, out, wall, work)
         entrance = build_entrance(ground, out, work, chores.backups)
 
         await recall_problems(db, roster, metrics)
+        await work.rebuilding.recall()
         await greet_owners(db, channels, terminal.person.id, clock(), say)
         inner = (
             db,
@@ -176,6 +179,7 @@ async def running_app(
             chores.received,
             chores.history,
             work.schedules,
+            work.rebuilding,
             entrance.cards,
             entrance.approvals,
             entrance.control,

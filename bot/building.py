@@ -45,6 +45,7 @@ from bot.orphans import Orphans
 from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
+from bot.rebuilding import Builds, Images, Rebuilding
 from bot.received import Received
 from bot.roster import Roster
 from bot.salvage import Salvage
@@ -112,6 +113,7 @@ class Wall:
     gateway: Gateway
     launcher: Launcher
     clearing: Clearing
+    images: Images
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class Work:
     posting: Posting
     operations: Operations
     schedules: Schedules
+    rebuilding: Rebuilding
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,7 @@ def build_outbound(ground: Ground) -> Outbound:
     return Outbound(presence, letter_files, sending, delivery, tries)
 
 
-def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mapping[str, str]) -> Wall:
+def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Images) -> Wall:
     """`images` are those of the agents by their names; none where agents run without."""
     config, data = ground.config, ground.data
     gateway = Gateway(
@@ -209,14 +212,17 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
         extra=Mounts(config, os.environ, ground.roster).of,
         warm=config.pool.warm,
         data_dir=data,
+        stamp=ground.roster.stamp,
     )
     image = next(iter(images.values()), None)
     clearing = Clearing(backend, image=image, instance=instance_of(data), logs=data / "logs")
-    return Wall(backend, gateway, launcher, clearing)
+    return Wall(backend, gateway, launcher, clearing, images)
 
 
-def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_seconds: float) -> Work:
-    """From a row of bot.db to a runner that answers it."""
+def build_work(
+    ground: Ground, out: Outbound, wall: Wall, builder: Builds | None, *, interrupt_grace_seconds: float
+) -> Work:
+    """From a row of bot.db to a runner that answers it. `builder` is None where agents run without images."""
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     admission = Admission(config.backend.max_awake, wake=ground.wake)
@@ -266,7 +272,8 @@ def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_sec
     schedules = Schedules(
         db, sessions, posting, out.delivery, config.schedules, changed=ground.planned, clock=clock
     )
-    return Work(admission, containers, posting, operations, schedules)
+    rebuilding = Rebuilding(ground.roster, wall.images, builder, outdate=containers.outdate)
+    return Work(admission, containers, posting, operations, schedules, rebuilding)
 
 
 def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chores:
@@ -344,6 +351,7 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         cards=cards,
         approvals=approvals,
         troubles=troubles,
+        rebuilding=work.rebuilding,
     )
     registry = Registry(context, commands.ALL)
     intake = Intake(

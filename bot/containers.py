@@ -140,6 +140,8 @@ class Containers:
         await self._db.write(lambda db: rows.set_awake(db, session.id, True))
         failpoint.hit("awake-set")
         runner = await self._attach(session)
+        # Something may have been set while it was made ready.
+        runner.outdated = self._launcher.is_outdated(session, ready.labels)
         session.marks.woken("container started")
         try:
             await self._backend.start(ready)
@@ -196,9 +198,15 @@ class Containers:
             return
         session = runner.session
         async with session.lock:
-            if not (if_idle and session.oldest() is not None):
+            if not (if_idle and runner.works_on() is not None):
                 await self.end(session, grace_seconds=self._grace)
         self._wake(session_id)
+
+    def outdate(self, agent: str) -> None:
+        """The agent's containers would be started otherwise now: each finishes its turn, and is then replaced."""
+        for runner in self:
+            if runner.session.agent == agent:
+                runner.outdated = True
 
     async def stop_idle(self) -> None:
         """Ends every container that has nothing to do. Raises BackendError."""

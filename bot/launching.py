@@ -77,10 +77,12 @@ class Launcher:
         extra: Callable[[str], Sequence[Mount]],
         warm: Literal["runner", "client"],
         data_dir: Path,
+        stamp: Callable[[str], str] = lambda _: "",
     ) -> None:
         """`mounts`: whether a container sees its folders at their mount points. `images`: those of the agents.
         Without `gateway` nobody goes outside, and without `vault` nobody is asked for a key. `extra` says what else
-        of the host's an agent may see, and raises MountRefused. `warm` is how far one in the pool gets."""
+        of the host's an agent may see, and raises MountRefused. `warm` is how far one in the pool gets. `stamp` says
+        by what the settings of an agent are known that were made in the chat."""
         self._agents = agents
         self._config = config
         self._mounts = mounts
@@ -90,6 +92,7 @@ class Launcher:
         self._extra = extra
         self._warm = warm
         self._data = data_dir
+        self._stamp = stamp
         self._instance = instance_of(data_dir)
 
     def agent(self, name: str) -> AgentConfig:
@@ -109,12 +112,17 @@ class Launcher:
 
     def is_outdated(self, session: Session, labels: Mapping[str, str]) -> bool:
         """Whether a container is only there to finish its turn: it would be started otherwise now."""
-        return not self.knows(session.agent) or is_outdated(labels, self._images.get(session.agent))
+        image, stamp = self._images.get(session.agent), self._stamp(session.agent)
+        return not self.knows(session.agent) or is_outdated(labels, image, stamp)
 
     async def prepare(self, session: Session) -> Spec:
         """What the session's container is started with, its way out being open. Raises UnknownAgent, NotNow,
         Misconfigured, GatewayError, DatabaseError, OSError."""
-        agent = self.agent(session.agent)
+        agent, image, stamp = (
+            self.agent(session.agent),
+            self._images.get(session.agent),
+            self._stamp(session.agent),
+        )
         await asyncio.to_thread(self._look_for_room)
         await self._identify(session.agent, agent)
         outside = await self.open(session)
@@ -128,7 +136,8 @@ class Launcher:
             limits=agent.limits.of_runner(self._config.file_mb),
             logs=self._data / "logs",
             folder=agent.folder_in(self._data, session.agent),
-            image=self._images.get(session.agent),
+            image=image,
+            stamp=stamp,
             outside=outside,
             warm=self._warm if session.pooled else "runner",
             extra=await self._granted(session.agent),

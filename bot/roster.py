@@ -28,6 +28,7 @@ class Roster(Mapping[str, AgentConfig]):
         self._config = config
         self._agents: dict[str, AgentConfig] = dict(config.agents)
         self._destinations: Mapping[str, Sequence[Destination]] = {}
+        self._stamps: Mapping[str, str] = {}
 
     def __getitem__(self, name: str) -> AgentConfig:
         return self._agents[name]
@@ -43,6 +44,7 @@ class Roster(Mapping[str, AgentConfig]):
         logged. Raises DatabaseError."""
         changed = await db.read(agents.changed)
         self._destinations = await db.read(agents.destinations)
+        self._stamps = {each.name: each.stamp for each in changed}
         found = dict(self._config.agents)
         for each in changed:
             try:
@@ -73,6 +75,11 @@ class Roster(Mapping[str, AgentConfig]):
         if self._config.backend.kind == "process" and (refusal := tried.unsandboxed()):
             raise CommandFailed(NOT_POSSIBLE.format(why=refusal))
         return agent
+
+    def stamp(self, name: str) -> str:
+        """By what a container is known to have been started with what is set for the agent in the chat; empty: there
+        is nothing of that."""
+        return self._stamps.get(name, "")
 
     def is_own(self, name: str) -> bool:
         """Whether the agent was made in the chat, and is not in config.toml."""

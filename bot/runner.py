@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.protocol.bell import BellHost, CloseInbound, Leave, Quiet
+from agent.protocol.messages import MessageIn
 from bot.session import Session
 
 QUIET_SECONDS: Final = 1.0
@@ -41,6 +42,11 @@ class Runner:
         """Whether it goes on to new messages although it was asked to leave."""
         oldest = self.session.oldest()
         return self.leave_by is not None and oldest is not None and oldest.seq > self.leave_by
+
+    def works_on(self) -> MessageIn | None:
+        """The oldest message that it has to answer. What an outdated one was not shown is for the next one."""
+        session = self.session
+        return session.oldest(posted=True) if self.outdated else session.oldest()
 
     def dismiss(self) -> None:
         """Asks it to leave when it has answered what it works on. Nothing happens while it cannot hear."""

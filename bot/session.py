@@ -194,9 +194,11 @@ class Session:
             if isinstance(told := afterwards(message), Withdrawn):
                 self.marks.withdrawn(told.seq)
 
-    def oldest(self) -> MessageIn | None:
-        """The oldest message that asks for a turn and has not come to its end."""
-        return next((message for message in self.unfinished.values() if message.trigger), None)
+    def oldest(self, *, posted: bool = False) -> MessageIn | None:
+        """The oldest message that asks for a turn and has not come to its end; of those that were `posted`."""
+        waiting = {each.id for each in self.waiting.messages} if posted else ()
+        asking = (each for each in self.unfinished.values() if each.trigger and each.id not in waiting)
+        return next(asking, None)
 
     def let_through(self, message: MessageIn) -> None:
         """The wait for its next try is over, whatever the clock will say from now on."""

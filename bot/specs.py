@@ -18,6 +18,8 @@ from container.base import Limits, Mount, Spec
 SESSION_LABEL: Final = "roost.session"
 PROTOCOL_LABEL: Final = "roost.protocol"
 IMAGE_LABEL: Final = "roost.image"
+STAMP_LABEL: Final = "roost.settings"
+"""What was set for the agent in the chat when the container was started; none without such settings."""
 TOKEN: Final = "ANTHROPIC_API_KEY"  # noqa: S105
 """The variable in which a runner finds what it shows at the gateway, in place of a key that it never sees."""
 FORWARDER_PORT: Final = 8080
@@ -41,6 +43,7 @@ def spec(
     logs: Path,
     folder: Path,
     image: str | None = None,
+    stamp: str = "",
     outside: Outside | None = None,
     extra: Sequence[Mount] = (),
     warm: Literal["runner", "client"] = "runner",
@@ -50,6 +53,7 @@ def spec(
     there = Workspace.in_container()
     seen = there if mounts else session.workspace
     labels = {SESSION_LABEL: session.id, PROTOCOL_LABEL: str(VERSION)}
+    labels.update({STAMP_LABEL: stamp} if stamp else {})
     return Spec(
         name=name,
         command=["agent"] if mounts else [sys.executable, "-m", "agent"],
@@ -104,9 +108,14 @@ def environment(
     return env
 
 
-def is_outdated(labels: Mapping[str, str], image: str | None) -> bool:
-    """Whether a runner speaks another version of the protocol than this service, or comes from another image."""
-    return labels.get(PROTOCOL_LABEL) != str(VERSION) or labels.get(IMAGE_LABEL) != image
+def is_outdated(labels: Mapping[str, str], image: str | None, stamp: str = "") -> bool:
+    """Whether a runner speaks another version of the protocol than this service, comes from another image, or was
+    started with other settings of the chat."""
+    return (
+        labels.get(PROTOCOL_LABEL) != str(VERSION)
+        or labels.get(IMAGE_LABEL) != image
+        or labels.get(STAMP_LABEL, "") != stamp
+    )
 
 
 def _settings(session_id: str, agent: AgentConfig, seen: Workspace, folder: Path) -> AgentSettings:

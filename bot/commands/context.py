@@ -26,6 +26,7 @@ from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
+from bot.rebuilding import Rebuilding
 from bot.roster import Roster
 from bot.schedules import Schedules
 from bot.sessions import Sessions
@@ -103,6 +104,8 @@ class Context(Records):
     approvals: Approvals
     troubles: Troubles
     """Of the adapters."""
+    rebuilding: Rebuilding
+    """The images of the agents; `changed(agent)` is to be told when settings of an agent have changed."""
 
     def now(self) -> int:
         return self.clock()
