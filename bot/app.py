@@ -148,8 +148,9 @@ async def running_app(
             clock,
             wake=Signal(),
             planned=Signal(),
+            said=Signal(),
         )
-        out = build_outbound(ground)
+        out = build_outbound(ground, backend, builder)
         wall = build_wall(ground, backend, vault, images=images)
         work = build_work(ground, out, wall, builder, interrupt_grace_seconds=interrupt_grace_seconds)
         chores = build_chores(ground, out, wall, work)

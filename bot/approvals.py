@@ -30,6 +30,7 @@ from bot.db.cards import Option
 from bot.db.engine import Database
 from bot.errors import CommandFailed, DatabaseError, RoostError
 from bot.signals import Signal
+from bot.striking import struck
 from container.base import BackendError
 
 EXPIRES_MS: Final = 24 * 3_600_000
@@ -70,17 +71,19 @@ def ask(
     choices: Sequence[str] = (APPROVE,),
     level: Literal["admin", "owner"] = "admin",
     expires_ms: int = EXPIRES_MS,
+    near: Route | None = None,
 ) -> tuple[ApprovalRecord, list[str]]:
     """Asks the admins of `agent`, in this transaction; returns the approval, and the sessions to be delivered once it
     is committed (`Cards.deliver`). `summary` is one sentence; `details` is Markdown, with everything that would be
-    done. What is asked for already is not asked for twice. Raises CommandFailed when nobody could decide, or too much
+    done. `near` is the place whose admins are asked, where that is not `route`. What is asked for already is not asked
+    for twice. Raises CommandFailed when nobody could decide, or too much
     is open."""
     found = approvals.same_open(db, kind, agent, effect)
     if found is not None:
         return found, []
     if session is not None and (count := approvals.open_of(db, session)) >= MAX_OPEN:
         raise CommandFailed(TOO_MANY.format(count=count))
-    to = audience(db, agent, level, route)
+    to = audience(db, agent, level, near or route)
     if not to:
         raise CommandFailed(NOBODY)
     approval = ApprovalRecord(
@@ -147,14 +150,17 @@ def decide(
     if choice is not None and choice not in found.choices:
         raise CommandFailed(f'This can be allowed as {" or ".join(found.choices)}, not as "{choice[:40]}".')
     state: Literal["approved", "denied"] = "denied" if choice is None else "approved"
-    settled = approvals.settle(db, approval_id, state, choice=choice, by=by.id, now=now)
+    settled = approvals.settle(
+        db, approval_id, state, choice=choice, by=by.id, now=now, decided_as=by.remembered
+    )
     if settled is None:
         raise CommandFailed(OVER if found.state in ("open", "expired") else _settled(found))
     how = "Denied" if choice is None else "Approved" if choice == APPROVE else choice
     command = "approval deny" if choice is None else "approval approve"
     audit.record(
         db, by, command, found.subject, now=now, agent=found.agent,
-        before={"kind": found.kind, "summary": found.summary, "effect": dict(found.effect)}, after={"choice": choice},
+        before={"kind": found.kind, "summary": found.summary, "effect": struck(dict(found.effect))},
+        after={"choice": choice},
     )  # fmt: skip
     kicked = cards.close(db, found.subject, f"{how} by {by.name}.", now=now)
     if choice is None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from adapters.base import Adapter
 from adapters.terminal import TerminalAdapter
@@ -17,10 +17,11 @@ from agent.protocol.clock import Clock, steady_ms
 from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
-from bot.approvals import Approvals
+from bot.approvals import Approvals, Effect
 from bot.backup.daily import Backups
 from bot.cards import Cards
 from bot.clearing import Clearing
+from bot.colleagues import Colleagues
 from bot.commands.context import Context
 from bot.commands.registry import Registry
 from bot.config import Config
@@ -31,6 +32,7 @@ from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
 from bot.figures import Figures
 from bot.gateway.service import Gateway
+from bot.granting import Granting
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
@@ -47,6 +49,7 @@ from bot.posting import Posting
 from bot.presence import Presence
 from bot.rebuilding import Builds, Images, Rebuilding
 from bot.received import Received
+from bot.requests import Requests
 from bot.roster import Roster
 from bot.salvage import Salvage
 from bot.schedules import Schedules
@@ -87,6 +90,8 @@ class Ground:
     """Rung for a session that is to be posted and woken."""
     planned: Signal[str]
     """Rung when an action has changed a schedule."""
+    said: Signal[str]
+    """Rung for a session of which something that the service says waits to be delivered."""
 
     @property
     def data(self) -> Path:
@@ -156,13 +161,22 @@ class Entrance:
     control: Control
 
 
-def build_outbound(ground: Ground) -> Outbound:
+def build_outbound(ground: Ground, backend: Backend, builder: Builds | None) -> Outbound:
     """From a row of the outbox to what a platform has taken."""
     config, db, metrics, clock = ground.config, ground.db, ground.metrics, ground.clock
     presence = Presence(ground.channels)
     letter_files = LetterFiles(ground.data / "deadletters")
+    colleagues = Colleagues(
+        db,
+        ground.sessions,
+        ground.roster,
+        config.limits,
+        incoming=ground.data / "incoming",
+        wake=ground.wake,
+        clock=clock,
+    )
     sending = Sending(
-        ground.channels,
+        {**ground.channels, colleagues.name: colleagues},
         SendPolicy(
             config.delivery.max_attempts,
             int(config.delivery.retry_base_seconds * 1000),
@@ -177,7 +191,20 @@ def build_outbound(ground: Ground) -> Outbound:
         ground.sessions,
         sending,
         presence,
-        Actions(config.schedules, planned=ground.planned, metrics=metrics, clock=clock),
+        Actions(
+            config.schedules,
+            Requests(
+                ground.roster,
+                Registry[Any](None, commands.ALL),
+                ground.channels.keys(),
+                containers=builder is not None,
+                mounts=backend.mounts,
+            ),
+            planned=ground.planned,
+            said=ground.said,
+            metrics=metrics,
+            clock=clock,
+        ),
         max_file_bytes=config.limits.attachment_mb * MIB,
         rate=config.limits.rate,
         wake=ground.wake,
@@ -328,7 +355,9 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
     wirings = ground.wirings
     cards = Cards(db, sessions, out.delivery, clock)
-    approvals = Approvals(db, cards, {}, wake=ground.wake, clock=clock)
+    ground.said.connect(lambda session: cards.deliver([session]))
+    effects: dict[str, Effect] = {}
+    approvals = Approvals(db, cards, effects, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     context = Context(
         db,
@@ -354,6 +383,9 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         rebuilding=work.rebuilding,
     )
     registry = Registry(context, commands.ALL)
+    # What is approved may be a command, and a command may approve: whoever carries it out comes last.
+    granting = Granting(config, db, ground.roster, work.rebuilding, cards, registry, clock=clock)
+    effects.update(granting.effects)
     intake = Intake(
         db,
         sessions,

@@ -18,6 +18,7 @@ from bot.commands.registry import Asked, Command, Invocation, NoParameters, Para
 from bot.db import approvals as rows
 from bot.db.approvals import ApprovalRecord
 from bot.errors import CommandFailed
+from bot.striking import struck
 
 LISTED: Final = 50
 
@@ -125,7 +126,7 @@ def _data(found: ApprovalRecord) -> dict[str, Any]:
         "outcome": found.outcome,
         "created_at": shown.iso(found.created_at),
         "expires_at": shown.iso(found.expires_at),
-        "effect": dict(found.effect),
+        "effect": struck(dict(found.effect)),
     }
 
 

@@ -143,7 +143,7 @@ async def test_an_unknown_destination_is_answered_with_the_known_ones(desk: Fake
         ("cancel_task", {}, "id: Field required"),
         ("install_packages", {"reason": "r"}, "Name the packages"),
         ("install_packages", {"apt": ["rm -rf"], "reason": "r"}, "apt.0: "),
-        ("install_packages", {"pip": ["--index-url=x"], "reason": "r"}, "pip.0: "),
+        ("install_packages", {"pip": ["--target=x"], "reason": "r"}, "pip.0: "),
         ("install_packages", {"apt": ["jq"] * 51, "reason": "r"}, "apt: "),
         ("add_mcp_server", {"name": "a b", "config": {"url": "x"}, "reason": "r"}, "name: "),
         ("add_mcp_server", {"name": "a", "config": {}, "reason": "r"}, "config: "),
