@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Final
 
 from adapters.base import Host, IncomingFile, Outgoing, OutgoingFile, Part, SendFailed, Update
-from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Attachment, ChatIn, Route
 from bot.config_tables import LimitsConfig
@@ -118,7 +117,6 @@ class Colleagues:
         finally:
             if accepted is None and outgoing.files:
                 await asyncio.to_thread(discard, (), folder)
-        failpoint.hit("errand-committed")
         if accepted is not None:
             self._sessions.accepted(accepted.record, accepted.message)
             self._wake(accepted.record.id)

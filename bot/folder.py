@@ -107,7 +107,8 @@ class Folder:
         self.workspace = Workspace.on_host(root)
         self._incoming = incoming
         self._home = home
-        self._moved = False
+        self._told: tuple[Route, list[Destination]] | None = None
+        """What inbound.db says of where the session may write."""
         self._destinations = destinations
         self._end: HostEnd | None = None
         self._folders = [os.fspath(root / name) for name in FOLDER_MODES]
@@ -141,7 +142,7 @@ class Folder:
         try:
             known = {message.id: message for message in unfinished}
             end.check(known)
-            end.address(self._home, self._destinations())
+            self._address(end)
             # A killed service may have decided upon a message in bot.db and not have said so here.
             changes = [StatusChange(message_id, "completed") for message_id in end.pending() - known.keys()]
             changes += [
@@ -176,20 +177,20 @@ class Folder:
             destinations=self._destinations(),
             schedules=schedules,
         )
+        self._told = None
         return self._end.receipts()
 
     def move_in(self, home: Route) -> None:
         """Where replies go from now on; inbound.db says so before the next message is in it."""
         self._home = home
-        self._moved = True
 
     def post(self, batch: Outbox) -> None:
         """Writes the batch, its files put in place first. Raises MailboxError, OSError."""
         if self._end is None or not self.exists():
             raise MailboxGone("the folder of the session is gone")
-        if self._moved:
-            self._end.address(self._home, self._destinations())
-            self._moved = False
+        # Admins change destinations while the session is open.
+        if self._told != (self._home, list(self._destinations())):
+            self._address(self._end)
         for message in batch.messages:
             self._take_files(message)
         self._end.post(
@@ -228,6 +229,10 @@ class Folder:
         if self._end is not None:
             self._end.close()
             self._end = None
+
+    def _address(self, end: HostEnd) -> None:
+        self._told = self._home, list(self._destinations())
+        end.address(*self._told)
 
     def _take_files(self, message: MessageIn) -> None:
         if not isinstance(message.content, ChatIn) or not message.content.attachments:
