@@ -43,9 +43,13 @@ AGAIN_SECONDS: Final = 30.0
 DIGEST_DIGITS: Final = 32
 NOBODY: Final = "there is no agent {agent}"
 YOURSELF: Final = "an agent does not write to itself"
-TOO_FAR: Final = "agents have passed this on {count} times since a person has spoken; answer who asked you instead"
+TOO_FAR: Final = (
+    "agents have passed this on {count} times since a person has spoken; answer who asked you instead"
+)
 TOO_OFTEN: Final = "you have written {count} messages to {agent} in the last hour; wait until it is over"
-ONLY_WORDS: Final = "another agent can be sent messages and files; ask it in words, and its answer comes as a message"
+ONLY_WORDS: Final = (
+    "another agent can be sent messages and files; ask it in words, and its answer comes as a message"
+)
 GONE: Final = "the conversation that asked is not there any more"
 
 

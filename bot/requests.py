@@ -35,9 +35,13 @@ from bot.wanted import Wanted
 MAX_AN_HOUR: Final = 20
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-ASKED: Final = "An admin is asked (approval {id}). You will be told when it is decided; go on with what you can do."
+ASKED: Final = (
+    "An admin is asked (approval {id}). You will be told when it is decided; go on with what you can do."
+)
 ASKED_BEFORE: Final = "An admin is asked for just this already (approval {id}); wait until you are told."
-ASKED_ELSEWHERE: Final = "An admin is asked for just this already, in another conversation (approval {id}); look later."
+ASKED_ELSEWHERE: Final = (
+    "An admin is asked for just this already, in another conversation (approval {id}); look later."
+)
 TOO_OFTEN: Final = "This conversation has asked for {count} things in the last hour; ask for no more now."
 DENIED: Final = "An admin has denied just this already; do not ask for it again today."
 NOT_THIS: Final = "The command {command} cannot be asked for by an agent."
