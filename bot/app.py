@@ -6,7 +6,7 @@ import gc
 import getpass
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from adapters.terminal import TerminalAdapter
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Frozen
 from bot import log
+from bot.approvals import Effect
 from bot.backends import Chosen, choose
 from bot.building import (
     Ground,
@@ -33,6 +34,7 @@ from bot.data_folder import make_agent_folders, sole_user_of
 from bot.db.engine import Database, open_database
 from bot.delivery import Delivery
 from bot.intake import Intake
+from bot.keeping import Keeping
 from bot.metrics import Metrics
 from bot.operations import INTERRUPT_GRACE_SECONDS
 from bot.posting import Posting
@@ -74,6 +76,7 @@ class App:
     sessions: Sessions
     sweep: Sweep
     pool: Pool
+    keeping: Keeping
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,15 @@ async def running_app(
     *,
     adapters: Sequence[Adapter] = (),
     backend: Backend | None = None,
+    effects: Mapping[str, Effect] | None = None,
     interrupt_grace_seconds: float = INTERRUPT_GRACE_SECONDS,
     clock: Clock = now_ms,
     say: Callable[[str], None] = _log.info,
 ) -> AsyncIterator[App]:
     """The service for the length of the block. `adapters` come beside the terminal; `backend` takes the place of
-    the configured one; `say` is told which that is, and what it takes to get there. Leaving lets what is being sent
-    arrive, then stops the platforms, then what they feed, then the database; the containers go on, and the next
-    service adopts them. Raises RoostError."""
+    the configured one; `effects` are of kinds of approvals that are not the service's own; `say` is told which backend
+    that is, and what it takes to get there. Leaving lets what is being sent arrive, then stops the platforms, then what
+    they feed, then the database; the containers go on, and the next service adopts them. Raises RoostError."""
     data = config.service.data_dir
     sys.setswitchinterval(SWITCH_SECONDS)
     Frozen.build_all()
@@ -124,7 +128,7 @@ async def running_app(
             _announce(chosen, say)
             backend, builder = chosen.backend, chosen.builder
             images = Images(chosen.images, None if builder is None else builder.common)
-        roster, wirings = Roster(config), Wirings.configured(config)
+        roster, wirings = Roster(config, isolated=backend.mounts), Wirings.configured(config)
         await roster.refresh(db)
         await wirings.refresh(db)
         sessions = _sessions(config, roster, db, clock)
@@ -154,7 +158,7 @@ async def running_app(
         wall = build_wall(ground, backend, vault, images=images)
         work = build_work(ground, out, wall, builder, interrupt_grace_seconds=interrupt_grace_seconds)
         chores = build_chores(ground, out, wall, work)
-        entrance = build_entrance(ground, out, work, chores.backups)
+        entrance = build_entrance(ground, out, wall, work, chores.backups, effects or {})
 
         await recall_problems(db, roster, metrics)
         await work.rebuilding.recall()
@@ -182,7 +186,10 @@ async def running_app(
             work.schedules,
             work.rebuilding,
             entrance.cards,
+            entrance.place_names,
             entrance.approvals,
+            entrance.erasing,
+            entrance.keeping,
             entrance.control,
             chores.pool,
         )
@@ -209,6 +216,7 @@ async def running_app(
                         sessions,
                         chores.sweep,
                         chores.pool,
+                        entrance.keeping,
                     )
                 finally:
                     await out.sending.finish()

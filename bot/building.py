@@ -17,6 +17,7 @@ from agent.protocol.clock import Clock, steady_ms
 from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
+from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals, Effect
 from bot.backup.daily import Backups
 from bot.cards import Cards
@@ -30,12 +31,14 @@ from bot.control import Control
 from bot.db.engine import Database
 from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
+from bot.erasing import Erasing
 from bot.figures import Figures
 from bot.gateway.service import Gateway
 from bot.granting import Granting
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
+from bot.keeping import Keeping
 from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
@@ -44,11 +47,13 @@ from bot.mounts import Mounts
 from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.orphans import Orphans
+from bot.place_names import PlaceNames
 from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
 from bot.rebuilding import Builds, Images, Rebuilding
 from bot.received import Received
+from bot.renewal import Renewal
 from bot.requests import Requests
 from bot.roster import Roster
 from bot.salvage import Salvage
@@ -118,6 +123,7 @@ class Wall:
     gateway: Gateway
     launcher: Launcher
     clearing: Clearing
+    mounts: Mounts
     images: Images
 
 
@@ -157,7 +163,10 @@ class Entrance:
     context: Context
     intake: Intake
     cards: Cards
+    place_names: PlaceNames
     approvals: Approvals
+    erasing: Erasing
+    keeping: Keeping
     control: Control
 
 
@@ -229,6 +238,7 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Images
         environ=os.environ,
         clock=ground.clock,
     )
+    mounts = Mounts(config, os.environ, ground.roster)
     launcher = Launcher(
         ground.roster,
         config.backend,
@@ -236,14 +246,13 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Images
         images=images,
         gateway=gateway,
         vault=vault,
-        extra=Mounts(config, os.environ, ground.roster).of,
+        extra=mounts.of,
         warm=config.pool.warm,
         data_dir=data,
-        stamp=ground.roster.stamp,
     )
     image = next(iter(images.values()), None)
     clearing = Clearing(backend, image=image, instance=instance_of(data), logs=data / "logs")
-    return Wall(backend, gateway, launcher, clearing, images)
+    return Wall(backend, gateway, launcher, clearing, mounts, images)
 
 
 def build_work(
@@ -299,7 +308,9 @@ def build_work(
     schedules = Schedules(
         db, sessions, posting, out.delivery, config.schedules, changed=ground.planned, clock=clock
     )
-    rebuilding = Rebuilding(ground.roster, wall.images, builder, outdate=containers.outdate)
+    renewal = Renewal(ground.roster, sessions, containers, posting, wall.gateway, metrics)
+    rebuilding = Rebuilding(ground.roster, wall.images, builder, outdated=renewal.agent_changed)
+    ground.roster.changed.connect(rebuilding.changed)
     return Work(admission, containers, posting, operations, schedules, rebuilding)
 
 
@@ -348,17 +359,38 @@ def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chore
     )
 
 
-def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) -> Entrance:
-    """Messages, commands, and the socket by which the command line reaches the service."""
+def build_entrance(
+    ground: Ground,
+    out: Outbound,
+    wall: Wall,
+    work: Work,
+    backups: Backups,
+    effects: Mapping[str, Effect],
+) -> Entrance:
+    """Messages, commands, and the socket by which the command line reaches the service. `effects` are of kinds of
+    approvals beside its own."""
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
     wirings = ground.wirings
+    erasing = Erasing(
+        db,
+        sessions,
+        work.containers,
+        work.posting,
+        out.delivery,
+        work.operations,
+        out.letter_files,
+        wall.clearing,
+        data=ground.data,
+    )
+    keeping = Keeping(db, wirings, erasing, sessions=ground.data / "sessions", clock=clock)
     cards = Cards(db, sessions, out.delivery, clock)
     ground.said.connect(lambda session: cards.deliver([session]))
-    effects: dict[str, Effect] = {}
-    approvals = Approvals(db, cards, effects, wake=ground.wake, clock=clock)
+    carried_out = {**effects}
+    approvals = Approvals(db, sessions, cards, carried_out, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
+    place_names = PlaceNames(db, wirings)
     context = Context(
         db,
         work.containers,
@@ -378,14 +410,23 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         guesses=Guesses(steady_ms),
         figures=Figures(db),
         cards=cards,
+        erasing=erasing,
         approvals=approvals,
         troubles=troubles,
         rebuilding=work.rebuilding,
+        agents=AgentEditing(
+            db,
+            ground.roster,
+            wall.mounts.granted if wall.backend.mounts else None,
+            data=ground.data,
+            clock=clock,
+        ),
+        place_names=place_names,
     )
     registry = Registry(context, commands.ALL)
     # What is approved may be a command, and a command may approve: whoever carries it out comes last.
-    granting = Granting(config, db, ground.roster, work.rebuilding, cards, registry, clock=clock)
-    effects.update(granting.effects)
+    granting = Granting(db, ground.roster, work.rebuilding, context.agents, cards, registry, clock=clock)
+    carried_out.update(granting.effects)
     intake = Intake(
         db,
         sessions,
@@ -397,8 +438,10 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         incoming=ground.data / "incoming",
         notes=Notebook(db, clock),
         troubles=troubles,
+        keeping=keeping,
+        place_names=place_names,
         metrics=metrics,
         clock=clock,
     )
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, cards, approvals, control)
+    return Entrance(letters, context, intake, cards, place_names, approvals, erasing, keeping, control)

@@ -46,11 +46,11 @@ def sole_user_of(data: Path) -> Iterator[None]:
 def make_agent_folders(config: Config) -> None:
     """Where instructions go, for whoever looks. Raises UnusableDataFolder."""
     for name, agent in config.agents.items():
-        make_folder_of(config.service.data_dir, name, agent)
+        make_agent_folder(config.service.data_dir, name, agent)
 
 
-def make_folder_of(data: Path, name: str, agent: AgentConfig) -> None:
-    """The folder of one agent. The container's user, who is another one, may read it. Raises UnusableDataFolder."""
+def make_agent_folder(data: Path, name: str, agent: AgentConfig) -> None:
+    """That of one agent. The container's user, who is another one, may read it. Raises UnusableDataFolder."""
     folder = agent.folder_in(data, name)
     if agent.folder is not None:
         if not folder.is_dir():

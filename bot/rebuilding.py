@@ -1,6 +1,6 @@
 """Rebuilding: the image of an agent follows its packages while the service runs, and its containers follow the image.
 
-    changed -> built in the background, one at a time -> in use -> containers are replaced when they are idle
+    changed -> built in the background, one at a time -> in use -> `outdated` -> containers are replaced when idle
 
 An image that cannot be built changes nothing: the one that is in use stays in use, and `state` says why.
 """
@@ -95,13 +95,13 @@ class Rebuilding:
         images: Images,
         builder: Builds | None,
         *,
-        outdate: Callable[[str], None],
+        outdated: Callable[[str], None],
     ) -> None:
-        """`outdate` has the living containers of an agent replaced, each when it is idle."""
+        """`outdated` is told the agent whose containers would be started from another image now."""
         self._agents = agents
         self._images = images
         self._builder = builder
-        self._outdate = outdate
+        self._outdated = outdated
         self._wanted: dict[str, None] = {}
         self._due = asyncio.Event()
         self._one = asyncio.Lock()
@@ -115,9 +115,7 @@ class Rebuilding:
         return self._builder is not None
 
     def changed(self, agent: str) -> None:
-        """Something was set for the agent, and the roster has it: its image is built if it lacks, and its containers
-        are replaced when they are idle, with their memory."""
-        self._outdate(agent)
+        """Something was set for the agent, and the roster has it: its image is built if it lacks."""
         if self._builder is not None:
             self._wanted[agent] = None
             self._due.set()
@@ -167,7 +165,7 @@ class Rebuilding:
         self._failed.pop(agent, None)
         if self._images.get(agent) != tag:
             self._images.use(agent, tag)
-            self._outdate(agent)
+            self._outdated(agent)
 
     async def run(self) -> None:
         """Until cancelled; what is being built then is ended, and begun again by the next service."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from agent.protocol.bell import BellHost, CloseInbound, Leave, Quiet
-from agent.protocol.messages import MessageIn
 from bot.session import Session
 
 QUIET_SECONDS: Final = 1.0
@@ -17,7 +17,8 @@ QUIET_SECONDS: Final = 1.0
 @dataclass
 class Runner:
     """A living container and what the host has heard of it, on the steady clock. An `outdated` one
-    finishes its turn and is then replaced. One that was asked to leave may still answer what the session had been
+    finishes its turn and is then replaced, and so does one whose `labels` tell of other settings than its agent has by
+    now. One that was asked to leave may still answer what the session had been
     sent by then, up to the seq `leave_by`."""
 
     session: Session
@@ -26,6 +27,7 @@ class Runner:
     heard_at: int
     idle_since: int | None
     admitted_at: int
+    labels: Mapping[str, str] = field(default_factory=dict)
     leave_by: int | None = None
     outdated: bool = False
     busy_with: str | None = None
@@ -42,11 +44,6 @@ class Runner:
         """Whether it goes on to new messages although it was asked to leave."""
         oldest = self.session.oldest()
         return self.leave_by is not None and oldest is not None and oldest.seq > self.leave_by
-
-    def works_on(self) -> MessageIn | None:
-        """The oldest message that it has to answer. What an outdated one was not shown is for the next one."""
-        session = self.session
-        return session.oldest(posted=True) if self.outdated else session.oldest()
 
     def dismiss(self) -> None:
         """Asks it to leave when it has answered what it works on. Nothing happens while it cannot hear."""

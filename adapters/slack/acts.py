@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adapters.base import Event, EventKind, Host, Receipt, Sender, SendFailed
 from adapters.slack import ids
 from adapters.slack.asked import Asked, Asker
+from adapters.slack.groups import Groups
 from adapters.slack.normalize import Me, Message, thread_of
 from adapters.slack.people import UNKNOWN, People
+from adapters.slack.question import is_card
 from adapters.slack.replying import Replying, Spot
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
@@ -78,8 +80,15 @@ def of_interaction(body: Body) -> Act:
     return _by(body, channel=_id(channel), message=ts, thread=thread)
 
 
+def of_suggestion(body: Body, channel: str, thread: str | None, *, at: int) -> Act:
+    """Something that is being typed into a form which was opened there, at a time in epoch milliseconds. Raises
+    ValueError."""
+    act = _by(body, channel=channel, thread=thread)
+    return replace(act, id=f"{ids.NAME}:interaction:typing:{act.user}:{at}")
+
+
 def of_form(body: Body, where: tuple[str, str, str | None]) -> Act:
-    """A form that was filled in, about a message. Raises ValueError."""
+    """A form that was filled in, about a message where one is named. Raises ValueError."""
     channel, message, thread = where
     return _by(body, channel=channel, message=message, thread=thread)
 
@@ -107,6 +116,7 @@ class Acts:
         host: Host,
         asked: Asked,
         timing: Timing,
+        groups: Groups,
         me: Me,
         *,
         agent_view: bool,
@@ -117,6 +127,7 @@ class Acts:
         self.host = host
         self.replying = Replying(web, timing)
         self.people = People(web)
+        self.groups = groups
         self.me = me
         self.agent_view = agent_view
         self.clock = clock
@@ -127,18 +138,20 @@ class Acts:
 
     async def receive(self, act: Act, kind: EventKind, *, route: Route | None = None, **more: Any) -> Receipt:
         """Hands it in as an event of its person's."""
+        direct = bool(more.pop("direct", ids.is_direct(act.channel)))
         known = (await self.people.of([act.user])).get(act.user, UNKNOWN)
         event = Event(
             id=act.id,
             kind=kind,
             route=route or act.route,
-            sender=Sender(act.user, known.name, is_bot=known.is_bot),
+            sender=Sender(act.user, known.name, is_bot=known.is_bot, groups=self.groups.of(act.user)),
+            direct=direct,
             created_at=self.clock(),
             **more,
         )
         self._asked.note(event.id, Asker(act.user, act.team or self.me.team))
         receipt = await self.host.receive(event)
-        if kind == "answer" and receipt.state == "accepted":
+        if kind == "answer" and receipt.state == "accepted" and not is_card(event.question_id):
             self._resumed(event.route)
         return receipt
 

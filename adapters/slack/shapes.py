@@ -14,8 +14,8 @@ from adapters.slack import ids
 MAPPINGS: Final = ("channel", "container", "event", "message", "state", "team", "user", "view")
 """Each may be missing. Slack's documentation, Events API, and Interaction payloads."""
 TEXTS: Final = (
-    "api_app_id", "callback_id", "channel_id", "command", "event_id", "message_ts", "response_url", "team_id", "text",
-    "trigger_id", "type", "user_id",
+    "action_id", "api_app_id", "block_id", "callback_id", "channel_id", "command", "event_id", "message_ts",
+    "response_url", "team_id", "text", "trigger_id", "type", "user_id", "value",
 )  # fmt: skip
 LISTS: Final = ("actions", "authorizations")
 """Of mappings."""
@@ -63,6 +63,8 @@ def _is_whole_inside(body: Mapping[str, Any]) -> bool:
         return all(_is_pressed(each) for each in body.get("actions") or ()) and (
             message is None or _are_mappings(message.get("blocks") or ())
         )
+    if body.get("type") == "block_suggestion" and not isinstance(body.get("action_id"), str):
+        return False
     return not isinstance(view, Mapping) or _is_view(view)
 
 
@@ -124,13 +126,13 @@ def _are_attachments(value: Any) -> bool:
 
 _OF_EVENT: Final[Sequence[tuple[Callable[[Any], bool], Sequence[str]]]] = (
     (_is_text, ("type", "subtype", "text", "username", "reaction", "tab", "user_team", "team")),
-    (_is_id, ("channel", "user", "item_user", "bot_id")),
+    (_is_id, ("channel", "user", "item_user", "bot_id", "subteam_id")),
     (_is_ts, ("ts", "event_ts", "thread_ts", "deleted_ts")),
     (is_told, ("message", "previous_message", "edited", "item")),
-    (_is_mapping, ("bot_profile",)),
+    (_is_mapping, ("bot_profile", "subteam")),
     (_are_mappings, ("files",)),
     (_are_attachments, ("attachments",)),
-    (_are_texts, ("streaming_message_ts",)),
+    (_are_texts, ("streaming_message_ts", "added_users", "removed_users")),
 )
 """What the fields that are read have to be; each may be missing. Slack's documentation, message event, and those of the
 others."""

@@ -9,6 +9,7 @@ from typing import Final
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 from bot.admission import Admission
+from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
 from bot.backup.daily import Backups
 from bot.cards import Cards
@@ -21,11 +22,13 @@ from bot.db.reader import Readable
 from bot.db.sessions import SessionRecord
 from bot.db.traces import Mark
 from bot.deadletters import DeadLetters
+from bot.erasing import Erasing
 from bot.errors import CommandFailed
 from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
+from bot.place_names import PlaceNames
 from bot.rebuilding import Rebuilding
 from bot.roster import Roster
 from bot.schedules import Schedules
@@ -102,10 +105,13 @@ class Context(Records):
     figures: Figures
     cards: Cards
     approvals: Approvals
+    erasing: Erasing
     troubles: Troubles
     """Of the adapters."""
     rebuilding: Rebuilding
     """The images of the agents; `changed(agent)` is to be told when settings of an agent have changed."""
+    agents: AgentEditing
+    place_names: PlaceNames
 
     def now(self) -> int:
         return self.clock()

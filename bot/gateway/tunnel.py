@@ -47,10 +47,13 @@ class Tunnel:
         """Until one of the two ends hangs up. `others` are the session's tunnels beside this one."""
         asked: Connect | None = None
         established = False
+        task = asyncio.current_task()
         try:
             head = await _head(reader)
             asked = _read(head)
             granted = await self._check(caller, asked, others)
+            if task is not None and granted is None:
+                caller.tunnels[task] = asked.host
             there, back = await self._dial(asked.host)
             try:
                 await self._use(granted, asked.host)
@@ -69,6 +72,9 @@ class Tunnel:
                 await _linger(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass
+        finally:
+            if task is not None:
+                caller.tunnels.pop(task, None)
 
     async def _check(self, caller: Caller, asked: Connect, others: int) -> Granted | None:
         """By what an admin has granted it may go there, None where its configuration says so. Raises Refusal."""
