@@ -28,12 +28,12 @@ from bot.db.engine import Database
 from bot.db.errands import Errand
 from bot.db.inbox import Accepted
 from bot.db.sessions import SessionRecord
+from bot.destinations import AGENT_CHANNEL
 from bot.errors import DatabaseError
 from bot.files import Refused, discard, take_in
 from bot.outgoing import in_words
 from bot.sessions import Sessions
 from bot.signals import Signal
-from bot.wanted import AGENT_CHANNEL
 
 MAX_HOPS: Final = 8
 MAX_AN_HOUR: Final = 60

@@ -29,6 +29,7 @@ from bot.db.audit import SERVICE, Actor
 from bot.db.egress import Granted
 from bot.db.engine import Database
 from bot.db.people import Standing
+from bot.destinations import AGENT_CHANNEL
 from bot.errors import CommandFailed
 from bot.rebuilding import Rebuilding
 from bot.roster import Roster
@@ -149,7 +150,7 @@ class Granting:
         """Lets the agent write there."""
         effect, by = approval.effect, _decider(approval)
         route = Route(channel=effect["channel"], platform_id=effect["platform_id"])
-        if route.channel == wanted.AGENT_CHANNEL and route.platform_id not in self._roster:
+        if route.channel == AGENT_CHANNEL and route.platform_id not in self._roster:
             raise CommandFailed(GONE.format(agent=route.platform_id))
         made = Destination(name=effect["name"], display_name=_display(route), route=route)
         await self._db.write(lambda db: _let_write(db, approval.agent, made, by, now=self._clock()))
@@ -221,7 +222,7 @@ class Granting:
         return found
 
     async def _say_once(self, approval: ApprovalRecord, text: str) -> None:
-        if approval.route is None or approval.route.channel == wanted.AGENT_CHANNEL:
+        if approval.route is None or approval.route.channel == AGENT_CHANNEL:
             return
         route = approval.route
 
@@ -237,7 +238,7 @@ def to_agent(name: str) -> Destination:
     return Destination(
         name=name,
         display_name=f"the agent {name}",
-        route=Route(channel=wanted.AGENT_CHANNEL, platform_id=name),
+        route=Route(channel=AGENT_CHANNEL, platform_id=name),
     )
 
 
@@ -262,7 +263,7 @@ def _with_hosts(effect: Mapping[str, Any]) -> Edit:
 
 
 def _display(route: Route) -> str:
-    if route.channel == wanted.AGENT_CHANNEL:
+    if route.channel == AGENT_CHANNEL:
         return f"the agent {route.platform_id}"
     return f"{route.channel} {route.platform_id}"
 

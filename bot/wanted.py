@@ -25,6 +25,7 @@ from bot.approvals import APPROVE
 from bot.commands import refs
 from bot.config_image import AgentImageConfig
 from bot.config_tables import AgentConfig
+from bot.destinations import AGENT_CHANNEL
 from bot.errors import CommandFailed
 from bot.gateway import hosts
 from bot.gateway.addresses import forbidden
@@ -35,8 +36,6 @@ ONCE: Final = "Once"
 THIS_SESSION: Final = "This session"
 THIS_AGENT: Final = "This agent"
 WEB_PORTS: Final = (443, 80)
-AGENT_CHANNEL: Final = "agent"
-"""The channel by which agents write to each other; a place on it is an agent."""
 SHOWN_CHARS: Final = 1_500
 """Of what an agent wrote itself; the rest is told of, and `approval show` has it."""
 _BASE: Final = re.compile(r"[A-Za-z0-9._+-]*")
