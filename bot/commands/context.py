@@ -31,6 +31,7 @@ from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.patterns import Patterns
 from bot.place_names import PlaceNames
+from bot.rebuilding import Rebuilding
 from bot.roster import Roster
 from bot.schedules import Schedules
 from bot.sessions import Sessions
@@ -109,6 +110,8 @@ class Context(Records):
     erasing: Erasing
     troubles: Troubles
     """Of the adapters."""
+    rebuilding: Rebuilding
+    """The images of the agents; `changed(agent)` is to be told when settings of an agent have changed."""
     agents: AgentEditing
     place_names: PlaceNames
     patterns: Patterns
