@@ -34,6 +34,7 @@ from bot.data_folder import make_agent_folders, sole_user_of
 from bot.db.engine import Database, open_database
 from bot.delivery import Delivery
 from bot.intake import Intake
+from bot.keeping import Keeping
 from bot.metrics import Metrics
 from bot.operations import INTERRUPT_GRACE_SECONDS
 from bot.posting import Posting
@@ -74,6 +75,7 @@ class App:
     sessions: Sessions
     sweep: Sweep
     pool: Pool
+    keeping: Keeping
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,7 @@ async def running_app(
                         sessions,
                         chores.sweep,
                         chores.pool,
+                        entrance.keeping,
                     )
                 finally:
                     await out.sending.finish()
