@@ -18,7 +18,7 @@ from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
 from bot.agent_editing import AgentEditing
-from bot.approvals import Approvals
+from bot.approvals import Approvals, Effect
 from bot.backup.daily import Backups
 from bot.cards import Cards
 from bot.clearing import Clearing
@@ -30,11 +30,13 @@ from bot.control import Control
 from bot.db.engine import Database
 from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
+from bot.erasing import Erasing
 from bot.figures import Figures
 from bot.gateway.service import Gateway
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
+from bot.keeping import Keeping
 from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
@@ -155,6 +157,8 @@ class Entrance:
     cards: Cards
     place_names: PlaceNames
     approvals: Approvals
+    erasing: Erasing
+    keeping: Keeping
     control: Control
 
 
@@ -321,14 +325,34 @@ def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chore
     )
 
 
-def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backups: Backups) -> Entrance:
-    """Messages, commands, and the socket by which the command line reaches the service."""
+def build_entrance(
+    ground: Ground,
+    out: Outbound,
+    wall: Wall,
+    work: Work,
+    backups: Backups,
+    effects: Mapping[str, Effect],
+) -> Entrance:
+    """Messages, commands, and the socket by which the command line reaches the service. `effects` are of kinds of
+    approvals beside its own."""
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
     wirings = ground.wirings
+    erasing = Erasing(
+        db,
+        sessions,
+        work.containers,
+        work.posting,
+        out.delivery,
+        work.operations,
+        out.letter_files,
+        wall.clearing,
+        data=ground.data,
+    )
+    keeping = Keeping(db, wirings, erasing, sessions=ground.data / "sessions", clock=clock)
     cards = Cards(db, sessions, out.delivery, clock)
-    approvals = Approvals(db, sessions, cards, {}, ground.roster, wake=ground.wake, clock=clock)
+    approvals = Approvals(db, sessions, cards, {**effects}, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     place_names = PlaceNames(db, wirings)
     context = Context(
@@ -350,6 +374,7 @@ def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backup
         guesses=Guesses(steady_ms),
         figures=Figures(db),
         cards=cards,
+        erasing=erasing,
         approvals=approvals,
         troubles=troubles,
         agents=AgentEditing(
@@ -373,9 +398,10 @@ def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backup
         incoming=ground.data / "incoming",
         notes=Notebook(db, clock),
         troubles=troubles,
+        keeping=keeping,
         place_names=place_names,
         metrics=metrics,
         clock=clock,
     )
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, cards, place_names, approvals, control)
+    return Entrance(letters, context, intake, cards, place_names, approvals, erasing, keeping, control)

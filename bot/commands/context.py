@@ -22,6 +22,7 @@ from bot.db.reader import Readable
 from bot.db.sessions import SessionRecord
 from bot.db.traces import Mark
 from bot.deadletters import DeadLetters
+from bot.erasing import Erasing
 from bot.errors import CommandFailed
 from bot.figures import Figures
 from bot.guesses import Guesses
@@ -103,6 +104,7 @@ class Context(Records):
     figures: Figures
     cards: Cards
     approvals: Approvals
+    erasing: Erasing
     troubles: Troubles
     """Of the adapters."""
     agents: AgentEditing
