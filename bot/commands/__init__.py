@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from bot.commands import (
     approval,
+    audit,
     backup,
     conversation,
     conversations,
@@ -35,5 +36,6 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *trace.COMMANDS,
     *deadletter.COMMANDS,
     *approval.COMMANDS,
+    *audit.COMMANDS,
 )
 ALL: Final[tuple[Command[Context, Any], ...]] = (about(_GROUPS), *_GROUPS)

@@ -84,7 +84,7 @@ async def show(context: Records, invocation: Invocation, given: SessionId) -> Re
 async def stop(context: Context, invocation: Invocation, given: SessionId) -> Reply:
     """Stops the container of a conversation and gives up what it was working on."""
     record = await context.session(given.id, invocation)
-    dropped = await context.operations.stop(record.id)
+    dropped = await context.operations.stop(record.id, by=invocation.by)
     waiting = f"; {dropped} unanswered messages were given up" if dropped else ""
     return Reply(f"Session {record.id} is stopped{waiting}.", {"session": record.id, "given_up": dropped})
 
@@ -92,7 +92,7 @@ async def stop(context: Context, invocation: Invocation, given: SessionId) -> Re
 async def clear(context: Context, invocation: Invocation, given: SessionId) -> Reply:
     """Makes a conversation forget what was said."""
     record = await context.session(given.id, invocation)
-    await context.operations.clear(record.id)
+    await context.operations.clear(record.id, by=invocation.by, action="session clear")
     return Reply(
         f"Session {record.id} is cleared: its next message starts with a fresh memory.",
         {"session": record.id},
@@ -137,6 +137,8 @@ READING: Final[tuple[Command[Records, Any], ...]] = (
 """Those that need no running service."""
 COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
     *READING,
-    Command("session stop", "stop the container of a conversation", SessionId, stop, level="admin"),
-    Command("session clear", "make a conversation forget", SessionId, clear, level="admin"),
+    Command(
+        "session stop", "stop the container of a conversation", SessionId, stop, level="admin", changes=True
+    ),
+    Command("session clear", "make a conversation forget", SessionId, clear, level="admin", changes=True),
 )
