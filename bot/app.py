@@ -34,6 +34,7 @@ from bot.data_folder import make_agent_folders, sole_user_of
 from bot.db.engine import Database, open_database
 from bot.delivery import Delivery
 from bot.intake import Intake
+from bot.keeping import Keeping
 from bot.metrics import Metrics
 from bot.operations import INTERRUPT_GRACE_SECONDS
 from bot.posting import Posting
@@ -74,6 +75,7 @@ class App:
     sessions: Sessions
     sweep: Sweep
     pool: Pool
+    keeping: Keeping
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ async def running_app(
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
             backend, images = chosen.backend, chosen.images
-        roster, wirings = Roster(config), Wirings.configured(config)
+        roster, wirings = Roster(config, isolated=backend.mounts), Wirings.configured(config)
         await roster.refresh(db)
         await wirings.refresh(db)
         sessions = _sessions(config, roster, db, clock)
@@ -153,7 +155,7 @@ async def running_app(
         wall = build_wall(ground, backend, vault, images=images)
         work = build_work(ground, out, wall, interrupt_grace_seconds=interrupt_grace_seconds)
         chores = build_chores(ground, out, wall, work)
-        entrance = build_entrance(ground, out, work, chores.backups, effects or {})
+        entrance = build_entrance(ground, out, wall, work, chores.backups, effects or {})
 
         await recall_problems(db, roster, metrics)
         await greet_owners(db, channels, terminal.person.id, clock(), say)
@@ -181,6 +183,8 @@ async def running_app(
             entrance.cards,
             entrance.place_names,
             entrance.approvals,
+            entrance.erasing,
+            entrance.keeping,
             entrance.control,
             chores.pool,
         )
@@ -207,6 +211,7 @@ async def running_app(
                         sessions,
                         chores.sweep,
                         chores.pool,
+                        entrance.keeping,
                     )
                 finally:
                     await out.sending.finish()

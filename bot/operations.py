@@ -15,7 +15,7 @@ from bot.actions import tell
 from bot.containers import Containers
 from bot.db import audit, backlog, inbox
 from bot.db import sessions as rows
-from bot.db.audit import SERVICE, Actor
+from bot.db.audit import Actor
 from bot.db.engine import Database
 from bot.db.sessions import SessionRecord
 from bot.lanes import Lanes
@@ -98,23 +98,29 @@ class Operations:
         self._unheeded.kick_later(session_id, self._grace_seconds)
         return True
 
-    async def stop(self, session_id: str, *, by: Actor = SERVICE) -> int:
-        """Ends the container, and gives up what was not answered; returns how many messages that were. That it was
-        asked for is in the audit, whatever comes of it. Raises UnknownSession, DatabaseError, BackendError."""
+    async def stop(self, session_id: str) -> int:
+        """Ends the container, and gives up what was not answered; returns how many messages that were.
+        Raises UnknownSession, DatabaseError, BackendError."""
         session = await self._sessions.get(session_id)
-        order, now = Order(by, "session stop"), self._clock()
-        await self._db.write(lambda db: order.keep(db, session, now))
         async with session.lock:
             await self._containers.end(session, grace_seconds=self._stop_grace_seconds)
             return await self._give_up(session)
 
-    async def clear(self, session_id: str, *, by: Actor = SERVICE, action: str = "clear") -> None:
-        """Makes the agent forget, in order with what was said; `action` is the command that was given. Raises
+    async def restart(self, session_id: str) -> None:
+        """Ends the container, and has what was not answered answered by a new one; its memory stays. Raises
+        UnknownSession, DatabaseError, BackendError."""
+        session = await self._sessions.get(session_id)
+        async with session.lock:
+            await self._containers.end(session, grace_seconds=self._stop_grace_seconds)
+        self._posting.kick(session_id)
+
+    async def clear(self, session_id: str, *, by: Actor | None = None) -> None:
+        """Makes the agent forget, in order with what was said; `by` is who has given the command `clear`. Raises
         UnknownSession, DatabaseError."""
         session = await self._sessions.get(session_id)
         newest = next(reversed(session.unfinished.values()), None)
         if newest is None or newest.content != SystemIn(system=Clear()):
-            await self._tell(session, Clear(), Order(by, action))
+            await self._tell(session, Clear(), None if by is None else Order(by, "clear"))
         self._posting.kick(session_id)
 
     async def set_model(self, session_id: str, model: str | None, *, by: Actor) -> None:

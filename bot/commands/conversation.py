@@ -23,7 +23,7 @@ class Code(Parameters):
 async def clear(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
     """Forgets this conversation; the next message starts a new one."""
     record = await context.here(invocation.route)
-    await context.operations.clear(record.id, by=invocation.by, action="clear")
+    await context.operations.clear(record.id, by=invocation.by)
     return Reply("Cleared: the next message starts with a fresh memory.", {"session": record.id})
 
 

@@ -51,13 +51,15 @@ ROLES: Final[Sequence[str]] = (
 )
 
 AGENTS: Final[Sequence[str]] = (
-    # `settings` are those of [agents.<name>] that differ from config.toml, as JSON; `own` agents are not in the file.
+    # `settings` are those of [agents.<name>] that differ from config.toml, as JSON; `own` agents are not in the file,
+    # and have from `base`, one that is, what they need to reach a model.
     """CREATE TABLE agents (
     name TEXT PRIMARY KEY,
     own INTEGER NOT NULL,
     settings TEXT NOT NULL,
     deleted_at INTEGER,
-    changed_at INTEGER NOT NULL
+    changed_at INTEGER NOT NULL,
+    base TEXT
 ) WITHOUT ROWID""",
     """CREATE TABLE destinations (
     agent TEXT NOT NULL,
@@ -87,7 +89,7 @@ WIRINGS: Final[Sequence[str]] = (
     platform_id TEXT NOT NULL,
     agent TEXT NOT NULL,
     settings TEXT NOT NULL,
-    changed_at INTEGER NOT NULL,
+    wired_at INTEGER NOT NULL,
     PRIMARY KEY (channel, platform_id, agent)
 ) WITHOUT ROWID""",
 )
@@ -176,19 +178,34 @@ END""",
 
 HELD: Final[Sequence[str]] = (
     # Messages of people who are not let in yet, or from places that nobody has wired, kept until an admin has decided;
-    # `event` is the normalised one as JSON.
+    # `event` is the normalised one as JSON, `message_id` the id that its row of inbox is going to have.
     """CREATE TABLE held (
-    event_id TEXT PRIMARY KEY,
+    event_id TEXT NOT NULL,
+    agent TEXT NOT NULL,
     approval TEXT NOT NULL REFERENCES approvals (id),
     channel TEXT NOT NULL,
     platform_id TEXT NOT NULL,
     sender_id TEXT NOT NULL,
-    agent TEXT NOT NULL,
+    message_id TEXT NOT NULL,
     event TEXT NOT NULL,
-    at INTEGER NOT NULL
+    attachments TEXT NOT NULL,
+    before TEXT NOT NULL,
+    left_out TEXT NOT NULL,
+    file_bytes INTEGER NOT NULL,
+    revised INTEGER NOT NULL DEFAULT 0,
+    admitted INTEGER NOT NULL DEFAULT 0,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (event_id, agent)
 )""",
     "CREATE INDEX held_sender ON held (channel, sender_id)",
     "CREATE INDEX held_approval ON held (approval)",
+    # Places about which nobody is to be asked for a while.
+    """CREATE TABLE quiet (
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (channel, platform_id)
+) WITHOUT ROWID""",
 )
 
 MONEY: Final[Sequence[str]] = (
@@ -251,4 +268,19 @@ EGRESS: Final[Sequence[str]] = (
 ) WITHOUT ROWID""",
 )
 
-ALL: Final[Sequence[Sequence[str]]] = (ROLES, AGENTS, WIRINGS, CARDS, APPROVALS, AUDIT, HELD, MONEY, EGRESS)
+PRIVACY: Final[Sequence[str]] = (
+    "CREATE INDEX inbox_place ON inbox (channel, platform_id, accepted_at) WHERE kind = 'chat'",
+)
+
+ALL: Final[Sequence[Sequence[str]]] = (
+    ROLES,
+    AGENTS,
+    WIRINGS,
+    CARDS,
+    APPROVALS,
+    AUDIT,
+    HELD,
+    MONEY,
+    EGRESS,
+    PRIVACY,
+)
