@@ -245,8 +245,8 @@ AUDIT: Final[Sequence[str]] = (
     before TEXT,
     after TEXT
 )""",
-    "CREATE INDEX audit_subject ON audit (subject)",
-    "CREATE INDEX audit_actor ON audit (surface, actor)",
+    "CREATE INDEX audit_action ON audit (action)",
+    "CREATE INDEX audit_at ON audit (at)",
     """CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN
     SELECT RAISE(ABORT, 'the audit is only added to');
 END""",
