@@ -14,7 +14,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --p
 # directory under `make -C` before it has read this line; add -s there.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help install run test crash lint bench image lock clean
+.PHONY: help install run test crash lint bench docs image lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ lint: $(INSTALLED) ## check style and types
 
 bench: $(INSTALLED) ## measure how fast it is
 	@exec $(VENV)/bin/python -m tests.bench
+
+docs: $(INSTALLED) ## write docs/commands.md from the commands
+	@$(VENV)/bin/python -m bot.commands >docs/commands.md.new && mv docs/commands.md.new docs/commands.md
 
 image: $(INSTALLED) ## build the image that agents run in
 	@exec $(VENV)/bin/roost image build

@@ -17,15 +17,21 @@ def open_discord(
     rest_url: str,
     gateway_url: str | None,
     development_servers: Sequence[str] = (),
+    hide_admins: bool = False,
     clock: Clock = now_ms,
 ) -> Adapter:
     """The adapter for Discord; `token` is asked for at each new connection."""
     from adapters.discord import DiscordAdapter, Settings
 
     servers = [int(each) for each in development_servers]
-    return DiscordAdapter(
-        Settings(token, rest_url=rest_url, gateway_url=gateway_url, development_guilds=servers), clock=clock
+    settings = Settings(
+        token,
+        rest_url=rest_url,
+        gateway_url=gateway_url,
+        development_guilds=servers,
+        hide_admins=hide_admins,
     )
+    return DiscordAdapter(settings, clock=clock)
 
 
 async def check_discord(
@@ -36,6 +42,7 @@ async def check_discord(
     places: Sequence[Named],
     infos: Sequence[CommandInfo],
     development_servers: Sequence[str] = (),
+    hide_admins: bool = False,
     clock: Clock = now_ms,
 ) -> Checkup:
     """How the bot is set up on Discord: its application, servers and commands, and the `places` that the
@@ -44,7 +51,8 @@ async def check_discord(
     from adapters.discord.examine import Wanted
 
     servers = [int(each) for each in development_servers]
-    return await check(Wanted(token, rest_url, gateway_url, places, servers), infos, clock=clock)
+    wanted = Wanted(token, rest_url, gateway_url, places, servers, hide_admins)
+    return await check(wanted, infos, clock=clock)
 
 
 def open_slack(

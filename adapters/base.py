@@ -241,6 +241,10 @@ class Host(Protocol):
     def trouble(self, channel: str, text: str | None) -> None:
         """What keeps an adapter from working, in one sentence for the operator; None when it works (again)."""
 
+    def place(self, channel: str, platform_id: str, name: str | None, *, gone: bool = False) -> None:
+        """What people call a place now, as far as the platform says, and whether it was deleted for good. Told as often
+        as an adapter likes: what is known already costs nothing."""
+
 
 @dataclass(frozen=True)
 class OutgoingFile:
@@ -297,6 +301,8 @@ class Outgoing:
     session: str = ""
     created_at: int = 0
     """When it was written, in epoch milliseconds, as far as whoever wrote it can be believed; 0: nobody knows."""
+    footer: str | None = None
+    """One short line in small print beneath all of its text: plain text of the service's own, the same at every try."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ Ids only: what a person is called decides nothing, and the adapter sets who they
 Where the wiring hears `senders = "admins"` alone, the words of others count for nothing: their commands stay theirs.
 
 A stranger who counts as a member has the commands of the conversation, and never one for admins or owners. Where the
-wiring says `ask`, an admin is asked about a stranger who turns to the agent, unless one has denied them before.
+wiring says `ask`, an admin is asked about a stranger who turns to the agent, unless one has denied them before; where
+nobody has wired the place, an owner is asked about it. What is asked about is kept, and its sender may change it or
+take it back; what an admin has let through is taken, once.
 A deletion is the one event that may have no sender: Discord's "Message Delete" names nobody, and it may have been a
 moderator (https://discord.com/developers/docs/events/gateway-events#message-delete). It is the platform's own word
 that a message is gone, so it counts where that message was accepted, and all that it can do is to withdraw it.
@@ -56,6 +58,12 @@ class Facts:
     bots: bool = False
     addressed: bool = True
     accepted: bool = False
+    held: bool = False
+    """What was changed or deleted is a message that waits until somebody has decided."""
+    admitted: bool = False
+    """An admin has let just this message through."""
+    first_contact: bool = False
+    """Nobody has wired the place, and an owner is asked what is to become of it."""
 
     @property
     def guest(self) -> bool:
@@ -70,7 +78,8 @@ class Facts:
     def somewhere(self) -> Facts:
         """The same, as if whatever they want were about what they may do most for: what is refused then is refused
         whatever it is about."""
-        return replace(self, standing=Standing(self.standing.anywhere, denied=self.standing.denied))
+        standing = Standing(self.standing.anywhere, denied=self.standing.denied)
+        return replace(self, agent=None, standing=standing)
 
     def unaddressed(self) -> Facts:
         """The same for a message that is not for the agent."""
@@ -90,9 +99,11 @@ class Allow:
 
 @dataclass(frozen=True)
 class Ask:
-    """An admin decides. Until then it has no effect, and is kept."""
+    """An admin decides about the person, or an owner about the place. Until then it has no effect, and is kept. `text`,
+    where there is one, is said to the sender."""
 
-    text: str = ASKED
+    text: str | None = ASKED
+    kind: Literal["admit", "contact"] = "admit"
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,9 @@ def decide(event: Event, facts: Facts) -> Allow | Ask | Drop:
         return _bot(event, facts)
     match event.kind:
         case "delete" if not event.sender.id:
-            return Allow() if facts.accepted else Drop("unknown_message")
+            return Allow() if facts.accepted or facts.held else Drop("unknown_message")
+        case "message" if facts.admitted:
+            return Allow()
         case "message" | "answer" | "edit" | "delete" | "reaction":
             return _words(event, facts) if may(facts.role, "member") else _stranger(event, facts)
         case "command" | "complete":
@@ -146,11 +159,14 @@ def _bot(event: Event, facts: Facts) -> Allow | Drop:
 
 def _stranger(event: Event, facts: Facts) -> Ask | Drop:
     """One is told so only where the wiring wants it, and only who has turned to the agent."""
-    spoke = event.kind in ("message", "answer", "command") and facts.addressed
-    if facts.strangers == "ask" and event.kind == "message" and facts.addressed:
-        denied = facts.standing.denied
+    if facts.held and event.kind in ("edit", "delete"):
+        return Ask(None)
+    if event.kind == "message" and facts.addressed and (facts.strangers == "ask" or facts.first_contact):
         # "" stands for all agents; `known` people of another agent are strangers here, and can be let in as well.
-        return Drop("denied") if denied & {"", facts.agent} else Ask()
+        if facts.standing.denied & {"", facts.agent}:
+            return Drop("denied")
+        return Ask() if facts.strangers == "ask" else Ask(None, "contact")
+    spoke = event.kind in ("message", "answer", "command") and facts.addressed
     return Drop("stranger", NOT_LET_IN if facts.strangers == "refuse" and spoke else None)
 
 

@@ -17,6 +17,7 @@ from adapters.terminal import TerminalAdapter
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Frozen
 from bot import log
+from bot.approvals import Effect
 from bot.backends import Chosen, choose
 from bot.building import (
     Ground,
@@ -97,14 +98,15 @@ async def running_app(
     *,
     adapters: Sequence[Adapter] = (),
     backend: Backend | None = None,
+    effects: Mapping[str, Effect] | None = None,
     interrupt_grace_seconds: float = INTERRUPT_GRACE_SECONDS,
     clock: Clock = now_ms,
     say: Callable[[str], None] = _log.info,
 ) -> AsyncIterator[App]:
     """The service for the length of the block. `adapters` come beside the terminal; `backend` takes the place of
-    the configured one; `say` is told which that is, and what it takes to get there. Leaving lets what is being sent
-    arrive, then stops the platforms, then what they feed, then the database; the containers go on, and the next
-    service adopts them. Raises RoostError."""
+    the configured one; `effects` are of kinds of approvals that are not the service's own; `say` is told which backend
+    that is, and what it takes to get there. Leaving lets what is being sent arrive, then stops the platforms, then what
+    they feed, then the database; the containers go on, and the next service adopts them. Raises RoostError."""
     data = config.service.data_dir
     sys.setswitchinterval(SWITCH_SECONDS)
     Frozen.build_all()
@@ -122,7 +124,7 @@ async def running_app(
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
             backend, images = chosen.backend, chosen.images
-        roster, wirings = Roster(config), Wirings.configured(config)
+        roster, wirings = Roster(config, isolated=backend.mounts), Wirings.configured(config)
         await roster.refresh(db)
         await wirings.refresh(db)
         sessions = _sessions(config, roster, db, clock)
@@ -151,7 +153,7 @@ async def running_app(
         wall = build_wall(ground, backend, vault, images=images)
         work = build_work(ground, out, wall, interrupt_grace_seconds=interrupt_grace_seconds)
         chores = build_chores(ground, out, wall, work)
-        entrance = build_entrance(ground, out, work, chores.backups)
+        entrance = build_entrance(ground, out, wall, work, chores.backups, effects or {})
 
         await recall_problems(db, roster, metrics)
         await greet_owners(db, channels, terminal.person.id, clock(), say)
@@ -177,7 +179,10 @@ async def running_app(
             chores.history,
             work.schedules,
             entrance.cards,
+            entrance.place_names,
             entrance.approvals,
+            entrance.erasing,
+            entrance.keeping,
             entrance.control,
             chores.pool,
         )

@@ -6,6 +6,7 @@ from functools import partial
 
 from bot import outgoing
 from bot.db import dead_letters, deliveries
+from bot.db.deliveries import Notice
 from bot.sending import Aside, Sending
 from bot.session import Session
 
@@ -24,15 +25,27 @@ async def _notices(session: Session, sending: Sending) -> int | None:
         return None
     session.has_notices = False
     aside: int | None = None
+    held: set[str] = set()
     try:
-        for said in await session.books.db.read(lambda db: deliveries.notices(db, session.id)):
-            if said.more.replaces is not None and not said.shown_as:
+        for each in await session.books.db.read(lambda db: deliveries.notices(db, session.id)):
+            said: Notice | None = each
+            if each.more.replaces:
+                if not held.isdisjoint(each.more.replaces):
+                    held.add(each.id)
+                    continue
+                # What it takes the place of may have been shown a moment ago.
+                said = await session.books.db.read(partial(deliveries.notice, notice_id=each.id))
+            if said is None:
+                continue
+            if said.more.replaces and not said.shown_as:
                 # What it would take the place of was never shown.
                 session.books.add(partial(deliveries.drop_notice, notice_id=said.id))
+                await session.books.commit()
                 continue
             outcome = await sending.send(session, outgoing.notice(said), seq=0)
             if isinstance(outcome, int):
                 session.notice_waits()
+                held.add(said.id)
                 aside = outcome
                 if not isinstance(outcome, Aside):
                     break

@@ -17,7 +17,8 @@ from agent.protocol.clock import Clock, steady_ms
 from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
-from bot.approvals import Approvals
+from bot.agent_editing import AgentEditing
+from bot.approvals import Approvals, Effect
 from bot.backup.daily import Backups
 from bot.cards import Cards
 from bot.clearing import Clearing
@@ -29,11 +30,13 @@ from bot.control import Control
 from bot.db.engine import Database
 from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
+from bot.erasing import Erasing
 from bot.figures import Figures
 from bot.gateway.service import Gateway
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
+from bot.keeping import Keeping
 from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
@@ -43,10 +46,12 @@ from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.orphans import Orphans
 from bot.patterns import Patterns
+from bot.place_names import PlaceNames
 from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
 from bot.received import Received
+from bot.renewal import Renewal
 from bot.roster import Roster
 from bot.salvage import Salvage
 from bot.schedules import Schedules
@@ -113,6 +118,7 @@ class Wall:
     gateway: Gateway
     launcher: Launcher
     clearing: Clearing
+    mounts: Mounts
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,10 @@ class Entrance:
     context: Context
     intake: Intake
     cards: Cards
+    place_names: PlaceNames
     approvals: Approvals
+    erasing: Erasing
+    keeping: Keeping
     control: Control
 
 
@@ -200,6 +209,7 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
         environ=os.environ,
         clock=ground.clock,
     )
+    mounts = Mounts(config, os.environ, ground.roster)
     launcher = Launcher(
         ground.roster,
         config.backend,
@@ -207,13 +217,13 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
         images=images,
         gateway=gateway,
         vault=vault,
-        extra=Mounts(config, os.environ, ground.roster).of,
+        extra=mounts.of,
         warm=config.pool.warm,
         data_dir=data,
     )
     image = next(iter(images.values()), None)
     clearing = Clearing(backend, image=image, instance=instance_of(data), logs=data / "logs")
-    return Wall(backend, gateway, launcher, clearing)
+    return Wall(backend, gateway, launcher, clearing, mounts)
 
 
 def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_seconds: float) -> Work:
@@ -267,6 +277,7 @@ def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_sec
     schedules = Schedules(
         db, sessions, posting, out.delivery, config.schedules, changed=ground.planned, clock=clock
     )
+    Renewal(ground.roster, sessions, containers, posting, wall.gateway, metrics)
     return Work(admission, containers, posting, operations, schedules)
 
 
@@ -315,16 +326,37 @@ def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chore
     )
 
 
-def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) -> Entrance:
-    """Messages, commands, and the socket by which the command line reaches the service."""
+def build_entrance(
+    ground: Ground,
+    out: Outbound,
+    wall: Wall,
+    work: Work,
+    backups: Backups,
+    effects: Mapping[str, Effect],
+) -> Entrance:
+    """Messages, commands, and the socket by which the command line reaches the service. `effects` are of kinds of
+    approvals beside its own."""
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
     wirings = ground.wirings
+    erasing = Erasing(
+        db,
+        sessions,
+        work.containers,
+        work.posting,
+        out.delivery,
+        work.operations,
+        out.letter_files,
+        wall.clearing,
+        data=ground.data,
+    )
+    keeping = Keeping(db, wirings, erasing, sessions=ground.data / "sessions", clock=clock)
     cards = Cards(db, sessions, out.delivery, clock)
-    approvals = Approvals(db, cards, {}, wake=ground.wake, clock=clock)
+    approvals = Approvals(db, sessions, cards, {**effects}, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     patterns = Patterns(metrics=metrics, clock=clock)
+    place_names = PlaceNames(db, wirings)
     context = Context(
         db,
         work.containers,
@@ -344,9 +376,18 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         guesses=Guesses(steady_ms),
         figures=Figures(db),
         cards=cards,
+        erasing=erasing,
         approvals=approvals,
         troubles=troubles,
         patterns=patterns,
+        agents=AgentEditing(
+            db,
+            ground.roster,
+            wall.mounts.granted if wall.backend.mounts else None,
+            data=ground.data,
+            clock=clock,
+        ),
+        place_names=place_names,
     )
     registry = Registry(context, commands.ALL)
     intake = Intake(
@@ -361,8 +402,10 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         notes=Notebook(db, clock),
         troubles=troubles,
         patterns=patterns,
+        keeping=keeping,
+        place_names=place_names,
         metrics=metrics,
         clock=clock,
     )
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, cards, approvals, control)
+    return Entrance(letters, context, intake, cards, place_names, approvals, erasing, keeping, control)

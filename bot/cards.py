@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Final
 
 from adapters.base import Question
@@ -75,7 +75,19 @@ def show(
 def close(db: sqlite3.Connection, subject: str, outcome: str, *, now: int) -> list[str]:
     """Takes the buttons of every card about the subject away, in this transaction, and puts `outcome` beneath the text;
     returns the sessions whose delivery is to be kicked."""
-    return [_replace(db, card, now=now) for card in cards.close(db, subject, outcome)]
+    return _replaced(db, cards.close(db, subject, outcome), now=now)
+
+
+def add_outcome(db: sqlite3.Connection, subject: str, more: str, *, now: int) -> list[str]:
+    """What has come of a thing is put behind the outcome of its closed cards, in this transaction; returns the sessions
+    whose delivery is to be kicked."""
+    changed: list[CardRecord] = []
+    for card in cards.about(db, subject):
+        if card.state == "closed" and card.notice:
+            outcome = f"{card.outcome} {more}" if card.outcome else more
+            cards.put(db, card, outcome)
+            changed.append(replace(card, outcome=outcome))
+    return _replaced(db, changed, now=now)
 
 
 def offer(
@@ -87,19 +99,24 @@ def offer(
     expires_at: int,
     now: int,
 ) -> Question:
-    """Buttons for `Receipt.ask`, beneath what a command says to one person: no notice shows them."""
+    """Buttons for `Receipt.ask`, beneath what a command says to one person: no notice shows them, and one of them is
+    pressed once."""
     sender = rows.resolve(db, rows.HOUSE, route, now).id
     record = CardRecord(cards.new_id(), subject, sender, "", route, "", options, "open", None, expires_at)
     cards.add(db, record, now=now)
     return Question(record.id, "", "", [each.label for each in options], expires_at=expires_at)
 
 
-def _replace(db: sqlite3.Connection, card: CardRecord, *, now: int) -> str:
-    text = f"{card.text}\n\n{card.outcome}"
-    if card.notice and not deliveries.reword(db, card.notice, text):
-        more = More(replaces=card.notice)
-        deliveries.add_notice(db, card.session, card.route, text, now=now, more=more)
-    return card.session
+def _replaced(db: sqlite3.Connection, closed: Sequence[CardRecord], *, now: int) -> list[str]:
+    """An edit for each that a notice has shown. It comes behind that notice in its lane, so that nothing has to be
+    known of how far that one is."""
+    shown = [card for card in closed if card.notice]
+    for card in shown:
+        more = More(replaces=card.shown_by)
+        text = "\n\n".join(part for part in (card.text, card.outcome) if part)
+        edit = cards.edited(db, card)
+        deliveries.add_notice(db, card.session, card.route, text, now=now, more=more, notice_id=edit)
+    return [card.session for card in shown]
 
 
 class Cards:
@@ -133,12 +150,12 @@ class Cards:
     async def expire(self) -> None:
         """Closes what is overdue now. Raises DatabaseError."""
         now = self._clock()
-        if not await self._db.read(partial(cards.overdue, now=now)):
+        if not await self._db.read(lambda db: cards.overdue(db, now) or cards.forgotten(db, now - KEPT_MS)):
             return
 
         def work(db: sqlite3.Connection) -> list[str]:
-            subjects = {each.subject for each in cards.overdue(db, now)}
+            over = [cards.take(db, each.id, OVER) for each in cards.overdue(db, now)]
             cards.forget(db, now - KEPT_MS)
-            return [each for subject in sorted(subjects) for each in close(db, subject, OVER, now=now)]
+            return _replaced(db, [each for each in over if each is not None], now=now)
 
         self.deliver(await self._db.write(work))

@@ -15,6 +15,7 @@ from bot.cli_deadletter import deadletter_app
 from bot.cli_discord import discord_app
 from bot.cli_image import image_app
 from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
+from bot.cli_registry import RegistryGroup
 from bot.cli_schedule import schedule_app
 from bot.cli_service import ask, look, opened, say, say_answer, settings
 from bot.cli_slack import slack_app
@@ -34,18 +35,11 @@ PARTS: Final = {
 }
 """What a command needs is opened when it runs: `roost version` must not load the whole service."""
 
-SessionId = Annotated[
-    str,
-    typer.Argument(metavar="ID", callback=not_empty, help="The session's id, or the beginning of it."),
-]
-
-app = CommandLine("A self-hosted assistant: every conversation gets its own agent behind a wall.")
-session_app = CommandLine("Look at conversations and act on them.")
+app = CommandLine(
+    "A self-hosted assistant: every conversation gets its own agent behind a wall.", RegistryGroup
+)
 config_app = CommandLine("Look at the configuration.")
-owner_app = CommandLine("Who owns the bot.")
-app.add_typer(session_app, name="session")
 app.add_typer(config_app, name="config")
-app.add_typer(owner_app, name="owner")
 app.add_typer(image_app, name="image")
 app.add_typer(backup_app, name="backup")
 app.add_typer(schedule_app, name="schedule")
@@ -176,40 +170,6 @@ def trace(
         say_answer(answer, as_json=True)
     else:
         opened(PARTS["show trace"])(answer.text)
-
-
-@session_app.command("list")
-def session_list(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """The conversations, the ones that were active last on top; also while no service runs."""
-    say_answer(look(config, "session", "list"), as_json=as_json)
-
-
-@session_app.command("show")
-def session_show(session: SessionId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """One conversation: where, since when, what is under way, its last messages; also while no service runs."""
-    say_answer(look(config, "session", "show", session), as_json=as_json)
-
-
-@session_app.command("stop")
-def session_stop(session: SessionId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Stop the container of a conversation and give up what it was working on."""
-    say_answer(ask(config, "session", "stop", session), as_json=as_json)
-
-
-@session_app.command("clear")
-def session_clear(session: SessionId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Make a conversation forget: its next message starts with a fresh memory."""
-    say_answer(ask(config, "session", "clear", session), as_json=as_json)
-
-
-@owner_app.command("code")
-def owner_code(
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="The platform's name, such as slack.")],
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Print a new code with which the first owner claims the bot on a channel; the one before is void."""
-    say_answer(ask(config, "owner", "code", channel), as_json=as_json)
 
 
 @config_app.command("check")

@@ -9,6 +9,7 @@ import typer
 
 from bot.backup.errors import ArchiveRefused
 from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
+from bot.cli_registry import RegistryGroup
 from bot.cli_service import opened, say, say_answer, settings
 
 EXIT_FAILED: Final = 1
@@ -25,7 +26,7 @@ File = Annotated[
     ),
 ]
 
-backup_app = CommandLine("Make backups, look at them, and put one back.")
+backup_app = CommandLine("Make backups, look at them, and put one back.", RegistryGroup)
 
 
 @backup_app.command("create")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
+from bot.cli_registry import RegistryGroup
 from bot.cli_service import ask, look, say_answer
 
 Id = Annotated[
@@ -15,7 +16,8 @@ Id = Annotated[
 ]
 
 deadletter_app = CommandLine(
-    "Replies and notices that could not be delivered: look at them, send them again, or drop them."
+    "Replies and notices that could not be delivered: look at them, send them again, or drop them.",
+    RegistryGroup,
 )
 
 

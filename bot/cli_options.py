@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,8 +22,9 @@ class _Command(TyperCommand):
 class CommandLine(typer.Typer):
     """A group of commands, all of which look the same."""
 
-    def __init__(self, summary: str) -> None:
+    def __init__(self, summary: str, group: type[TyperGroup] = TyperGroup) -> None:
         super().__init__(
+            cls=group,
             help=summary,
             no_args_is_help=True,
             add_completion=False,

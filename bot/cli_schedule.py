@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 import typer
 
 from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
+from bot.cli_registry import RegistryGroup
 from bot.cli_service import ask, say_answer
 
 Id = Annotated[
     str, typer.Argument(metavar="ID", callback=not_empty, help="The schedule's id, or the beginning of it.")
 ]
 
-schedule_app = CommandLine("Have something done at a time, once or again and again.")
+schedule_app = CommandLine("Have something done at a time, once or again and again.", RegistryGroup)
 
 
 @schedule_app.command("create")

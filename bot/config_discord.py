@@ -46,6 +46,10 @@ class DiscordConfig(ConfigModel):
         default_factory=list,
         description="Servers in which alone the commands are registered, by their ids, where a change shows at once.",
     )
+    hide_admin_commands: bool = Field(
+        False,
+        description="Whether commands for admins are offered only to who may manage their Discord server, or to all.",
+    )
     rest_url: ServerUrl = Field(API_URL, description="The address of Discord's REST API, with its version.")
     gateway_url: GatewayUrl | None = Field(
         None, description="The address of Discord's gateway; without it the one that the REST API names."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from typing import Annotated, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -12,7 +12,7 @@ from bot.config_fields import AgentName
 from bot.config_model import ConfigModel
 from bot.engage import Mode, Others, Senders, SessionMode, Strangers, Wiring, pattern_fault
 
-MAX_PATTERN_CHARS = 500
+MAX_PATTERN_CHARS: Final = 500
 
 
 def _usable(pattern: str) -> str:
@@ -21,6 +21,8 @@ def _usable(pattern: str) -> str:
     return pattern
 
 
+PLACED: Final = frozenset({"channel", "place", "agent"})
+"""The settings of a wiring that say which it is; the others say how its agent serves."""
 PlatformName = Annotated[str, Field(min_length=1, max_length=200)]
 Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN_CHARS), AfterValidator(_usable)]
 
@@ -87,14 +89,26 @@ class WiringConfig(ConfigModel):
             self.strangers,
             self.bots,
             self.bot_messages,
-            # A thread of its own is a conversation of its own: where there is but one, answers stay where it was asked.
-            Manners(self.threads and self.sessions == "thread", self.streaming, self.mentions, self.previews),
+            Manners(self.threads, self.streaming, self.mentions, self.previews),
             pattern=self.pattern,
             sessions=self.sessions,
             senders=self.senders,
             others=self.others,
             priority=self.priority,
         )
+
+
+def settings_of(wiring: Wiring) -> dict[str, Any]:
+    """What differs from the defaults in how an agent serves a place, as [[wirings]] has it."""
+    found: dict[str, Any] = {}
+    for name, field in WiringConfig.model_fields.items():
+        if name in PLACED:
+            continue
+        holder = wiring.manners if hasattr(wiring.manners, name) else wiring
+        value = getattr(holder, "mode" if name == "engage" else name)
+        if value != field.default:
+            found[name] = value
+    return found
 
 
 def mistakes(wirings: Sequence[WiringConfig], agents: Iterable[str]) -> list[str]:

@@ -42,6 +42,7 @@ def _asked(config: Config) -> Checkup:
             places=list(places(config, DISCORD)),
             infos=Registry[Any](None, commands.ALL).infos,
             development_servers=config.discord.development_servers,
+            hide_admins=config.discord.hide_admin_commands,
         )
     )
     return Checkup([*findings, *found.findings], found.invite)

@@ -27,10 +27,12 @@ from bot.errors import DatabaseError
 from bot.fetching import Fetching
 from bot.files import Readying, Refused, discard, discard_leftovers
 from bot.gate import Crowded, Gate, Overload
+from bot.keeping import Keeping
 from bot.metrics import Metrics
 from bot.notebook import Notebook
 from bot.ordering import Ordering
 from bot.patterns import Patterns
+from bot.place_names import PlaceNames
 from bot.posting import Posting
 from bot.sessions import Sessions
 from bot.troubles import Troubles
@@ -64,11 +66,15 @@ class Intake:
         notes: Notebook,
         troubles: Troubles,
         patterns: Patterns,
+        keeping: Keeping,
+        place_names: PlaceNames,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self.notes = notes
         self._troubles = troubles
+        self._keeping = keeping
+        self._place_names = place_names
         self._db = db
         self._sessions = sessions
         self._posting = posting
@@ -140,6 +146,10 @@ class Intake:
         """What keeps an adapter from working, in one sentence for the operator; None when it works (again)."""
         self._troubles.note(channel, text)
 
+    def place(self, channel: str, platform_id: str, name: str | None, *, gone: bool = False) -> None:
+        """What people call a place now, and whether it was deleted."""
+        self._place_names.note(channel, platform_id, name, gone=gone)
+
     async def _present(self, channel: str, platform_id: str) -> None:
         try:
             session_ids = await self._db.read(lambda db: rows.at_place(db, channel, platform_id))
@@ -178,12 +188,17 @@ class Intake:
                 return await self._ordering.complete(event)
             case "answer" if event.question_id.startswith(CARD):
                 return await self._ordering.pressed(event)
+            case "delete":
+                receipt = await self._row(event)
+                self._begin(self._keeping.deleted(event))
+                return receipt
             case _:
                 return await self._row(event)
 
     def _gate(self, event: Event) -> Gate:
         """Commands have one of their own: a flood can be stopped. So have files, which may take minutes to come."""
-        kind = "commands" if event.kind in ("command", "complete") else "files" if event.remote else "words"
+        given = event.kind in ("command", "complete") or event.question_id.startswith(CARD)
+        kind = "commands" if given else "files" if event.remote else "words"
         return self._gates.setdefault((event.route.channel, kind), Gate())
 
     def _overloaded(self, route: Route, text: str) -> Receipt:

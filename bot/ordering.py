@@ -28,6 +28,8 @@ from container.base import BackendError
 IN_THE_WAY: Final = "Roost could not do this: {reason}."
 NO_CARD: Final = "There is nothing to press here any more."
 SETTLED: Final = "This is settled already: {outcome}"
+PRESSED: Final = "“{label}” was pressed."
+UNDER_WAY: Final = "Somebody has just pressed this."
 BUTTONS_MS: Final = 900_000
 """So long the buttons beneath what a command says can be pressed."""
 
@@ -87,6 +89,8 @@ class Ordering:
         self._registry = registry
         self._wirings = wirings
         self._clock = clock
+        self._pressing: set[str] = set()
+        """The cards of which a command is under way that is given once."""
 
     def commands(self) -> Sequence[CommandInfo]:
         """The commands that people may use in a channel."""
@@ -130,10 +134,9 @@ class Ordering:
                 return Receipt("refused", NO_CARD)
             outcome = card.outcome or cards.OVER
             return Receipt("refused", SETTLED.format(outcome=outcome), OVER if card.outcome is None else None)
-        receipt = await self.command(given)
-        if receipt.state == "accepted" and option.after is not None:
-            await self._close(card, option.after)
-        return receipt
+        if card.notice and option.after is None:
+            return await self.command(given)
+        return await self._once(card, option, given)
 
     async def complete(self, event: Event) -> Receipt:
         """Suggestions for who may run the command, and for nobody else a word: they have only typed so far. Raises
@@ -171,13 +174,26 @@ class Ordering:
             )
         )
 
-    async def _close(self, card: CardRecord, outcome: str) -> None:
-        now = self._clock()
-
-        def work(db: sqlite3.Connection) -> list[str]:
-            return cards.close(db, card.subject, outcome, now=now)
-
-        self._registry.context.cards.deliver(await self._db.write(work))
+    async def _once(self, card: CardRecord, option: Option, given: Event) -> Receipt:
+        """The command of a card that is for one doing: of two people who press at the same time one is too late."""
+        if card.id in self._pressing:
+            return Receipt("refused", UNDER_WAY)
+        self._pressing.add(card.id)
+        try:
+            # What was read before may be older than the end of somebody else's.
+            found = await self._db.read(partial(card_rows.get, card_id=card.id))
+            if found is None or found.state == "closed":
+                return Receipt("refused", NO_CARD if found is None else SETTLED.format(outcome=found.outcome))
+            receipt = await self.command(given)
+            if receipt.state == "accepted":
+                outcome, now = option.after or PRESSED.format(label=option.label), self._clock()
+                kicked = await self._db.write(
+                    partial(cards.close, subject=card.subject, outcome=outcome, now=now)
+                )
+                self._registry.context.cards.deliver(kicked)
+        finally:
+            self._pressing.discard(card.id)
+        return receipt
 
     def _refusal(self, event: Event, facts: Facts, decided: Drop) -> Receipt:
         """Somebody who has given half a command is told how the whole of it goes."""

@@ -117,7 +117,7 @@ def notice(said: Notice) -> Outgoing:
         question=asked,
         answers=said.answers,
         notice=True,
-        edit=None if said.more.replaces is None else Edit(said.shown_as, 0),
+        edit=Edit(said.shown_as, 0) if said.more.replaces else None,
         card=said.more.card,
         created_at=said.created_at,
     )

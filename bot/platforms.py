@@ -73,6 +73,7 @@ def _open_discord(config: Config, environ: Mapping[str, str]) -> Adapter:
         rest_url=config.discord.rest_url,
         gateway_url=config.discord.gateway_url,
         development_servers=config.discord.development_servers,
+        hide_admins=config.discord.hide_admin_commands,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import discord
 
 from adapters.base import (
+    DIRECT,
     Absent,
     Host,
     Live,
@@ -25,10 +26,12 @@ from adapters.base import (
     Working,
 )
 from adapters.connecting import keep_connected
-from adapters.discord import commands, ids, normalize, render
+from adapters.discord import ids, layout, normalize, render
 from adapters.discord.client import Client, Timing
+from adapters.discord.direct import Directs
 from adapters.discord.draft import SMALLEST_LIMIT_BYTES, Draft
 from adapters.discord.fetching import Fetcher
+from adapters.discord.forms import Forms
 from adapters.discord.listening import Listening
 from adapters.discord.posting import Posting
 from adapters.discord.registration import register
@@ -59,6 +62,8 @@ class Settings:
     """Without it the one that Discord names."""
     development_guilds: Sequence[int] = ()
     """Servers in which the commands are registered in the place of everywhere."""
+    hide_admins: bool = False
+    """Whether commands that are for admins alone are offered only to those who may manage their server."""
     timing: Timing = field(default_factory=Timing)
     refusals: int = REFUSALS
     """After so many refused calls at once the bot rests, before Discord bans its address."""
@@ -71,6 +76,7 @@ class DiscordAdapter:
 
     def __init__(self, settings: Settings, *, clock: Clock = now_ms) -> None:
         self._settings = settings
+        self._clock = clock
         self._rest = Rest(refusals=settings.refusals)
         self._threads = Threads(self._rest)
         self._typing = Typing(self._rest, self._threads, settings.timing)
@@ -85,6 +91,7 @@ class DiscordAdapter:
         self._listening = Listening(
             self._rest, self._threads, settings.timing, self._works_again, clock=clock
         )
+        self._directs = Directs(self._rest, self._listening.gaps.direct)
         self._posting = Posting(self._rest, self._threads, self._streams, self._typing, clock=clock)
         self._drafts: OrderedDict[tuple[str, str], tuple[Outgoing, list[Draft]]] = OrderedDict()
         self._host: Host | None = None
@@ -130,6 +137,7 @@ class DiscordAdapter:
             drafts = self._drafts_of(part.outgoing)
             draft, *more = drafts[part.index :]
             last = draft.file is None and all(each.file is not None for each in more)
+            part = await self._directs.led(part)
             if part.outgoing.ends:
                 # Its turn is over: nothing may be shown after its answer.
                 await self._typing.end(part.outgoing.route)
@@ -208,6 +216,7 @@ class DiscordAdapter:
         await self._threads.recall(host.notes)
         await self._streams.recall(host.notes)
         await self._listening.gaps.recall(host.notes)
+        await Forms(host.notes, self._clock).forget()
 
     def _works_again(self, host: Host) -> None:
         host.trouble(self.name, None)
@@ -220,7 +229,7 @@ class DiscordAdapter:
             host.present(self.name, place)
 
     async def _register(self, host: Host, application: int) -> None:
-        wanted = commands.payload(host.commands())
+        wanted = layout.payload(host.commands(), hide_admins=self._settings.hide_admins)
         await register(self._rest, application, wanted, guilds=self._settings.development_guilds)
         await asyncio.get_running_loop().create_future()
 
@@ -254,7 +263,9 @@ class DiscordAdapter:
 
     def _largest_file(self, route: Route) -> int:
         """What the server takes, in bytes; 0 where the bot may send none."""
-        channel = None if self._client is None else self._client.get_channel(int(route.platform_id))
+        if self._client is None or route.platform_id.startswith(DIRECT):
+            return SMALLEST_LIMIT_BYTES
+        channel = self._client.get_channel(int(route.platform_id))
         if not isinstance(channel, discord.abc.GuildChannel):
             return SMALLEST_LIMIT_BYTES
         return channel.guild.filesize_limit if normalize.may_attach(channel) else 0

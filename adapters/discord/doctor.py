@@ -15,7 +15,7 @@ import discord
 
 from adapters.base import SendFailed
 from adapters.checkup import Checkup, Finding
-from adapters.discord import advice, commands, permissions
+from adapters.discord import advice, layout, permissions
 from adapters.discord.errors import UNAUTHORIZED, UNAUTHORIZED_SECONDS
 from adapters.discord.examine import Wanted, gather
 from adapters.discord.facts import DIRECT, FORUMS, SPOKEN, THREADS, WRITTEN, Channel, Facts, Place, Server
@@ -58,7 +58,10 @@ async def check(
     except (KeyError, TypeError, ValueError, AttributeError):
         _log.debug("an answer of Discord's could not be read", exc_info=True)
         return _only("connection", advice.NOT_DISCORD.format(url=wanted.rest_url, example=EXAMPLE_URL))
-    return Checkup(judged(facts, commands.payload(infos)), permissions.invite_link(facts.application.id))
+    return Checkup(
+        judged(facts, layout.payload(infos, hide_admins=wanted.hide_admins)),
+        permissions.invite_link(facts.application.id),
+    )
 
 
 def judged(facts: Facts, payload: Sequence[Mapping[str, Any]]) -> list[Finding]:
@@ -236,7 +239,7 @@ def _commands(facts: Facts, payload: Sequence[Mapping[str, Any]]) -> Iterator[Fi
             yield Finding("commands", "problem", advice.NOT_IN_SERVER.format(id=server))
         elif not registered:
             yield Finding("commands", "warning", advice.NO_COMMANDS.format(where=where))
-        elif not commands.same(payload, registered):
+        elif not layout.same(payload, registered):
             yield Finding("commands", "warning", advice.OTHER_COMMANDS.format(where=where))
         else:
             yield Finding("commands", "ok", advice.COMMANDS.format(where=where))

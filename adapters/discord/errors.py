@@ -21,10 +21,17 @@ BANNED_SECONDS: Final = 600.0
 documentation, Rate Limits, Invalid Request Limit."""
 UNAUTHORIZED_SECONDS: Final = 300.0
 
+OPENING_SECONDS: Final = 60.0
+"""Before the next direct conversation is begun, of which Discord lets a bot begin only so many. Documentation, Create
+DM."""
+
 UNKNOWN_CHANNEL: Final = 10003
 UNKNOWN_MESSAGE: Final = 10008
+UNKNOWN_USER: Final = 10013
+OPENED_TOO_FAST: Final = 40003
 MISSING_ACCESS: Final = 50001
 DM_CLOSED: Final = 50007
+NOTHING_IN_COMMON: Final = 50278
 MISSING_PERMISSIONS: Final = 50013
 ARCHIVED: Final = 50083
 TOO_LARGE: Final = 40005
@@ -42,6 +49,8 @@ SENTENCES: Final = {
     UNKNOWN_CHANNEL: "the channel or thread is not there any more",
     UNKNOWN_MESSAGE: "the message is not there any more",
     MISSING_ACCESS: "the bot may not see this channel; an admin has to give it View Channel there",
+    UNKNOWN_USER: "there is no such person on Discord",
+    NOTHING_IN_COMMON: "this person is in no server with the bot, which can write to nobody else",
     DM_CLOSED: "this person takes no direct messages from the bot",
     MISSING_PERMISSIONS: "the bot lacks a permission in this channel; `roost discord check` says which",
     ARCHIVED: "the thread is locked; a moderator has to unlock it",
@@ -87,6 +96,8 @@ def refusal(exc: discord.HTTPException) -> SendFailed:
         return SendFailed(
             "Discord asked for a pause", retry_after=BANNED_SECONDS if banned else 5.0, everywhere=banned
         )
+    if exc.code == OPENED_TOO_FAST:
+        return SendFailed("Discord asked for a pause", retry_after=OPENING_SECONDS)
     if exc.status >= 500:
         return SendFailed(f"Discord is in trouble ({exc.status})", retry_after=0)
     if exc.code == UNKNOWN_CHANNEL:

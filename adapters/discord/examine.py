@@ -48,6 +48,8 @@ class Wanted:
     gateway_url: str | None
     places: Sequence[Named]
     development_servers: Sequence[int]
+    hide_admins: bool = False
+    """Whether the commands for admins are registered for those who may manage their server."""
 
 
 async def gather(wanted: Wanted, *, clock: Clock) -> Facts:

@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import discord
 
-from adapters.base import OVER, Answered, Event, Host, Question, Receipt, SendFailed
-from adapters.discord import commands, ids, normalize
+from adapters.base import Event, Host, NotSaved, SendFailed
+from adapters.discord import commands, forms, ids, normalize
 from adapters.discord.client import Client, Timing
+from adapters.discord.forms import Forms
+from adapters.discord.layout import ASK, MESSAGE_COMMAND
 from adapters.discord.normalize import Place
-from adapters.discord.question import (
-    FORM_FIELD,
-    Pressed,
-    answered,
-    form,
-    named,
-    parse_custom_id,
-    text_form,
-)
-from adapters.discord.replying import (
-    CHOICES,
-    DONE,
-    EPHEMERAL,
-    FORM,
-    LATER,
-    LATER_UPDATE,
-    NOT_FOR_YOU,
-    UPDATE,
-    Replying,
-)
+from adapters.discord.pressing import Pressing
+from adapters.discord.question import FORM_FIELD, text_field, text_form
+from adapters.discord.replying import CHOICES, EPHEMERAL, FORM, LATER, NOT_FOR_YOU, Replying
 from adapters.discord.rest import Rest
 from adapters.discord.threads import HAD_THREAD, Threads
 from adapters.text import shown_name
-
-ASK_PREFIX: Final = "ra:"
-"""The form of "Ask Roost about this": the channel and the message follow."""
+from agent.protocol.clock import Clock
 
 NOT_READ: Final = "This could not be read; please reload Discord and try again."
+NOT_KEPT: Final = "Roost cannot save anything now; please try again in a moment."
 NOT_THERE: Final = "The message is not there any more, or I may not read it."
 BROKEN: Final = "That went wrong; an admin finds the reason in the log."
 ASKED: Final = "I answer in <#{place}>."
@@ -60,12 +44,15 @@ class Interactions:
         timing: Timing,
         place_of: Callable[[normalize.Where, int], Place | None],
         fetch: normalize.Fetch,
+        clock: Clock,
     ) -> None:
         self._client = client
         self._rest = rest
         self._host = host
         self._threads = threads
         self._replying = Replying(rest, timing)
+        self._pressing = Pressing(rest, host, self._replying, self._event)
+        self._forms = Forms(host.notes, clock)
         self._place_of = place_of
         self._fetch = fetch
 
@@ -74,16 +61,14 @@ class Interactions:
         data: Any = given.data or {}
         try:
             match given.type:
-                case discord.InteractionType.application_command if (
-                    data.get("type") == commands.MESSAGE_COMMAND
-                ):
+                case discord.InteractionType.application_command if data.get("type") == MESSAGE_COMMAND:
                     await self._menu(given, data)
                 case discord.InteractionType.application_command:
                     await self._command(given, *commands.invoked(data))
                 case discord.InteractionType.autocomplete:
                     await self._complete(given, data)
                 case discord.InteractionType.component:
-                    await self._pressed(given, data)
+                    await self._pressing.pressed(given, data)
                 case discord.InteractionType.modal_submit:
                     await self._entered(given, data)
         except ValueError as exc:
@@ -91,6 +76,9 @@ class Interactions:
             await self._replying.say(given, NOT_READ)
         except SendFailed as exc:
             _log.warning("an interaction could not be answered: %s", exc)
+        except NotSaved:
+            _log.warning("what a form is about cannot be kept or read", exc_info=True)
+            await self._replying.say(given, NOT_KEPT)
         except Exception:
             _log.exception("an interaction could not be dealt with")
             await self._replying.say(given, BROKEN)
@@ -98,10 +86,18 @@ class Interactions:
     # ---------------------------------------------------------------- commands
 
     async def _command(self, given: discord.Interaction, name: str, arguments: dict[str, str]) -> None:
-        receipt, later = await self._replying.in_time(
+        asked = forms.left_out(self._host.commands(), name, arguments)
+        if not asked:
+            await self._give(given, name, arguments)
+            return
+        custom_id = await self._forms.custom_id(name, arguments)
+        await self._rest.respond(given.id, given.token, FORM, forms.command_form(custom_id, name, asked))
+
+    async def _give(self, given: discord.Interaction, name: str, arguments: dict[str, str]) -> None:
+        receipt, put_off = await self._replying.in_time(
             given, self._host.receive(self._event(given, "command", command=name, arguments=arguments)), LATER
         )
-        await self._replying.answer(given, receipt, later=later)
+        await self._replying.answer(given, receipt, put_off=put_off)
 
     async def _complete(self, given: discord.Interaction, data: Any) -> None:
         name, arguments = commands.invoked(data)
@@ -117,77 +113,32 @@ class Interactions:
     async def _menu(self, given: discord.Interaction, data: Any) -> None:
         pointed = commands.pointed(data)
         message = int(pointed.message["id"])
-        if pointed.name == commands.ASK:
-            custom_id = f"{ASK_PREFIX}{given.channel_id}:{message}"
-            asking = text_form(custom_id, title=commands.ASK, label=WHAT)
+        if pointed.name == ASK:
+            custom_id = f"{forms.ASK_PREFIX}{given.channel_id}:{message}"
+            asking = text_form(custom_id, title=ASK, fields=[text_field(FORM_FIELD, label=WHAT)])
             await self._rest.respond(given.id, given.token, FORM, asking)
             return
         has_thread = bool(
             pointed.message.get("thread") or int(pointed.message.get("flags") or 0) & HAD_THREAD
         )
         event = self._event(given, "command", about=message if has_thread else None, command="stop")
-        receipt, later = await self._replying.in_time(given, self._host.receive(event), LATER)
-        await self._replying.answer(given, receipt, later=later)
-
-    # ---------------------------------------------------------------- questions
-
-    async def _pressed(self, given: discord.Interaction, data: Any) -> None:
-        pressed = parse_custom_id(str(data.get("custom_id", "")))
-        if pressed is None:
-            raise ValueError("a component that is none of ours was pressed")
-        if pressed.kind == "form":
-            asked = Question(pressed.question_id, "Answer", "", ())
-            await self._rest.respond(given.id, given.token, FORM, form(asked))
-            return
-        index = pressed.index if pressed.kind == "option" else _chosen(data)
-        await self._answered(given, pressed, _label(given.message, index), choice=index)
+        receipt, put_off = await self._replying.in_time(given, self._host.receive(event), LATER)
+        await self._replying.answer(given, receipt, put_off=put_off)
 
     async def _entered(self, given: discord.Interaction, data: Any) -> None:
-        custom_id, text = str(data.get("custom_id", "")), _entered_text(data)
-        if custom_id.startswith(ASK_PREFIX):
-            await self._ask(given, custom_id.removeprefix(ASK_PREFIX), text)
-            return
-        pressed = parse_custom_id(custom_id)
-        if pressed is None or pressed.kind != "form":
-            raise ValueError("a form that is none of ours was filled in")
-        await self._answered(given, pressed, text, choice=None)
-
-    async def _answered(
-        self, given: discord.Interaction, pressed: Pressed, text: str, *, choice: int | None
-    ) -> None:
-        event = self._event(given, "answer", question_id=pressed.question_id, text=text, choice=choice)
-        receipt, later = await self._replying.in_time(given, self._host.receive(event), LATER_UPDATE)
-        if receipt.state not in ("accepted", "duplicate"):
-            await self._replying.tell(given, receipt.text or NOT_FOR_YOU, later=later)
-            await self._close(given, receipt)
-            return
-        shown = given.message
-        if shown is None:
-            await self._replying.tell(given, DONE, later=later)
-            return
-        draft = answered(shown.content, text, by=named(given.user.display_name))
-        if not later:
-            try:
-                await self._rest.respond(given.id, given.token, UPDATE, draft.body())
+        custom_id, texts = str(data.get("custom_id", "")), forms.entered(data)
+        if custom_id.startswith(forms.ASK_PREFIX):
+            await self._ask(given, custom_id.removeprefix(forms.ASK_PREFIX), _only(texts))
+        elif custom_id.startswith((forms.GIVE_PREFIX, forms.NOTED_PREFIX)):
+            found = await self._forms.read(custom_id)
+            if found is None:
+                await self._replying.tell(given, forms.GONE, put_off=None)
                 return
-            except SendFailed as exc:
-                # The answer counts, however late it could be shown.
-                _log.info("an answer is shown by an edit: %s", exc)
-        await self._rest.edit(shown.channel.id, shown.id, draft)
-
-    async def _close(self, given: discord.Interaction, refused: Receipt) -> None:
-        """A question that is over has nothing to press, whoever was killed before that was shown."""
-        shown = given.message
-        if shown is None:
-            return
-        draft = None
-        if isinstance(refused.data, Answered):
-            by = f"<@{refused.data.by}>" if refused.data.by else ""
-            draft = answered(shown.content, refused.data.text, by=by)
-        elif refused.data == OVER:
-            draft = answered(shown.content, None)
-        if draft is not None:
-            await self._rest.edit(shown.channel.id, shown.id, draft)
+            name, arguments = found
+            await self._give(given, name, {**arguments, **texts})
+            await self._forms.used(custom_id)
+        else:
+            await self._pressing.entered(given, custom_id, _only(texts))
 
     # ---------------------------------------------------------------- "Ask Roost about this"
 
@@ -197,13 +148,13 @@ class Interactions:
             raise ValueError("a form about no message was filled in")
         await self._rest.respond(given.id, given.token, LATER, {"flags": EPHEMERAL})
         if not _may_read(given, known[0]):
-            await self._replying.tell(given, NOT_THERE, later=True)
+            await self._replying.tell(given, NOT_THERE, put_off=LATER)
             return
         try:
             data: Any = await self._rest.message(*known)
         except SendFailed as exc:
             _log.info("a message that is asked about cannot be read: %s", exc)
-            await self._replying.tell(given, NOT_THERE, later=True)
+            await self._replying.tell(given, NOT_THERE, put_off=LATER)
             return
         channel = self._client.get_partial_messageable(known[0])
         about = discord.Message(state=self._client._connection, channel=channel, data=data)
@@ -222,12 +173,12 @@ class Interactions:
         )
         receipt = await self._host.receive(event)
         if receipt.state != "accepted":
-            await self._replying.tell(given, receipt.text or NOT_FOR_YOU, later=True)
+            await self._replying.tell(given, receipt.text or NOT_FOR_YOU, put_off=LATER)
             return
         if place.opens:
             self._threads.begin(place.route, text)
         where = await self._threads.ready(place.route)
-        await self._replying.tell(given, ASKED.format(place=where), later=True)
+        await self._replying.tell(given, ASKED.format(place=where), put_off=LATER)
 
     # ---------------------------------------------------------------- what they share
 
@@ -246,6 +197,7 @@ class Interactions:
             if found is None:
                 raise ValueError("it came from a channel that is not known")
             route = found.route
+            more.setdefault("direct", found.direct)
             if found.opens and about is None:
                 route = ids.route(int(route.platform_id))
         else:
@@ -260,27 +212,6 @@ class Interactions:
         )
 
 
-def _chosen(data: Any) -> int:
-    """The option of a menu. Raises ValueError."""
-    values = data.get("values") or []
-    if len(values) != 1 or not str(values[0]).isdecimal():
-        raise ValueError("nothing was chosen")
-    return int(values[0])
-
-
-def _label(message: discord.Message | None, index: int | None) -> str:
-    """What stands on the option, as far as it can be read off the message."""
-    for row in message.components if message is not None else ():
-        for each in getattr(row, "children", ()):
-            if isinstance(each, discord.Button) and str(each.custom_id).startswith(f"rq:{index}:"):
-                return each.label or str(index)
-            if isinstance(each, discord.SelectMenu):
-                return next(
-                    (option.label for option in each.options if option.value == str(index)), str(index)
-                )
-    return str(index)
-
-
 def _may_read(given: discord.Interaction, channel: int) -> bool:
     """Whether what was said in a channel is for whoever filled in a form there: its id came back from them, and the
     bot would read for them what they may not."""
@@ -288,10 +219,8 @@ def _may_read(given: discord.Interaction, channel: int) -> bool:
     return channel == given.channel_id and history
 
 
-def _entered_text(data: Any) -> str:
-    """What was entered into the field of a form. Raises ValueError."""
-    for row in data.get("components") or ():
-        for field in (row.get("component"), *(row.get("components") or ())):
-            if isinstance(field, dict) and field.get("custom_id") == FORM_FIELD:
-                return str(field.get("value", ""))
-    raise ValueError("a form came without what was entered")
+def _only(texts: Mapping[str, str]) -> str:
+    """What was entered into the field of a form that has one. Raises ValueError."""
+    if FORM_FIELD not in texts:
+        raise ValueError("a form came without what was entered")
+    return texts[FORM_FIELD]

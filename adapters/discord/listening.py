@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import discord
 
-from adapters.base import Host, Outgoing, Receipt, SendFailed
+from adapters.base import Event, Host, Outgoing, Receipt, SendFailed
 from adapters.discord import context, ids, normalize, render
 from adapters.discord.client import Client, Timing
 from adapters.discord.draft import SMALLEST_LIMIT_BYTES
 from adapters.discord.fetching import Fetcher
 from adapters.discord.gaps import Gaps
 from adapters.discord.interactions import Interactions
+from adapters.discord.members import Members
 from adapters.discord.reactions import reaction_event
 from adapters.discord.rest import Rest
 from adapters.discord.session import UNREACHABLE
@@ -46,6 +47,7 @@ class Listening:
     ) -> None:
         self.gaps = Gaps(rest, self._hand_in, timing, clock=clock)
         self._rest = rest
+        self._members = Members(rest, clock=clock)
         self._threads = threads
         self._timing = timing
         self._works_again = works_again
@@ -69,7 +71,14 @@ class Listening:
         self._client = client
         assert self._fetcher is not None  # noqa: S101 - begin has set it
         self._interactions = Interactions(
-            client, self._rest, host, self._threads, self._timing, self._place_of, self._fetcher.fetch
+            client,
+            self._rest,
+            host,
+            self._threads,
+            self._timing,
+            self._place_of,
+            self._fetcher.fetch,
+            self._clock,
         )
 
     async def close(self) -> None:
@@ -152,6 +161,7 @@ class Listening:
         event = normalize.event(message, place, me, self._fetcher.fetch)
         if event is None:
             return None
+        event = await self._with_groups(event, message)
         if place.route.thread_id is not None and not place.opens and self._client is not None:
             event = replace(event, before=partial(context.before, self._rest, self._client, message))
         receipt = await self._host.receive(event)
@@ -184,7 +194,16 @@ class Listening:
         place, me = await self._find_place(message), None if self._client is None else self._client.user
         event = None if place is None or me is None else normalize.edit(message, place, me)
         if event is not None and self._host is not None:
-            await self._host.receive(event)
+            await self._host.receive(await self._with_groups(event, message))
+
+    async def _with_groups(self, event: Event, message: discord.Message) -> Event:
+        """What was read from a channel says nothing of roles."""
+        if isinstance(message.author, discord.Member):
+            self._members.heard(message.author)
+        elif message.guild is not None and not event.sender.is_bot:
+            groups = await self._members.groups(message.guild.id, message.author.id)
+            return replace(event, sender=replace(event.sender, groups=groups))
+        return event
 
     async def _deleted(self, channel: int, message: int) -> None:
         if self._host is not None:
@@ -194,7 +213,12 @@ class Listening:
         if self._client is None or self._client.user is None or self._host is None:
             return
         channel = await self._known(reaction.channel_id)
+        if reaction.member is not None:
+            self._members.heard(reaction.member)
         event = reaction_event(reaction, channel, self._client.user, self._clock())
+        if event is not None and reaction.member is None and reaction.guild_id is not None:
+            groups = self._members.lately(reaction.guild_id, reaction.user_id)
+            event = replace(event, sender=replace(event.sender, groups=groups))
         if event is not None:
             await self._host.receive(event)
 

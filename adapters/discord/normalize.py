@@ -12,6 +12,7 @@ import discord
 
 from adapters.base import Event, RemoteFile, Said, Sender
 from adapters.discord import ids
+from adapters.discord.members import groups_of
 from adapters.naming import file_name
 from adapters.text import shown_name
 from agent.protocol.messages import Route
@@ -145,7 +146,12 @@ def deletion(channel: int, message: int, now: int) -> Event:
 
 def sender(user: discord.abc.User, *, webhook: bool = False) -> Sender:
     """Who it was. What a webhook calls itself is up to whoever uses it."""
-    return Sender(str(user.id), person_name(user.display_name), is_bot=user.bot or webhook)
+    return Sender(
+        str(user.id),
+        person_name(user.display_name),
+        is_bot=user.bot or webhook,
+        groups=() if webhook else groups_of(user),
+    )
 
 
 def person_name(name: str) -> str:

@@ -5,6 +5,8 @@ An id holds all that is needed to know an answer for one, so that a question out
     rq:<index>:<question id>    the button of an option
     rs:<question id>            the menu; its values are the indexes of the options
     rm:<question id>            the button that opens the form, and the form
+
+The service's own buttons are a question as well; its id begins with CARD.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from adapters.base import Question, SendFailed
+from adapters.base import CARD, Question, SendFailed
 from adapters.discord.draft import MESSAGE_UNITS, Draft
 from adapters.tables import tables_as_code
 from adapters.text import escaped, shortened, shown_name, split, utf16_units, without_mass_mentions
@@ -72,7 +74,9 @@ def question_texts(asked: Question) -> list[str]:
     options = _listed(asked.options) if _cut(asked.options) else ""
     text = "\n\n".join(part for part in ("\n".join(filter(None, (head, asked.question))), options) if part)
     ready = tables_as_code(without_mass_mentions(text))
-    return split(ready, MESSAGE_UNITS - ANSWERED_UNITS) or ["?"]
+    # What takes the place of the service's own buttons is the service's to say.
+    kept = 0 if asked.id.startswith(CARD) else ANSWERED_UNITS
+    return split(ready, MESSAGE_UNITS - kept) or ["?"]
 
 
 def components(asked: Question) -> list[dict[str, Any]]:
@@ -81,6 +85,8 @@ def components(asked: Question) -> list[dict[str, Any]]:
         raise SendFailed(
             f"Discord shows at most {MENU_OPTIONS} options, not {len(asked.options)}", retry_after=None
         )
+    if not asked.options and asked.id.startswith(CARD):
+        return []
     if not asked.options:
         return [_row([_button("Answer", _custom_id(f"rm:{asked.id}"), style=_PRIMARY)])]
     labels = [_label(option, index) for index, option in enumerate(asked.options)]
@@ -97,24 +103,26 @@ def components(asked: Question) -> list[dict[str, Any]]:
 def form(asked: Question) -> dict[str, Any]:
     """The data of the interaction callback (type 9) that opens the form. Raises SendFailed as `components` does."""
     title = shortened(shown_name(asked.title), FORM_UNITS) or "Answer"
-    return text_form(_custom_id(f"rm:{asked.id}"), title=title, label="Your answer")
+    return text_form(
+        _custom_id(f"rm:{asked.id}"), title=title, fields=[text_field(FORM_FIELD, label="Your answer")]
+    )
 
 
-def text_form(custom_id: str, *, title: str, label: str) -> dict[str, Any]:
-    """The same for any form with one field, FORM_FIELD, for a text; title and label have FORM_UNITS at most."""
+def text_form(custom_id: str, *, title: str, fields: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The same for any form with fields of `text_field`; its title and their labels have FORM_UNITS at most."""
+    return {"custom_id": custom_id, "title": title, "components": list(fields)}
+
+
+def text_field(name: str, *, label: str, required: bool = True, most: int | None = None) -> dict[str, Any]:
+    """A field of a form for a text of several lines, at most `most` characters where there is a limit of ours."""
     entered = {
         "type": _FIELD,
-        "custom_id": FORM_FIELD,
+        "custom_id": name,
         "style": _PARAGRAPH,
-        "required": True,
-        "min_length": 1,
-        "max_length": ANSWER_UNITS,
+        "required": required,
+        "max_length": min(most or ANSWER_UNITS, ANSWER_UNITS),
     }
-    return {
-        "custom_id": custom_id,
-        "title": title,
-        "components": [{"type": _LABEL, "label": label, "component": entered}],
-    }
+    return {"type": _LABEL, "label": label, "component": entered | ({"min_length": 1} if required else {})}
 
 
 def answered(content: str, answer: str | None, *, by: str = "") -> Draft:

@@ -8,6 +8,7 @@ import discord
 
 from adapters.base import Event, Sender
 from adapters.discord import ids, normalize
+from adapters.discord.members import groups_of
 from adapters.discord.normalize import place_of
 from adapters.text import shown_name
 
@@ -35,6 +36,7 @@ def reaction_event(
             str(reaction.user_id),
             normalize.person_name(member.display_name if member is not None else ""),
             is_bot=member is not None and member.bot,
+            groups=groups_of(member) if member is not None else (),
         ),
         created_at=now,
         text=_shown(emoji),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.base import SendFailed
-from adapters.discord import commands
+from adapters.discord import layout
 from adapters.discord.rest import Rest
 
 _log = logging.getLogger("roost.discord")
@@ -22,7 +22,7 @@ async def register(
     everywhere: Sequence[Mapping[str, Any]] = () if guilds else wanted
     for guild, there in [(None, everywhere), *((each, wanted) for each in guilds)]:
         try:
-            if not commands.same(there, await rest.commands(application, guild)):
+            if not layout.same(there, await rest.commands(application, guild)):
                 await rest.register(application, guild, list(there))
                 _log.info(
                     "the commands are registered with Discord"

@@ -19,7 +19,14 @@ from adapters.discord.normalize import ANY_BYTES
 from adapters.discord.question import components, question_texts
 from adapters.naming import file_name
 from adapters.tables import tables_as_code
-from adapters.text import pieces, shown_name, split, utf8_bytes, without_mass_mentions
+from adapters.text import (
+    pieces,
+    shown_name,
+    split,
+    utf8_bytes,
+    utf16_units,
+    without_mass_mentions,
+)
 
 FEW_MESSAGES: Final = 6
 """A longer answer comes as a file as well."""
@@ -29,10 +36,15 @@ MIN_FILE_BYTES: Final = 1_024
 """Where a place takes no larger file, a long answer does not come as one."""
 MARK_CHARS: Final = 80
 """More than these are no beginning of a line that is being written in good faith."""
+FOOTER_UNITS: Final = 200
+SMALL: Final = "-# "
+"""What a line begins with that is shown in small print: https://support.discord.com, Markdown Text 101, Subtext."""
 EMPTY: Final = "(An empty message.)"
 IN_THE_FILE: Final = "(This answer is long: all of it is in the file.)"
 
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}(?:;[\x20-\x7e]{0,100})?", re.ASCII)
+_MARKUP: Final = re.compile(r"([\\`*_~|<>\[\]@])")
+"""What means something within a line."""
 _KEYS: Final = frozenset("0123456789#*")
 _MARKS: Final = frozenset(" \t>#`~*+-|.)0123456789")
 _CUSTOM_EMOJI: Final = re.compile(r"<?a?:?(\w{2,32}:\d{15,21})>?", re.ASCII)
@@ -131,13 +143,30 @@ def _new(outgoing: Outgoing, max_file_bytes: int) -> list[Draft]:
         *before, last = question_texts(outgoing.question)
         drafts += [Draft(text) for text in before]
         drafts.append(Draft(last, components=components(outgoing.question)))
+    drafts = _with_footer(drafts, outgoing.footer)
     drafts += [_file(file, max_file_bytes) for file in outgoing.files]
     return drafts or [Draft(EMPTY)]
 
 
+def _with_footer(drafts: Sequence[Draft], footer: str | None) -> list[Draft]:
+    """The footer beneath the last of the texts, or in a message of its own where there is no room in that, and none
+    beneath a card. It stands above the files, which have none."""
+    line = _MARKUP.sub(r"\\\1", without_mass_mentions(shown_name(footer or "", FOOTER_UNITS)))
+    last = next((n for n in reversed(range(len(drafts))) if drafts[n].file is None), None)
+    if not line:
+        return list(drafts)
+    small = f"{SMALL}{line}"
+    fits = last is not None and utf16_units(f"{drafts[last].content}\n{small}") <= MESSAGE_UNITS
+    if last is None or not fits or not drafts[last].content:
+        behind = 0 if last is None else last + 1
+        return [*drafts[:behind], Draft(small), *drafts[behind:]]
+    beneath = replace(drafts[last], content=f"{drafts[last].content}\n{small}")
+    return [*drafts[:last], beneath, *drafts[last + 1 :]]
+
+
 def _edited(outgoing: Outgoing, edit: Edit, max_file_bytes: int) -> list[Draft]:
     """A new text in the place of an old one. A file of the old one gives its place up as well."""
-    answer = _answer(outgoing.text, max_file_bytes) or [Draft(EMPTY)]
+    answer = _with_footer(_answer(outgoing.text, max_file_bytes) or [Draft(EMPTY)], outgoing.footer)
     texts = [draft.content for draft in answer if draft.file is None]
     replaced = [Draft(part.text, replaces=part.replaces) for part in replacing(outgoing, edit, texts)]
     return replaced + [draft for draft in answer if draft.file is not None]

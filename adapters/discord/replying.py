@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import discord
 
-from adapters.base import Receipt, SendFailed
+from adapters.base import OutgoingFile, Receipt, SendFailed
 from adapters.discord.answers import answered
 from adapters.discord.client import Timing
 from adapters.discord.draft import SUPPRESS_EMBEDS, mentions
+from adapters.discord.question import components
 from adapters.discord.rest import Rest
 from adapters.text import without_mass_mentions
 
@@ -45,8 +46,8 @@ class Replying:
 
     async def in_time(
         self, given: discord.Interaction, work: Coroutine[Any, Any, Receipt], kind: int
-    ) -> tuple[Receipt, bool]:
-        """What comes of it, and whether that was put off meanwhile, by an answer of this kind."""
+    ) -> tuple[Receipt, int | None]:
+        """What comes of it, and the kind of answer by which that was put off meanwhile: this one, or None."""
         task = asyncio.ensure_future(work)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._timing.defer)
@@ -56,41 +57,67 @@ class Replying:
                     await self._rest.respond(given.id, given.token, kind, data)
                 except SendFailed as exc:
                     _log.warning("an interaction was answered too late: %s", exc)
-            return await task, not done
+            return await task, None if done else kind
         except BaseException:
             task.cancel()
             raise
 
-    async def answer(self, given: discord.Interaction, receipt: Receipt, *, later: bool) -> None:
-        """What came of a command, in a few messages or a file; `later` where it was put off. Raises SendFailed."""
-        text = receipt.text or (DONE if receipt.state == "accepted" else NOT_FOR_YOU)
-        answer = answered(text)
-        first, *rest = answer.pages
-        if answer.file is not None:
-            if not later:
+    async def answer(self, given: discord.Interaction, receipt: Receipt, *, put_off: int | None) -> None:
+        """What came of a command, in a few messages or a file, with its buttons beneath the last. Raises SendFailed."""
+        (first, *rest), file = _bodies(receipt)
+        if file is not None:
+            if put_off is None:
                 await self._rest.respond(given.id, given.token, LATER, {"flags": EPHEMERAL})
-            await self._rest.complete(given.application_id, given.token, _ephemeral(first), answer.file)
-            return
-        await self.tell(given, first, later=later)
-        for page in rest:
-            await self._rest.follow_up(given.application_id, given.token, _ephemeral(page))
+            if put_off == LATER_UPDATE:
+                await self._rest.follow_up(given.application_id, given.token, first, file)
+            else:
+                await self._rest.complete(given.application_id, given.token, first, file)
+        else:
+            await self._put(given, first, put_off=put_off)
+        for body in rest:
+            await self._rest.follow_up(given.application_id, given.token, body)
+
+    async def replace(self, given: discord.Interaction, receipt: Receipt, *, put_off: int | None) -> None:
+        """The same in the place of the message that was pressed, which only its person sees. Raises SendFailed."""
+        (first, *rest), file = _bodies(receipt)
+        first = {"components": [], **first}
+        if put_off is None and file is not None:
+            await self._rest.respond(given.id, given.token, LATER_UPDATE)
+        if put_off is None and file is None:
+            await self._rest.respond(given.id, given.token, UPDATE, first)
+        else:
+            await self._rest.complete(given.application_id, given.token, first, file)
+        for body in rest:
+            await self._rest.follow_up(given.application_id, given.token, body)
 
     async def say(self, given: discord.Interaction, text: str) -> None:
         """Best effort, after something went wrong."""
         try:
-            await self.tell(given, text, later=False)
+            await self.tell(given, text, put_off=None)
         except SendFailed as exc:
             _log.debug("an interaction could not be answered: %s", exc)
 
-    async def tell(self, given: discord.Interaction, text: str, *, later: bool) -> None:
-        """Says it; `later` where the first answer was put off. Raises SendFailed."""
-        if later and given.message is not None:
-            # What was put off there is the change of the message that was pressed.
-            await self._rest.follow_up(given.application_id, given.token, _ephemeral(text))
-        elif later:
-            await self._rest.complete(given.application_id, given.token, _ephemeral(text))
+    async def tell(self, given: discord.Interaction, text: str, *, put_off: int | None) -> None:
+        """Says it. Raises SendFailed."""
+        await self._put(given, _ephemeral(text), put_off=put_off)
+
+    async def _put(self, given: discord.Interaction, body: dict[str, Any], *, put_off: int | None) -> None:
+        if put_off is None:
+            await self._rest.respond(given.id, given.token, MESSAGE, body)
+        elif put_off == LATER_UPDATE:
+            # What was put off is the change of the message that was pressed, which stays as it is.
+            await self._rest.follow_up(given.application_id, given.token, body)
         else:
-            await self._rest.respond(given.id, given.token, MESSAGE, _ephemeral(text))
+            await self._rest.complete(given.application_id, given.token, body)
+
+
+def _bodies(receipt: Receipt) -> tuple[list[dict[str, Any]], OutgoingFile | None]:
+    """The messages that say what came of it, at least one, and the file that goes with the first."""
+    answer = answered(receipt.text or (DONE if receipt.state == "accepted" else NOT_FOR_YOU))
+    bodies = [_ephemeral(page) for page in answer.pages]
+    if receipt.ask is not None:
+        bodies[-1]["components"] = components(receipt.ask)
+    return bodies, answer.file
 
 
 def _ephemeral(text: str) -> dict[str, Any]:

@@ -166,6 +166,16 @@ class Rest:
         )
         return cast(Mapping[str, Any], await self._send(call))
 
+    async def member(self, server: int, user: int) -> Mapping[str, Any]:
+        """Somebody as a member of a server, with their roles."""
+        call = Call("GET", "/guilds/{guild_id}/members/{user_id}", guild_id=server, user_id=user)
+        return cast(Mapping[str, Any], await self._send(call))
+
+    async def open_direct(self, user: int) -> int:
+        """The direct conversation with somebody, which is made where there is none. Discord's documentation, Create
+        DM."""
+        return int((await self._send(Call("POST", "/users/@me/channels"), {"recipient_id": str(user)}))["id"])
+
     async def latest(self, channel: int, *, before: int | None = None) -> Sequence[Mapping[str, Any]]:
         """The newest PAGE messages of a channel, the newest first; or those before one."""
         query = {"limit": PAGE} if before is None else {"limit": PAGE, "before": before}
@@ -193,12 +203,14 @@ class Rest:
         body = {"type": kind} if data is None else {"type": kind, "data": data}
         await self._send(call, body, paced=False)
 
-    async def follow_up(self, application: int, token: str, data: Mapping[str, Any]) -> None:
+    async def follow_up(
+        self, application: int, token: str, data: Mapping[str, Any], file: OutgoingFile | None = None
+    ) -> None:
         """One more answer to an interaction, within fifteen minutes."""
         call = Call(
             "POST", "/webhooks/{webhook_id}/{webhook_token}", webhook_id=application, webhook_token=token
         )
-        await self._send(call, data, paced=False)
+        await self._send(call, data, file, paced=False)
 
     async def complete(
         self, application: int, token: str, data: Mapping[str, Any], file: OutgoingFile | None = None

@@ -14,8 +14,10 @@ from typing import Any, Final
 from adapters.base import Event, EventKind, Host, Receipt, Sender, SendFailed
 from adapters.slack import ids
 from adapters.slack.asked import Asked, Asker
+from adapters.slack.groups import Groups
 from adapters.slack.normalize import Me, Message, thread_of
 from adapters.slack.people import UNKNOWN, People
+from adapters.slack.question import is_card
 from adapters.slack.replying import Replying, Spot
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
@@ -107,6 +109,7 @@ class Acts:
         host: Host,
         asked: Asked,
         timing: Timing,
+        groups: Groups,
         me: Me,
         *,
         agent_view: bool,
@@ -117,6 +120,7 @@ class Acts:
         self.host = host
         self.replying = Replying(web, timing)
         self.people = People(web)
+        self.groups = groups
         self.me = me
         self.agent_view = agent_view
         self.clock = clock
@@ -127,18 +131,20 @@ class Acts:
 
     async def receive(self, act: Act, kind: EventKind, *, route: Route | None = None, **more: Any) -> Receipt:
         """Hands it in as an event of its person's."""
+        direct = bool(more.pop("direct", ids.is_direct(act.channel)))
         known = (await self.people.of([act.user])).get(act.user, UNKNOWN)
         event = Event(
             id=act.id,
             kind=kind,
             route=route or act.route,
-            sender=Sender(act.user, known.name, is_bot=known.is_bot),
+            sender=Sender(act.user, known.name, is_bot=known.is_bot, groups=self.groups.of(act.user)),
+            direct=direct,
             created_at=self.clock(),
             **more,
         )
         self._asked.note(event.id, Asker(act.user, act.team or self.me.team))
         receipt = await self.host.receive(event)
-        if kind == "answer" and receipt.state == "accepted":
+        if kind == "answer" and receipt.state == "accepted" and not is_card(event.question_id):
             self._resumed(event.route)
         return receipt
 

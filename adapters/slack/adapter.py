@@ -29,12 +29,16 @@ from adapters.base import (
 from adapters.connecting import keep_connected
 from adapters.slack import ids, intakes, render
 from adapters.slack.asked import Asked
+from adapters.slack.directs import Directs
 from adapters.slack.draft import Draft
+from adapters.slack.errors import ChannelGone
 from adapters.slack.fetching import Fetcher
+from adapters.slack.groups import Groups
 from adapters.slack.interactions import Interactions
 from adapters.slack.listening import Listening
 from adapters.slack.normalize import Me
 from adapters.slack.posting import Posting
+from adapters.slack.question import is_card
 from adapters.slack.session import UNREACHABLE, is_lasting, outcome, sentence, who_am_i
 from adapters.slack.sockets import Sockets
 from adapters.slack.status import Status
@@ -93,10 +97,13 @@ class SlackAdapter:
             self._web, self._status, self._asked, timing, manners=self._manners, clock=clock
         )
         self._posting = Posting(self._web, self._streams, self._status, clock=clock)
+        self._groups = Groups(self._web)
+        self._directs = Directs(self._web)
         self._listening = Listening(
             self._web,
             self._asked,
             timing,
+            self._groups,
             agent_view=settings.agent_view,
             stopped=self._streams.stopped,
             revoked=self._revoke,
@@ -148,9 +155,12 @@ class SlackAdapter:
             drafts = self._drafts_of(part.outgoing)
             draft, *more = drafts[part.index :]
             last = draft.file is None and all(each.file is not None for each in more)
-            sent = await self._posting.send(part, draft, last=last)
-            await self._streams.later(part.outgoing)
+            there = await self._directs.resolved(part)
+            sent = await self._posting.send(there, draft, last=last)
+            await self._streams.later(there.outgoing)
         except SendFailed as exc:
+            if isinstance(exc, ChannelGone):
+                self._directs.forget(part.outgoing.route)
             if not self._web.is_denied and not isinstance(exc, Absent):
                 raise
             # It costs no try, and goes out as soon as there is a way again.
@@ -189,6 +199,7 @@ class SlackAdapter:
             return
         self._host.trouble(self.name, None)
         if is_first:
+            self._groups.look_again()
             self._offer(self._host)
             task = asyncio.create_task(self._listening.gaps.fill(), name="slack gap")
             self._filling.add(task)
@@ -229,6 +240,7 @@ class SlackAdapter:
             await self._streams.recall(host.notes)
             await self._status.recall(host.notes)
             await self._listening.gaps.recall(host.notes)
+            await self._groups.begin()
             stack.push_async_callback(self._use(host, me, fetcher).close)
             await self._listening.recall()
             self._online.set()
@@ -239,6 +251,7 @@ class SlackAdapter:
                 *self._ways_in(client, me),
                 self._listening.keep(),
                 self._listening.gaps.keep(),
+                self._groups.keep(),
                 self._web.until_denied(),
                 self._until_revoked(),
             )
@@ -250,6 +263,7 @@ class SlackAdapter:
             host,
             self._asked,
             settings.timing,
+            self._groups,
             fetcher.fetch,
             me,
             agent_view=settings.agent_view,
@@ -320,7 +334,7 @@ class SlackAdapter:
     async def _over(self, out: Outgoing) -> None:
         """All of a reply is out. Whoever is asked something is waited for; that nothing runs any more is for the
         service to say, which may have begun another turn."""
-        if out.question is not None:
+        if out.question is not None and not is_card(out.question.id):
             await self._status.suspend(out.route)
 
     def _drafts_of(self, outgoing: Outgoing) -> list[Draft]:

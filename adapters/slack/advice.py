@@ -65,10 +65,12 @@ LOSSES: Final[Mapping[str, str]] = {
     "groups:read": "the bot cannot see which private channels it is in",
     "im:history": "the bot hears nothing of what people write to it directly",
     "im:read": "the bot cannot read what it was written directly while it was away",
+    "im:write": "the bot cannot write to anybody first, as it does to ask an admin",
     "mpim:history": "the bot hears nothing of what is said in group direct messages",
     "mpim:read": "the bot cannot see which group direct messages it is in",
     "reactions:read": "the bot does not see when people react to a message",
     "reactions:write": "the bot cannot react to a message",
+    "usergroups:read": "a role that is given to a user group counts for nobody",
     "users:read": "the agent knows people by their ids and not by their names",
 }
 """What does not work without a scope."""

@@ -16,9 +16,10 @@ from adapters.slack.question import (
     answered,
     entered,
     form,
+    is_card,
     parse_action_id,
 )
-from adapters.slack.replying import NOT_FOR_YOU
+from adapters.slack.replying import NOT_FOR_YOU, said
 from agent.protocol import failpoint
 
 NOT_OPENED: Final = "Slack was too slow to open the form; press it once more."
@@ -37,13 +38,17 @@ class Answering:
         self._acts = acts
 
     async def pressed(self, act: Act, action: Mapping[str, Any], message: Message) -> None:
-        """Raises ValueError, SendFailed."""
+        """`message` is what it stands in, as far as Slack tells: nothing of what one person alone sees. Raises
+        ValueError, SendFailed."""
         found = parse_action_id(str(action.get("action_id", "")))
         if found is None:
             if action.get("url"):
                 # A link, of which Slack tells as well.
                 return
             raise ValueError("something that is none of ours was pressed")
+        if is_card(found.question_id):
+            await self._give(act, found, action, alone=not message)
+            return
         if found.kind == "form":
             view = form(Question(found.question_id, "Answer", "", ()), private_metadata=noted(act))
             await self.open(act, view)
@@ -56,6 +61,15 @@ class Answering:
             return
         await self._acts.replying.tell(act.spot, receipt.text or NOT_FOR_YOU)
         await self._close(act, message, receipt)
+
+    async def _give(self, act: Act, found: Pressed, action: Mapping[str, Any], *, alone: bool) -> None:
+        """A button of the service's own: what it says is for who has pressed it, and the service itself takes the
+        buttons away from what everybody sees. Raises ValueError, SendFailed."""
+        if found.kind == "form":
+            raise ValueError("the service's own buttons open no form")
+        index = found.index if found.kind == "option" else _chosen(action)
+        receipt = await self._receive(act, found, _label(action, index), index)
+        await self._acts.replying.tell(act.spot, said(receipt), ask=receipt.ask, replaces=alone)
 
     async def open(self, act: Act, view: dict[str, Any]) -> None:
         """Opens a form for whoever has pressed something. Raises SendFailed."""

@@ -104,6 +104,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "file_uploads_except_images_disabled": "this workspace takes no files but pictures; an admin has to allow them",
     "storage_limit_reached": "the workspace has no room for files any more; an admin has to make some",
     "user_not_found": "Slack does not know this person any more",
+    "user_not_visible": "this is nobody whom the bot may see",
     "user_disabled": "this person's account is deactivated",
     "user_is_restricted": "this person is a guest whom the bot may not write to; ask an admin",
     "cannot_dm_bot": "one bot cannot write to another one in a direct message",

@@ -29,11 +29,12 @@ from adapters.slack.answering import Answering
 from adapters.slack.asked import Asked
 from adapters.slack.asking import CALLBACK, Asking, asking, is_asked
 from adapters.slack.commands import Given, Told
+from adapters.slack.groups import Groups
 from adapters.slack.heeded import Heeded
 from adapters.slack.normalize import Me, Place
 from adapters.slack.once import Once
 from adapters.slack.question import entered, parse_action_id
-from adapters.slack.replying import NOT_FOR_YOU, ephemeral, laid_out, said
+from adapters.slack.replying import NOT_FOR_YOU, Page, ephemeral, laid_out, said
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
 from agent.protocol.clock import Clock, now_ms
@@ -57,6 +58,7 @@ class Interactions:
         host: Host,
         asked: Asked,
         timing: Timing,
+        groups: Groups,
         fetch: normalize.Fetch,
         me: Me,
         *,
@@ -70,12 +72,14 @@ class Interactions:
         self._prompts = prompts
         self._clock = clock
         self._me = me
-        self._acts = Acts(web, host, asked, timing, me, agent_view=agent_view, resumed=resumed, clock=clock)
+        self._acts = Acts(
+            web, host, asked, timing, groups, me, agent_view=agent_view, resumed=resumed, clock=clock
+        )
         self._answering = Answering(self._acts)
         self._asking = Asking(self._acts, fetch)
         self._heeded = Heeded(host.notes)
         self._once = Once()
-        self._running: OrderedDict[str, asyncio.Task[list[str]]] = OrderedDict()
+        self._running: OrderedDict[str, asyncio.Task[list[Page]]] = OrderedDict()
 
     async def close(self) -> None:
         """Ends what still goes on."""
@@ -89,7 +93,7 @@ class Interactions:
             act = of_command(body)
         except ValueError as exc:
             _log.warning("a command could not be read: %s", exc)
-            return ephemeral(NOT_READ)
+            return ephemeral({"text": NOT_READ})
         task = self._running.get(act.id)
         is_first = task is None
         if task is None:
@@ -102,19 +106,19 @@ class Interactions:
             self._acts.go_on(act, self._later(act, task))
         return None
 
-    async def _run(self, act: Act, text: str) -> list[str]:
+    async def _run(self, act: Act, text: str) -> list[Page]:
         """What the person is told, in pages."""
         try:
             found = commands.parse(text, self._host.commands())
             if isinstance(found, Told):
                 return laid_out(found.text)
             receipt = await self._given(act, found)
-            return laid_out(said(receipt))
+            return laid_out(said(receipt), receipt.ask)
         except Exception:
             _log.exception("a command could not be dealt with", extra={"event_id": act.id})
-            return [BROKEN]
+            return laid_out(BROKEN)
 
-    async def _later(self, act: Act, task: asyncio.Task[list[str]]) -> None:
+    async def _later(self, act: Act, task: asyncio.Task[list[Page]]) -> None:
         await self._acts.replying.tell(act.spot, "", pages=await task)
 
     async def _given(self, act: Act, given: Given) -> Receipt:
@@ -142,7 +146,7 @@ class Interactions:
         receipt = await self._given(act, given)
         # What begins with "!" may have been meant for another bot.
         if receipt.text or receipt.state == "accepted" or event.mentions_bot:
-            await self._acts.replying.tell(act.spot, said(receipt))
+            await self._acts.replying.tell(act.spot, said(receipt), ask=receipt.ask)
 
     async def stop(self, channel: str, thread: str | None, user: str, event_id: str) -> None:
         """The stop button of Slack's own."""
@@ -164,7 +168,10 @@ class Interactions:
         if act is None:
             return
         action = actions[0] if isinstance(actions, Sequence) and actions else None
-        message = body.get("message")
+        message, container = body.get("message"), body.get("container")
+        if not isinstance(message, Mapping) and isinstance(container, Mapping):
+            # Of what one person alone sees Slack keeps nothing that it could tell.
+            message = {} if container.get("is_ephemeral") else None
         if not isinstance(action, Mapping) or not isinstance(message, Mapping):
             await self._acts.within(act, self._unread(act))
             return

@@ -22,6 +22,7 @@ from adapters.slack import context, ids, normalize, reading
 from adapters.slack.asked import Asked, Asker
 from adapters.slack.fetching import Fetcher
 from adapters.slack.gaps import Gaps
+from adapters.slack.groups import Groups
 from adapters.slack.intakes import Body, NotTaken
 from adapters.slack.interactions import Interactions
 from adapters.slack.normalize import Me, Message, Place
@@ -52,6 +53,7 @@ class Listening:
         web: Web,
         asked: Asked,
         timing: Timing,
+        groups: Groups,
         *,
         agent_view: bool,
         stopped: Callable[[str, str, list[str]], Awaitable[None]],
@@ -66,6 +68,7 @@ class Listening:
         self._web = web
         self._asked = asked
         self._timing = timing
+        self._groups = groups
         self._agent_view = agent_view
         self._stopped = stopped
         self._revoked = revoked
@@ -201,6 +204,9 @@ class Listening:
                 return partial(self._message, told, str(body.get("team_id", "")))
             case "reaction_added" | "reaction_removed":
                 return partial(self._reacted, told, event_id)
+            case "subteam_created" | "subteam_updated" | "subteam_members_changed":
+                self._groups.changed(told)
+                return None
             case "app_home_opened":
                 return partial(self._opened, told)
             case "agent_session_stopped" if self._once.first(event_id):
@@ -272,7 +278,7 @@ class Listening:
         place = self._place(message, channel)
         people = await self._people.of(normalize.named_in(message))
         message = await fetcher.known(message)
-        event = normalize.event(message, channel, place, me, people, fetcher.fetch)
+        event = self._grouped(normalize.event(message, channel, place, me, people, fetcher.fetch))
         if await interactions.spoken(event, place):
             return None
         self._asked.note(event.id, Asker(event.sender.id, str(message.get("user_team") or team or me.team)))
@@ -327,7 +333,7 @@ class Listening:
         people = await self._people.of(normalize.named_in(message))
         event = normalize.edit(message, channel, self._place(message, channel), me, people)
         if event is not None:
-            await self._received(event)
+            await self._received(self._grouped(event))
 
     async def _deleted(self, channel: str, ts: str) -> None:
         if ids.is_ts(ts):
@@ -343,7 +349,8 @@ class Listening:
         # In which thread its message stands Slack does not say.
         about = await reading.message(self._web, *event.about.split(":"))
         thread = normalize.thread_of(about) if about is not None else None
-        await self._received(replace(event, route=ids.route(event.route.platform_id, thread)))
+        event = self._grouped(replace(event, route=ids.route(event.route.platform_id, thread)))
+        await self._received(event)
 
     async def _received(self, event: Event) -> None:
         """Raises NotTaken."""
@@ -372,6 +379,10 @@ class Listening:
         await self._interactions.stop(channel, thread or None, user, event_id)
 
     # ---------------------------------------------------------------- small things
+
+    def _grouped(self, event: Event) -> Event:
+        """Its sender, with the groups that they are in."""
+        return replace(event, sender=replace(event.sender, groups=self._groups.of(event.sender.id)))
 
     def _place(self, message: Message, channel: str) -> Place:
         assert self._host is not None  # noqa: S101 - somebody listens

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from adapters.base import Question, SendFailed
+from adapters.base import CARD, Question, SendFailed
 from adapters.slack import kit
 from adapters.slack.draft import Draft
 from adapters.slack.guard import guarded
@@ -64,6 +64,11 @@ def parse_action_id(action_id: str) -> Pressed | None:
     if found["index"] is not None:
         return Pressed("option", found["question"], int(found["index"]))
     return Pressed("menu" if found["kind"] == "rs" else "form", found["question"])
+
+
+def is_card(question_id: str) -> bool:
+    """Whether the buttons are the service's own, which nothing but the service takes away."""
+    return question_id.startswith(CARD)
 
 
 def question_blocks(asked: Question) -> list[list[Block]]:

@@ -124,13 +124,13 @@ def _are_attachments(value: Any) -> bool:
 
 _OF_EVENT: Final[Sequence[tuple[Callable[[Any], bool], Sequence[str]]]] = (
     (_is_text, ("type", "subtype", "text", "username", "reaction", "tab", "user_team", "team")),
-    (_is_id, ("channel", "user", "item_user", "bot_id")),
+    (_is_id, ("channel", "user", "item_user", "bot_id", "subteam_id")),
     (_is_ts, ("ts", "event_ts", "thread_ts", "deleted_ts")),
     (is_told, ("message", "previous_message", "edited", "item")),
-    (_is_mapping, ("bot_profile",)),
+    (_is_mapping, ("bot_profile", "subteam")),
     (_are_mappings, ("files",)),
     (_are_attachments, ("attachments",)),
-    (_are_texts, ("streaming_message_ts",)),
+    (_are_texts, ("streaming_message_ts", "added_users", "removed_users")),
 )
 """What the fields that are read have to be; each may be missing. Slack's documentation, message event, and those of the
 others."""

@@ -38,6 +38,7 @@ FORM: Final = frozenset(
         "conversations.replies",
         "files.getUploadURLExternal",
         "files.info",
+        "usergroups.list",
         "users.conversations",
         "users.info",
     }

@@ -71,14 +71,17 @@ class Receipt(_Frame):
     state: base.ReceiptState
     text: str | None = None
     data: Any = None
+    ask: Question | None = None
 
 
 class Question(_Frame):
-    """A question; a Say with an option's number or label answers it, or any Say where there are no options."""
+    """A question; a Say with an option's number or label answers it, or any Say where there are no options. A `card` is
+    the service's own, and nobody waits for what is chosen."""
 
     title: str
     question: str
     options: list[str] = Field(default_factory=list)
+    card: bool = False
 
 
 class About(_Frame):
@@ -91,7 +94,8 @@ class About(_Frame):
 
 class Shown(_Frame):
     """A reply. `files` are the paths at which its files were saved; a notice is the service speaking; a card
-    stands in the place of the text. `own`: it answers what was said from this seat."""
+    stands in the place of the text, and a footer is one line beneath it all. `own`: it answers what was said from this
+    seat."""
 
     frame: Literal["shown"] = "shown"
     text: str = ""
@@ -101,6 +105,7 @@ class Shown(_Frame):
     question: Question | None = None
     card: Card | None = None
     about: About | None = None
+    footer: str | None = None
     own: bool = False
 
 

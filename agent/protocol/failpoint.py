@@ -62,7 +62,7 @@ HOST: Final = frozenset(
         "notice-recorded",
         # Somebody says stop, or forget.
         "order-recorded",
-        # An admin has decided.
+        # What an admin has allowed is carried out.
         "approval-decided",
         "approval-carried-out",
         # Schedules.

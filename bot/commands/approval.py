@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from functools import partial
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -11,15 +12,19 @@ from pydantic import Field
 from adapters.offers import Suggestion
 from bot import approvals
 from bot.access import may
-from bot.commands import shown
+from bot.approvals import Step
+from bot.commands import scopes, shown
 from bot.commands.context import Context
 from bot.commands.options import Completes
-from bot.commands.registry import Asked, Command, Invocation, NoParameters, Parameters, Reply, Scope
+from bot.commands.registry import Asked, Command, Invocation, Parameters, Reply, Scope
 from bot.db import approvals as rows
-from bot.db.approvals import ApprovalRecord
+from bot.db.approvals import ApprovalRecord, State
+from bot.db.cards import Option
 from bot.errors import CommandFailed
+from bot.redaction import redact
 
 LISTED: Final = 50
+SUMMARY_CHARS: Final = 80
 
 
 async def suggested(context: Context, asked: Asked) -> list[Suggestion]:
@@ -30,8 +35,19 @@ async def suggested(context: Context, asked: Asked) -> list[Suggestion]:
         for each in found
         if each.state == "open"
         and each.id.startswith(asked.typed)
-        and may(asked.invocation.standing.of(each.agent), each.level)
+        and may(asked.invocation.standing.of(each.agent or None), each.level)
     ]
+
+
+class Which(Parameters):
+    """Which approvals to list."""
+
+    state: State | None = Field(
+        None, description="open, approved, denied, expired, withdrawn, done or failed; all if left out"
+    )
+    agent: Annotated[str, Completes(scopes.own_agents)] = Field(
+        "", max_length=100, description="of this agent only"
+    )
 
 
 class ApprovalId(Parameters):
@@ -63,27 +79,39 @@ async def find(context: Context, invocation: Invocation, prefix: str) -> Approva
 async def about(context: Context, invocation: Invocation, given: ApprovalId) -> Scope:
     """Its agent, and the role that it takes."""
     found = await find(context, invocation, given.id)
-    return Scope(found.agent, found.level)
+    return Scope(found.agent or None, found.level)
 
 
-async def list_approvals(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
-    """What waits for a decision, and what was decided last."""
-    found = await context.db.read(lambda db: rows.listed(db, LISTED))
-    mine = [each for each in found if may(invocation.standing.of(each.agent), "admin")]
-    data = [_data(each) for each in mine]
+async def list_approvals(context: Context, invocation: Invocation, given: Which) -> Reply:
+    """What waits for a decision, and what was decided last: of the agents of whoever asks."""
+    agents = scopes.narrowed(invocation.standing, given.agent)
+    found = await context.db.read(lambda db: rows.listed(db, LISTED, agents=agents, state=given.state))
     lines = [
-        ["ID", "STATE", "AGENT", "WHAT"],
-        *([each.id, each.state, each.agent, each.summary] for each in mine),
+        ["ID", "STATE", "AGENT", "UNTIL", "WHAT"],
+        *map(_row, found),
     ]
-    return Reply(shown.table(lines) if mine else "Nothing waits for a decision.", data)
+    if not found:
+        nothing = "Nothing waits for a decision." if given == Which() else "There is no such approval."
+        return Reply(nothing, [])
+    hint = f"`{invocation.spelled('approval show ID')}` has all that one would do."
+    return Reply(f"{shown.table(lines)}\n\n{hint}", [_data(each) for each in found])
 
 
 async def show(context: Context, invocation: Invocation, given: ApprovalId) -> Reply:
-    """One approval with everything that it would do."""
+    """One approval with everything that it would do, and what can be decided."""
     found = await find(context, invocation, given.id)
     data = _data(found)
-    text = [f"{name}: {value}" for name, value in data.items() if value is not None and name != "effect"]
-    return Reply("\n".join([*text, json.dumps(data["effect"], indent=2, ensure_ascii=False)]), data)
+    facts = [
+        f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}"
+        for name, value in data.items()
+        if value not in (None, "") and name not in ("effect", "details", "summary")
+    ]
+    effect = redact(json.dumps(dict(found.effect), indent=2, ensure_ascii=False))
+    parts = [found.summary, found.details, "\n".join(facts), f"effect: {effect}"]
+    buttons: list[Option] = []
+    if found.state == "open" and may(invocation.standing.of(found.agent or None), found.level):
+        buttons = approvals.buttons(found)
+    return Reply("\n\n".join(part for part in parts if part), data, buttons)
 
 
 async def approve(context: Context, invocation: Invocation, given: Approve) -> Reply:
@@ -101,13 +129,17 @@ async def _decide(
     context: Context, invocation: Invocation, found: ApprovalRecord, choice: str | None
 ) -> Reply:
     now = context.clock()
+    if choice is not None and found.state == "open" and context.approvals.is_orphan(found):
+        why = approvals.AGENT_GONE.format(agent=found.agent)
+        withdraw = partial(approvals.withdraw, approval=found, why=why, by=invocation.by, now=now)
+        await context.approvals.took(withdraw)
+        raise CommandFailed(f"{why} Nothing is done.")
 
-    def work(db: sqlite3.Connection) -> tuple[ApprovalRecord, list[str]]:
+    def work(db: sqlite3.Connection) -> Step:
         return approvals.decide(db, found.id, choice, by=invocation.by, now=now)
 
-    settled, kicked = await context.db.write(work)
-    context.cards.deliver(kicked)
-    context.approvals.decided(settled)
+    step = await context.approvals.took(work)
+    settled = found if step is None else step.approval
     return Reply(f"{settled.state.capitalize()}: {settled.summary}", _data(settled))
 
 
@@ -117,7 +149,9 @@ def _data(found: ApprovalRecord) -> dict[str, Any]:
         "kind": found.kind,
         "state": found.state,
         "agent": found.agent,
+        "level": found.level,
         "summary": found.summary,
+        "details": found.details,
         "asked_by": found.asked_by,
         "choices": list(found.choices),
         "choice": found.choice,
@@ -125,23 +159,28 @@ def _data(found: ApprovalRecord) -> dict[str, Any]:
         "outcome": found.outcome,
         "created_at": shown.iso(found.created_at),
         "expires_at": shown.iso(found.expires_at),
-        "effect": dict(found.effect),
+        "effect": _struck(dict(found.effect)),
     }
 
 
-async def about_any(_: Context, invocation: Invocation, __: NoParameters) -> Scope:
-    """Whoever is an admin of any agent may list; each sees what they may decide."""
-    return Scope.of_any(invocation.standing)
+def _struck(value: Any) -> Any:
+    """An effect is kept as it will be carried out, and shown without secrets."""
+    return json.loads(redact(json.dumps(value)))
+
+
+def _row(found: ApprovalRecord) -> list[str]:
+    until = shown.iso(found.expires_at) if found.state == "open" else "-"
+    return [found.id, found.state, found.agent or "-", until, shown.beginning(found.summary, SUMMARY_CHARS)]
 
 
 COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
     Command(
         "approval list",
-        "what waits for a decision",
-        NoParameters,
+        "what waits for a decision, and what was decided last",
+        Which,
         list_approvals,
         level="admin",
-        about=about_any,
+        about=scopes.about_any,
     ),
     Command(
         "approval show",

@@ -10,6 +10,7 @@ from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 from bot import hearing
 from bot.admission import Admission
+from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
 from bot.backup.daily import Backups
 from bot.cards import Cards
@@ -22,12 +23,14 @@ from bot.db.reader import Readable
 from bot.db.sessions import SessionRecord
 from bot.db.traces import Mark
 from bot.deadletters import DeadLetters
+from bot.erasing import Erasing
 from bot.errors import CommandFailed
 from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.patterns import Patterns
+from bot.place_names import PlaceNames
 from bot.roster import Roster
 from bot.schedules import Schedules
 from bot.sessions import Sessions
@@ -103,10 +106,13 @@ class Context(Records):
     figures: Figures
     cards: Cards
     approvals: Approvals
+    erasing: Erasing
     troubles: Troubles
     """Of the adapters."""
     patterns: Patterns
     """Those of wirings, and which of them fail."""
+    agents: AgentEditing
+    place_names: PlaceNames
 
     def now(self) -> int:
         return self.clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from pydantic import Field
@@ -33,12 +34,26 @@ async def stop(context: Context, invocation: Invocation, _: NoParameters) -> Rep
 
 
 async def whoami(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
-    """Says who you are to the bot."""
+    """Says who you are to the bot: your roles here and for each agent, and the groups that you have them through."""
     actor = invocation.actor
     role = "stranger" if invocation.guest else invocation.role or "stranger"
-    return Reply(
-        f"You are {actor.name} ({invocation.channel}:{actor.id}), {role}.", {"id": actor.id, "role": role}
+    grants = await context.db.read(
+        partial(people.grants_to, channel=invocation.channel, user_id=actor.id, groups=actor.groups)
     )
+    lines = [f"You are {actor.name} ({invocation.channel}:{actor.id}), {role}."]
+    if invocation.guest:
+        lines.append("Strangers are answered in this place.")
+    if len(grants) > 1 or any(each.agent or each.is_group for each in grants):
+        lines += [f"- {each.told}" for each in grants]
+    roles = [
+        {
+            "role": each.role,
+            "agent": each.agent or None,
+            "group": each.of if each.is_group else None,
+        }
+        for each in grants
+    ]
+    return Reply("\n".join(lines), {"id": actor.id, "role": role, "roles": roles})
 
 
 async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
@@ -55,8 +70,15 @@ async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
 
 
 COMMANDS: Final = (
-    Command("clear", "forget this conversation and start anew", NoParameters, clear),
-    Command("stop", "stop what runs", NoParameters, stop),
+    Command("clear", "forget this conversation and start anew", NoParameters, clear, in_place=True),
+    Command("stop", "stop what runs", NoParameters, stop, in_place=True),
     Command("whoami", "who you are to the bot", NoParameters, whoami, level="anyone"),
-    Command("claim", "become the owner, with the code printed at the start", Code, claim, level="anyone"),
+    Command(
+        "claim",
+        "become the owner, with the code printed at the start",
+        Code,
+        claim,
+        level="anyone",
+        in_place=True,
+    ),
 )

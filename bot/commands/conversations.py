@@ -61,4 +61,6 @@ def _place(each: dict[str, Any]) -> str:
     return "/".join(part for part in (each["channel"], each["place"], each["thread"]) if part)
 
 
-COMMANDS: Final = (Command("conversations", "your own conversations", NoParameters, conversations),)
+COMMANDS: Final = (
+    Command("conversations", "your own conversations", NoParameters, conversations, in_place=True),
+)

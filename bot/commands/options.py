@@ -33,6 +33,13 @@ class Completes:
     source: Callable[..., Awaitable[list[Suggestion]]]
 
 
+@dataclass(frozen=True)
+class Long:
+    """Stands in the annotation of a field that takes a text of several lines, such as instructions: where the surface
+    has forms, one is opened for it whenever it is left out. A field that is required has to be filled in there, another
+    one may be left empty, and then counts as left out."""
+
+
 def options(parameters: type[BaseModel]) -> list[OptionInfo]:
     """The fields of a command's parameters."""
     schema = parameters.model_json_schema()
@@ -45,6 +52,7 @@ def options(parameters: type[BaseModel]) -> list[OptionInfo]:
             ),
             rest=name == rest,
             kind=_kind(parameters, name, shape),
+            long=any(isinstance(each, Long) for each in parameters.model_fields[name].metadata),
         )
         for name, shape in schema.get("properties", {}).items()
     ]

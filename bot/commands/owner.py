@@ -1,18 +1,23 @@
-"""Commands about who owns the bot: owner code."""
+"""Commands about who owns the bot: owner code, list, add, remove."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from functools import partial
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from bot import surfaces
-from bot.commands import completion
+from bot.commands import completion, granting, shown
 from bot.commands.context import Context
 from bot.commands.options import Completes
-from bot.commands.registry import Command, Invocation, Parameters, Reply
+from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
+from bot.commands.role import Whom, entry, put
 from bot.db import people
 from bot.errors import CommandFailed
+
+NOBODY: Final = "Nobody owns the bot yet."
+NOT_AN_OWNER: Final = "{who} is no owner; nothing was changed."
 
 
 class Where(Parameters):
@@ -21,6 +26,12 @@ class Where(Parameters):
     channel: Annotated[str, Completes(completion.channels)] = Field(
         description="the platform, by the name of its adapter"
     )
+
+
+class Removed(Whom):
+    """An owner who is to be none any more."""
+
+    yes: bool = Field(False, description="do it; else what would be lost is only said")
 
 
 async def code(context: Context, invocation: Invocation, given: Where) -> Reply:
@@ -42,6 +53,34 @@ async def code(context: Context, invocation: Invocation, given: Where) -> Reply:
     return Reply(text, {"channel": given.channel, "code": made})
 
 
-COMMANDS: Final = (
+async def list_owners(context: Context, _: Invocation, __: NoParameters) -> Reply:
+    """Who owns the bot, on each channel."""
+    grants = await context.db.read(people.grants)
+    names = await context.db.read(people.names)
+    data = [entry(each, names) for each in grants if each.role == "owner"]
+    rows = [[one["who"], one["name"], one["since"]] for one in data]
+    return Reply(shown.table([["WHO", "NAME", "SINCE"], *rows]) if data else NOBODY, data)
+
+
+async def add(context: Context, invocation: Invocation, given: Whom) -> Reply:
+    """Makes somebody an owner."""
+    whom = granting.who(context, invocation, given.who)
+    return await put(context, invocation, whom, "owner", None, yes=True, action="owner add")
+
+
+async def remove(context: Context, invocation: Invocation, given: Removed) -> Reply:
+    """They own the bot no more. The last owner of a channel stays one."""
+    whom = granting.who(context, invocation, given.who)
+    ref = whom.ref
+    found = await context.db.read(partial(people.granted, channel=ref.channel, of=ref.id, agent=""))
+    if whom.is_group or found is None or found.role != "owner":
+        raise CommandFailed(NOT_AN_OWNER.format(who=whom))
+    return await put(context, invocation, whom, None, None, yes=given.yes, action="owner remove")
+
+
+COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
     Command("owner code", "a new code with which the first owner claims the bot", Where, code, level="owner"),
+    Command("owner list", "who owns the bot", NoParameters, list_owners, level="admin"),
+    Command("owner add", "make somebody an owner", Whom, add, level="owner", changes=True),
+    Command("owner remove", "take that away again", Removed, remove, level="owner", changes=True),
 )

@@ -76,8 +76,16 @@ def _configured(context: Context, agent: str) -> str:
 
 
 COMMANDS: Final = (
-    Command("model", f"which model answers here; {CONFIGURED}: the configured one", Model, model),
-    Command("compact", "have the agent shorten its memory of this", NoParameters, _passed_on("compact")),
-    Command("context", "what fills the agent's memory", NoParameters, _passed_on("context")),
-    Command("cost", "what this conversation has cost", NoParameters, _passed_on("cost")),
+    Command(
+        "model", f"which model answers here; {CONFIGURED}: the configured one", Model, model, in_place=True
+    ),
+    Command(
+        "compact",
+        "have the agent shorten its memory of this",
+        NoParameters,
+        _passed_on("compact"),
+        in_place=True,
+    ),
+    Command("context", "what fills the agent's memory", NoParameters, _passed_on("context"), in_place=True),
+    Command("cost", "what this conversation has cost", NoParameters, _passed_on("cost"), in_place=True),
 )

@@ -7,7 +7,9 @@ by a name, which anybody can take. Pure.
 | Slack | `<@U1>`, `<@U1|ann>` | `<!subteam^S1>`, `<!subteam^S1|@ops>` | `<#C1>`, `<#C1|general>` |
 
 (Discord's Reference, Message Formatting; Slack's Formatting text for app surfaces.) Where no platform is at hand, as on
-the command line, an id stands behind its channel: `discord:1`, `slack:C1`.
+the command line, an id stands behind its channel: `discord:1`, `slack:C1`. Where either a person or a group may be
+named, a bare id of Discord's is a person's, as nothing tells them apart, and a group's stands behind a word:
+`group:2`, `discord:group:2`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pydantic import BeforeValidator
 from bot.errors import CommandFailed
 
 Kind = Literal["person", "group", "place"]
+Either = Literal["person", "group"]
 MAX_CHARS: Final = 200
 
 _MENTIONS: Final[dict[Kind, re.Pattern[str]]] = {
@@ -29,6 +32,7 @@ _MENTIONS: Final[dict[Kind, re.Pattern[str]]] = {
     "place": re.compile(r"<#([A-Za-z0-9]+)(?:\|[^>]*)?>"),
 }
 _BARE: Final = re.compile(r"(?:([a-z][a-z0-9_-]*):)?([A-Za-z0-9._-]+)")
+_NAMED_KIND: Final = re.compile(r"((?:[a-z][a-z0-9_-]*:)?)(person|group):(.+)")
 _DIGITS: Final = re.compile(r"\d{1,20}")
 _SLACK: Final[dict[Kind, re.Pattern[str]]] = {
     "person": re.compile(r"[UW][A-Z0-9]{2,}"),
@@ -41,7 +45,7 @@ _SLACK: Final[dict[Kind, re.Pattern[str]]] = {
 class RefKind:
     """Stands in the annotation of a field, and says what its text names."""
 
-    kind: Kind
+    kind: Kind | Literal["who"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ def _short(value: object) -> object:
 
 Person = Annotated[str, BeforeValidator(_short), RefKind("person")]
 Group = Annotated[str, BeforeValidator(_short), RefKind("group")]
+Who = Annotated[str, BeforeValidator(_short), RefKind("who")]
+"""Either a person or a group; see `who`."""
 PlaceName = Annotated[str, BeforeValidator(_short), RefKind("place")]
 
 
@@ -77,6 +83,20 @@ def parse(text: str, kind: Kind, *, channel: str, known: frozenset[str] | set[st
     if bare is None or named is None or named not in known or not _fits(named, bare[2], kind):
         raise CommandFailed(_instead(text, kind, channel))
     return Ref(named, bare[2])
+
+
+def who(text: str, *, channel: str, known: frozenset[str] | set[str]) -> tuple[Ref, Either]:
+    """The same for a text that names a person or a group, and which of them it is. Raises CommandFailed."""
+    if (named := _NAMED_KIND.fullmatch(text)) is not None:
+        kind: Either = "group" if named[2] == "group" else "person"
+        return parse(named[1] + named[3], kind, channel=channel, known=known), kind
+    if _MENTIONS["group"].fullmatch(text) is not None:
+        return parse(text, "group", channel=channel, known=known), "group"
+    bare = _BARE.fullmatch(text)
+    on_slack = bare is not None and (bare[1] or channel) == "slack"
+    if bare is not None and on_slack and _SLACK["group"].fullmatch(bare[2]) is not None:
+        return parse(text, "group", channel=channel, known=known), "group"
+    return parse(text, "person", channel=channel, known=known), "person"
 
 
 def _fits(channel: str, given: str, kind: Kind) -> bool:

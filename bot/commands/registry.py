@@ -122,7 +122,8 @@ class Command(Generic[C_contra, P]):
     `about` finds out which agent it is about: whoever has the role for that agent may give it as well. Without it a
     command of admins or owners is about the service as a whole, and another one about the agent of the place. It only
     reads, and raises CommandFailed. One that `changes` something leaves a row in
-    the audit. `agents_may`: whether an agent can have it given in an admin's name, by asking one."""
+    the audit. `agents_may`: whether an agent can have it given in an admin's name, by asking one. One that is
+    `in_place` is about the conversation in which it is given, and the command line has none."""
 
     name: str
     summary: str
@@ -132,6 +133,7 @@ class Command(Generic[C_contra, P]):
     about: Callable[[C_contra, Invocation, P], Awaitable[Scope]] | None = None
     changes: bool = False
     agents_may: bool = False
+    in_place: bool = False
 
     @property
     def usage(self) -> str:
@@ -235,7 +237,8 @@ class Registry(Generic[C]):
 
 
 def _spec(command: Command[Any, Any]) -> CommandSpec:
-    return CommandSpec(command.name, command.summary, options(command.parameters))
+    admins = command.level in ("admin", "owner")
+    return CommandSpec(command.name, command.summary, options(command.parameters), admins=admins)
 
 
 def _usage(command: Command[Any, Any], channel: str) -> str:

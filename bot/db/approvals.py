@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,8 +16,10 @@ State = Literal["open", "approved", "denied", "expired", "withdrawn", "done", "f
 
 @dataclass(frozen=True)
 class ApprovalRecord:
-    """A row of approvals. `effect` is all that will be done, `choices` the ways in which it can be allowed, `level` the
-    role that it takes for `agent`. `session` and `route` are where it came from. Times are epoch milliseconds."""
+    """A row of approvals. `effect` is all that will be done, `details` the same for people, in Markdown; `choices` the
+    ways in which it can be allowed, `level` the role that it takes for `agent`, "" being the service as a whole.
+    `session` and `route` are where it came from; where it is `announced`, what becomes of it is said there. Times are
+    epoch milliseconds."""
 
     id: str
     kind: str
@@ -26,9 +28,11 @@ class ApprovalRecord:
     route: Route | None
     asked_by: str
     summary: str
+    details: str
     effect: Mapping[str, Any]
     choices: Sequence[str]
     level: Literal["admin", "owner"]
+    announced: bool
     created_at: int
     expires_at: int
     state: State = "open"
@@ -50,6 +54,7 @@ class ApprovalRecord:
             None if channel is None else Route(channel=channel, platform_id=platform_id, thread_id=thread_id)
         )
         found["effect"], found["choices"] = json.loads(found["effect"]), tuple(json.loads(found["choices"]))
+        found["announced"] = bool(found["announced"])
         return cls(**found)
 
 
@@ -62,13 +67,20 @@ def add(db: sqlite3.Connection, approval: ApprovalRecord) -> None:
     """Keeps one that is asked for."""
     place = approval.route
     db.execute(
-        "INSERT INTO approvals (id, kind, agent, session, channel, platform_id, thread_id, asked_by, summary, effect,"
-        " choices, level, state, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?)",
+        "INSERT INTO approvals (id, kind, agent, session, channel, platform_id, thread_id, asked_by, summary, details,"
+        " effect, announced, choices, level, state, created_at, expires_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?)",
         (
             *(approval.id, approval.kind, approval.agent, approval.session),
             *((None, None, None) if place is None else (place.channel, place.platform_id, place.thread_id)),
-            *(approval.asked_by, approval.summary, json.dumps(dict(approval.effect))),
-            *(json.dumps(list(approval.choices)), approval.level, approval.created_at, approval.expires_at),
+            *(approval.asked_by, approval.summary, approval.details, json.dumps(dict(approval.effect))),
+            *(
+                approval.announced,
+                json.dumps(list(approval.choices)),
+                approval.level,
+                approval.created_at,
+                approval.expires_at,
+            ),
         ),
     )
 
@@ -87,11 +99,25 @@ def by_prefix(db: sqlite3.Connection, prefix: str) -> list[ApprovalRecord]:
     return [ApprovalRecord.from_row(row) for row in rows]
 
 
-def listed(db: sqlite3.Connection, limit: int) -> list[ApprovalRecord]:
-    """The open ones first, then the newest."""
+def listed(
+    db: sqlite3.Connection,
+    limit: int,
+    *,
+    agents: Collection[str] | None = None,
+    state: State | None = None,
+) -> list[ApprovalRecord]:
+    """The open ones first, then the newest: of these agents only, or of all; in this state, or in any."""
     rows = db.execute(
-        "SELECT * FROM approvals ORDER BY state != 'open', created_at DESC, id LIMIT ?", (limit,)
+        "SELECT * FROM approvals WHERE (?1 IS NULL OR agent IN (SELECT value FROM json_each(?1)))"
+        " AND (?2 IS NULL OR state = ?2) ORDER BY state != 'open', created_at DESC, id LIMIT ?3",
+        (None if agents is None else json.dumps(sorted(agents)), state, limit),
     )
+    return [ApprovalRecord.from_row(row) for row in rows]
+
+
+def open_ones(db: sqlite3.Connection) -> list[ApprovalRecord]:
+    """All that wait for a decision."""
+    rows = db.execute("SELECT * FROM approvals WHERE state = 'open' ORDER BY expires_at")
     return [ApprovalRecord.from_row(row) for row in rows]
 
 
@@ -117,31 +143,28 @@ def same_open(
 def settle(
     db: sqlite3.Connection, approval_id: str, state: State, *, choice: str | None, by: str, now: int
 ) -> ApprovalRecord | None:
-    """Decides an open one, once; None when somebody was faster, or its time is over."""
+    """Decides an open one, once; None when somebody was faster, or its time is over, which only keeps it from being
+    approved or denied."""
     row = db.execute(
         "UPDATE approvals SET state = ?, choice = ?, decided_by = ?, decided_at = ? WHERE id = ? AND state = 'open'"
-        " AND (expires_at > ? OR ? = 'expired') RETURNING *",
+        " AND (expires_at > ? OR ? IN ('expired', 'withdrawn')) RETURNING *",
         (state, choice, by, now, approval_id, now, state),
     ).fetchone()
     return None if row is None else ApprovalRecord.from_row(row)
 
 
-def ended(db: sqlite3.Connection, approval_id: str, state: Literal["done", "failed"], outcome: str) -> bool:
-    """What has come of an approved one; False when that was written before."""
-    changed = db.execute(
-        "UPDATE approvals SET state = ?, outcome = ? WHERE id = ? AND state = 'approved'",
+def ended(
+    db: sqlite3.Connection, approval_id: str, state: Literal["done", "failed"], outcome: str
+) -> ApprovalRecord | None:
+    """What has come of an approved one; None when that was written before."""
+    row = db.execute(
+        "UPDATE approvals SET state = ?, outcome = ? WHERE id = ? AND state = 'approved' RETURNING *",
         (state, outcome, approval_id),
-    )
-    return changed.rowcount == 1
+    ).fetchone()
+    return None if row is None else ApprovalRecord.from_row(row)
 
 
 def approved(db: sqlite3.Connection) -> list[ApprovalRecord]:
     """Those that are to be carried out, the first one first."""
     rows = db.execute("SELECT * FROM approvals WHERE state = 'approved' ORDER BY decided_at, id")
-    return [ApprovalRecord.from_row(row) for row in rows]
-
-
-def overdue(db: sqlite3.Connection, now: int) -> list[ApprovalRecord]:
-    """The open ones whose time is over."""
-    rows = db.execute("SELECT * FROM approvals WHERE state = 'open' AND expires_at <= ?", (now,))
     return [ApprovalRecord.from_row(row) for row in rows]

@@ -27,7 +27,8 @@ class Option:
 
 @dataclass(frozen=True)
 class CardRecord:
-    """A row of cards. `subject` is what it is about, such as "approval:<id>"."""
+    """A row of cards. `subject` is what it is about, such as "approval:<id>". `notice` is the id of the notice that
+    shows it, "" where the answer to a command does; `edits` is how often that was changed since."""
 
     id: str
     subject: str
@@ -39,6 +40,12 @@ class CardRecord:
     state: Literal["open", "closed"]
     outcome: str | None
     expires_at: int
+    edits: int = 0
+
+    @property
+    def shown_by(self) -> tuple[str, ...]:
+        """The ids of the notices that have shown it and changed it, in their order."""
+        return (self.notice, *(f"{self.notice}-{number}" for number in range(1, self.edits + 1)))
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> CardRecord:
@@ -53,6 +60,7 @@ class CardRecord:
             state=row["state"],
             outcome=row["outcome"],
             expires_at=row["expires_at"],
+            edits=row["edits"],
         )
 
 
@@ -81,6 +89,32 @@ def get(db: sqlite3.Connection, card_id: str) -> CardRecord | None:
     return None if row is None else CardRecord.from_row(row)
 
 
+def edited(db: sqlite3.Connection, card: CardRecord) -> str:
+    """It is changed once more where it is shown; returns the id that the notice is to have which does that."""
+    row = db.execute("UPDATE cards SET edits = edits + 1 WHERE id = ? RETURNING *", (card.id,)).fetchone()
+    return CardRecord.from_row(row).shown_by[-1]
+
+
+def take(db: sqlite3.Connection, card_id: str, outcome: str) -> CardRecord | None:
+    """Closes one card that can be pressed, for the first who does so; None for whoever comes after."""
+    row = db.execute(
+        "UPDATE cards SET state = 'closed', outcome = ? WHERE id = ? AND state = 'open' RETURNING *",
+        (outcome, card_id),
+    ).fetchone()
+    return None if row is None else CardRecord.from_row(row)
+
+
+def about(db: sqlite3.Connection, subject: str) -> list[CardRecord]:
+    """All cards about a subject, the first one first."""
+    rows = db.execute("SELECT * FROM cards WHERE subject = ? ORDER BY created_at, id", (subject,))
+    return [CardRecord.from_row(row) for row in rows]
+
+
+def put(db: sqlite3.Connection, card: CardRecord, outcome: str) -> None:
+    """Gives a closed card another outcome."""
+    db.execute("UPDATE cards SET outcome = ? WHERE id = ? AND state = 'closed'", (outcome, card.id))
+
+
 def close(db: sqlite3.Connection, subject: str, outcome: str) -> list[CardRecord]:
     """Nothing about this subject can be pressed any more; returns those that could until now."""
     rows = db.execute(
@@ -94,6 +128,12 @@ def overdue(db: sqlite3.Connection, now: int) -> list[CardRecord]:
     """The open cards whose time is over."""
     rows = db.execute("SELECT * FROM cards WHERE state = 'open' AND expires_at <= ?", (now,))
     return [CardRecord.from_row(row) for row in rows]
+
+
+def forgotten(db: sqlite3.Connection, before: int) -> bool:
+    """Whether there is something to forget."""
+    found = db.execute("SELECT 1 FROM cards WHERE state = 'closed' AND created_at < ? LIMIT 1", (before,))
+    return found.fetchone() is not None
 
 
 def forget(db: sqlite3.Connection, before: int) -> None:

@@ -31,12 +31,12 @@ class Buttons:
 
 @dataclass(frozen=True)
 class More:
-    """What a notice has besides its text. One that `replaces` another notice of the same session, by its id, takes the
-    place of what that one shows; where that was never shown, neither is this."""
+    """What a notice has besides its text. One that `replaces` other notices of the same session takes the place of what
+    they show: their ids, each of which has replaced the ones before. Where none was ever shown, neither is this."""
 
     buttons: Buttons | None = None
     card: Card | None = None
-    replaces: str | None = None
+    replaces: tuple[str, ...] = ()
 
 
 _MORE: Final = TypeAdapter(More)
@@ -251,16 +251,6 @@ def drop_notice(db: sqlite3.Connection, notice_id: str) -> None:
     db.execute("DELETE FROM notices WHERE id = ?", (notice_id,))
 
 
-def reword(db: sqlite3.Connection, notice_id: str, text: str) -> bool:
-    """Gives a notice that was not sent yet another text, with nothing besides; False when it is out, or was begun."""
-    changed = db.execute(
-        "UPDATE notices SET text = ?2, content = NULL WHERE id = ?1"
-        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE out_id = ?1 AND state = 'sent')",
-        (notice_id, text),
-    )
-    return changed.rowcount == 1
-
-
 def new_notice_id() -> str:
     """No agent can guess it, so that none can write a message of that name."""
     return f"notice-{uuid.uuid4().hex}"
@@ -272,9 +262,15 @@ def notices(db: sqlite3.Connection, session_id: str) -> list[Notice]:
     return [_notice(db, row) for row in rows]
 
 
+def notice(db: sqlite3.Connection, notice_id: str) -> Notice | None:
+    """The notice of this id, if it is still to be said."""
+    row = db.execute("SELECT * FROM notices WHERE id = ?", (notice_id,)).fetchone()
+    return None if row is None else _notice(db, row)
+
+
 def _notice(db: sqlite3.Connection, row: sqlite3.Row) -> Notice:
     more = More() if row["content"] is None else _MORE.validate_json(row["content"])
-    shown = () if more.replaces is None else _shown(db, row["session"], more.replaces)
+    shown = _shown(db, row["session"], more.replaces)
     return Notice(
         id=row["id"],
         route=Route(channel=row["channel"], platform_id=row["platform_id"], thread_id=row["thread_id"]),
@@ -286,13 +282,17 @@ def _notice(db: sqlite3.Connection, row: sqlite3.Row) -> Notice:
     )
 
 
-def _shown(db: sqlite3.Connection, session_id: str, out_id: str) -> tuple[str, ...]:
-    rows = db.execute(
-        "SELECT platform_id FROM deliveries WHERE session = ? AND out_id = ? AND state = 'sent'"
-        " AND platform_id IS NOT NULL ORDER BY part",
-        (session_id, out_id),
-    )
-    return tuple(row["platform_id"] for row in rows)
+def _shown(db: sqlite3.Connection, session_id: str, notices: Sequence[str]) -> tuple[str, ...]:
+    """By the last of them that came through: one that was given up has left things as they were."""
+    for notice_id in reversed(notices):
+        rows = db.execute(
+            "SELECT platform_id FROM deliveries WHERE session = ? AND out_id = ? AND state = 'sent'"
+            " AND platform_id IS NOT NULL ORDER BY part",
+            (session_id, notice_id),
+        )
+        if found := tuple(row["platform_id"] for row in rows):
+            return found
+    return ()
 
 
 def is_waiting(db: sqlite3.Connection, session_id: str, text: str) -> bool:

@@ -207,6 +207,16 @@ def first_of(
     return [Entry.from_row(row) for row in rows]
 
 
+def last_said(db: sqlite3.Connection, channel: str, sender_id: str) -> int | None:
+    """When a person has last said something that was accepted, in epoch milliseconds."""
+    row = db.execute(
+        "SELECT max(accepted_at) FROM inbox WHERE channel = ? AND sender_id = ? AND kind = 'chat'",
+        (channel, sender_id),
+    ).fetchone()
+    at: int | None = row[0]
+    return at
+
+
 def numbered(db: sqlite3.Connection, session_id: str, seq: int) -> Entry | None:
     """The row of this number in its session."""
     row = db.execute("SELECT * FROM inbox WHERE session = ? AND seq = ?", (session_id, seq)).fetchone()

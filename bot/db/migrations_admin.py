@@ -32,6 +32,14 @@ ROLES: Final[Sequence[str]] = (
     granted_by TEXT,
     PRIMARY KEY (channel, group_id, agent)
 ) WITHOUT ROWID""",
+    # What the platforms have told of people who have said something that was taken; `groups` is JSON.
+    """CREATE TABLE people (
+    channel TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    groups TEXT NOT NULL,
+    PRIMARY KEY (channel, user_id)
+) WITHOUT ROWID""",
     # Whom an admin has denied: nobody is asked about them again.
     """CREATE TABLE denied (
     channel TEXT NOT NULL,
@@ -43,13 +51,15 @@ ROLES: Final[Sequence[str]] = (
 )
 
 AGENTS: Final[Sequence[str]] = (
-    # `settings` are those of [agents.<name>] that differ from config.toml, as JSON; `own` agents are not in the file.
+    # `settings` are those of [agents.<name>] that differ from config.toml, as JSON; `own` agents are not in the file,
+    # and have from `base`, one that is, what they need to reach a model.
     """CREATE TABLE agents (
     name TEXT PRIMARY KEY,
     own INTEGER NOT NULL,
     settings TEXT NOT NULL,
     deleted_at INTEGER,
-    changed_at INTEGER NOT NULL
+    changed_at INTEGER NOT NULL,
+    base TEXT
 ) WITHOUT ROWID""",
     """CREATE TABLE destinations (
     agent TEXT NOT NULL,
@@ -137,7 +147,7 @@ WIRINGS: Final[Sequence[str]] = (
     platform_id TEXT NOT NULL,
     agent TEXT NOT NULL,
     settings TEXT NOT NULL,
-    changed_at INTEGER NOT NULL,
+    wired_at INTEGER NOT NULL,
     PRIMARY KEY (channel, platform_id, agent)
 ) WITHOUT ROWID""",
     # What people have said in a place that was not for an agent of it, which is told with the next message that is.
@@ -166,12 +176,14 @@ CARDS: Final[Sequence[str]] = (
     # What a notice has besides its text, and the message that it takes the place of, as JSON.
     "ALTER TABLE notices ADD COLUMN content TEXT",
     # Buttons of the service's own. `options` are commands, as JSON; `notice` is the id of the notice that shows them,
-    # in the session that has sent it. `subject` is what the card is about ("approval:<id>"), for closing them all.
+    # in the session that has sent it, '' where the answer to a command does; `edits` is how often it was changed since.
+    # `subject` is what the card is about ("approval:<id>"), for closing them all.
     """CREATE TABLE cards (
     id TEXT PRIMARY KEY,
     subject TEXT NOT NULL,
     session TEXT NOT NULL REFERENCES sessions (id),
     notice TEXT NOT NULL,
+    edits INTEGER NOT NULL DEFAULT 0,
     channel TEXT NOT NULL,
     platform_id TEXT NOT NULL,
     thread_id TEXT,
@@ -184,10 +196,12 @@ CARDS: Final[Sequence[str]] = (
 )""",
     "CREATE INDEX cards_open ON cards (expires_at) WHERE state = 'open'",
     "CREATE INDEX cards_subject ON cards (subject)",
+    "CREATE INDEX cards_closed ON cards (created_at) WHERE state = 'closed'",
 )
 
 APPROVALS: Final[Sequence[str]] = (
-    # `effect` is all that is carried out, as JSON. `decided` ones are carried out until they are `done` or `failed`.
+    # `effect` is all that is carried out, as JSON, `details` the same in words. Approved ones are carried out until
+    # they are `done` or `failed`. `announced`: what becomes of it is said in the place where it came from.
     """CREATE TABLE approvals (
     id TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -198,7 +212,9 @@ APPROVALS: Final[Sequence[str]] = (
     thread_id TEXT,
     asked_by TEXT NOT NULL,
     summary TEXT NOT NULL,
+    details TEXT NOT NULL,
     effect TEXT NOT NULL,
+    announced INTEGER NOT NULL,
     choices TEXT NOT NULL,
     level TEXT NOT NULL CHECK (level IN ('admin', 'owner')),
     state TEXT NOT NULL CHECK (state IN ('open', 'approved', 'denied', 'expired', 'withdrawn', 'done', 'failed')),
@@ -240,19 +256,34 @@ END""",
 
 HELD: Final[Sequence[str]] = (
     # Messages of people who are not let in yet, or from places that nobody has wired, kept until an admin has decided;
-    # `event` is the normalised one as JSON.
+    # `event` is the normalised one as JSON, `message_id` the id that its row of inbox is going to have.
     """CREATE TABLE held (
-    event_id TEXT PRIMARY KEY,
+    event_id TEXT NOT NULL,
+    agent TEXT NOT NULL,
     approval TEXT NOT NULL REFERENCES approvals (id),
     channel TEXT NOT NULL,
     platform_id TEXT NOT NULL,
     sender_id TEXT NOT NULL,
-    agent TEXT NOT NULL,
+    message_id TEXT NOT NULL,
     event TEXT NOT NULL,
-    at INTEGER NOT NULL
+    attachments TEXT NOT NULL,
+    before TEXT NOT NULL,
+    left_out TEXT NOT NULL,
+    file_bytes INTEGER NOT NULL,
+    revised INTEGER NOT NULL DEFAULT 0,
+    admitted INTEGER NOT NULL DEFAULT 0,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (event_id, agent)
 )""",
     "CREATE INDEX held_sender ON held (channel, sender_id)",
     "CREATE INDEX held_approval ON held (approval)",
+    # Places about which nobody is to be asked for a while.
+    """CREATE TABLE quiet (
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (channel, platform_id)
+) WITHOUT ROWID""",
 )
 
 MONEY: Final[Sequence[str]] = (

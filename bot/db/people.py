@@ -1,4 +1,4 @@
-"""The roles, group_roles, denied and owner_codes tables: who is who, by platform id and never by name."""
+"""The people, roles, group_roles, denied and owner_codes tables: who is who, by platform id and never by name."""
 
 from __future__ import annotations
 
@@ -49,13 +49,32 @@ OWNER: Final = Standing("owner")
 
 @dataclass(frozen=True)
 class Grant:
-    """A row of roles or of group_roles: `of` is a person's id or a group's; `agent` is EVERYWHERE for all."""
+    """A row of roles or of group_roles: `of` is a person's id or a group's; `agent` is EVERYWHERE for all. `at` is in
+    epoch milliseconds; `by` is the id of whoever has given it, None: nobody but the service itself."""
 
     channel: str
     of: str
     agent: str
     role: Role
     is_group: bool = False
+    at: int = 0
+    by: str | None = None
+
+    @property
+    def told(self) -> str:
+        """As it is told to people: "member for the agent helper, through the group discord:7"."""
+        where = f"for the agent {self.agent}" if self.agent else "for all agents"
+        return f"{self.role} {where}" + (
+            f", through the group {self.channel}:{self.of}" if self.is_group else ""
+        )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the platform has told of a person when they last said something that was taken. `name` decides nothing."""
+
+    name: str
+    groups: tuple[str, ...] = ()
 
 
 def standing(db: sqlite3.Connection, channel: str, user_id: str, groups: Sequence[str] = ()) -> Standing:
@@ -151,10 +170,65 @@ def grants(db: sqlite3.Connection) -> list[Grant]:
     """All roles, people's first, by channel and id."""
     people = db.execute("SELECT * FROM roles ORDER BY channel, user_id, agent")
     groups = db.execute("SELECT * FROM group_roles ORDER BY channel, group_id, agent")
-    return [
-        *(Grant(row["channel"], row["user_id"], row["agent"], row["role"]) for row in people),
-        *(Grant(row["channel"], row["group_id"], row["agent"], row["role"], is_group=True) for row in groups),
-    ]
+    return [*map(_grant, people), *map(_grant, groups)]
+
+
+def grants_to(db: sqlite3.Connection, channel: str, user_id: str, groups: Sequence[str] = ()) -> list[Grant]:
+    """The rows that make up somebody's standing: their own, then those of their groups."""
+    own = db.execute(
+        "SELECT * FROM roles WHERE channel = ? AND user_id = ? ORDER BY agent", (channel, user_id)
+    )
+    theirs = db.execute(
+        "SELECT * FROM group_roles WHERE channel = ? AND group_id IN (SELECT value FROM json_each(?))"
+        " ORDER BY group_id, agent",
+        (channel, json.dumps(list(groups))),
+    )
+    return [*map(_grant, own), *map(_grant, theirs)]
+
+
+def granted(
+    db: sqlite3.Connection, channel: str, of: str, agent: str, *, is_group: bool = False
+) -> Grant | None:
+    """What a person or a group itself was given for an agent, if anything."""
+    table, column = ("group_roles", "group_id") if is_group else ("roles", "user_id")
+    row = db.execute(
+        f"SELECT * FROM {table} WHERE channel = ? AND {column} = ? AND agent = ?",
+        (channel, of, agent),
+    ).fetchone()
+    return None if row is None else _grant(row)
+
+
+def saw(db: sqlite3.Connection, channel: str, user_id: str, seen: Seen) -> None:
+    """Remembers what a person is called and which groups they are in; written only where that has changed."""
+    if sees(db, channel, user_id) != seen:
+        db.execute(
+            "INSERT OR REPLACE INTO people VALUES (?, ?, ?, ?)",
+            (channel, user_id, seen.name, json.dumps(list(seen.groups))),
+        )
+
+
+def sees(db: sqlite3.Connection, channel: str, user_id: str) -> Seen | None:
+    """What was remembered of a person, if anything."""
+    row = db.execute("SELECT * FROM people WHERE channel = ? AND user_id = ?", (channel, user_id)).fetchone()
+    return None if row is None else Seen(row["name"], tuple(json.loads(row["groups"])))
+
+
+def names(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """What everybody is called who has said something that was taken, by channel and id."""
+    return {(row["channel"], row["user_id"]): row["name"] for row in db.execute("SELECT * FROM people")}
+
+
+def suggested(db: sqlite3.Connection, typed: str, *, channel: str, limit: int) -> list[tuple[str, str, str]]:
+    """Channel, id and name of people whose id or name has `typed` in it, those of `channel` first: everybody who has
+    spoken, and everybody who has a role."""
+    rows = db.execute(
+        "SELECT channel, user_id, max(name) AS name FROM (SELECT channel, user_id, name FROM people"
+        " UNION ALL SELECT channel, user_id, '' FROM roles) GROUP BY channel, user_id"
+        " HAVING instr(lower(user_id || ' ' || name), ?1)"
+        " ORDER BY channel != ?2, channel, user_id LIMIT ?3",
+        (typed.lower(), channel, limit),
+    )
+    return [(row["channel"], row["user_id"], row["name"]) for row in rows]
 
 
 def entitled(db: sqlite3.Connection, channel: str, agent: str | None, level: Role) -> list[str]:
@@ -185,6 +259,11 @@ def owners(db: sqlite3.Connection, channel: str) -> list[str]:
     return [row["user_id"] for row in rows]
 
 
+def void_code(db: sqlite3.Connection, channel: str) -> None:
+    """Nobody can claim the bot there any more: it has an owner. Absent is success."""
+    db.execute("DELETE FROM owner_codes WHERE channel = ?", (channel,))
+
+
 def new_code(db: sqlite3.Connection, channel: str, *, now: int) -> str:
     """A fresh one-time code with which the first owner claims the bot; an older one is void. Only its
     digest is kept."""
@@ -205,6 +284,14 @@ def claim(db: sqlite3.Connection, channel: str, user_id: str, code: str, *, now:
     db.execute("DELETE FROM owner_codes WHERE channel = ?", (channel,))
     grant(db, channel, user_id, "owner", now=now)
     return True
+
+
+def _grant(row: sqlite3.Row) -> Grant:
+    is_group = "group_id" in row.keys()  # noqa: SIM118 - a row has no membership of its own
+    of = row["group_id" if is_group else "user_id"]
+    return Grant(
+        row["channel"], of, row["agent"], row["role"], is_group, row["granted_at"], row["granted_by"]
+    )
 
 
 def _highest(*roles: Role | None) -> Role | None:

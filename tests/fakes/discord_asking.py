@@ -55,7 +55,10 @@ def find(commands: Commands, name: str, user: User, place: Place) -> Leaf:
     words = tuple(name.removeprefix("/").split())
     leaves = list(commands.leaves(place.guild.id if place.guild is not None else None))
     exact = [each for each in leaves if each.words == words]
-    found = exact or [each for each in leaves if each.words[-len(words) :] == words]
+    # Discord's client finds what has the words that were typed, whatever stands between them.
+    words = tuple(" ".join(words).replace("-", " ").split())
+    flat = {id(each): tuple(" ".join(each.words).replace("-", " ").split()) for each in leaves}
+    found = exact or [each for each in leaves if flat[id(each)][-len(words) :] == words]
     found = [each for each in found if _granted(each.command, user, place)]
     if len({each.words for each in found}) != 1:
         several = ", ".join(sorted(" ".join(each.words) for each in found))

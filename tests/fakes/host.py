@@ -61,6 +61,7 @@ class FakeHost:
         self.notes = FakeNotes()
         self.wiring = Manners()
         self.troubles: list[tuple[str, str | None]] = []
+        self.places: list[tuple[str, str, str | None, bool]] = []
         self._commands = commands
         self._arrived: asyncio.Queue[Event] = asyncio.Queue()
 
@@ -81,6 +82,9 @@ class FakeHost:
 
     def trouble(self, channel: str, text: str | None) -> None:
         self.troubles.append((channel, text))
+
+    def place(self, channel: str, platform_id: str, name: str | None, *, gone: bool = False) -> None:
+        self.places.append((channel, platform_id, name, gone))
 
     async def event(self) -> Event:
         """The next event in the order of arrival. Raises TimeoutError."""
@@ -149,6 +153,9 @@ class ScriptedHost:
 
     def trouble(self, channel: str, text: str | None) -> None:
         """Nobody asks for it."""
+
+    def place(self, channel: str, platform_id: str, name: str | None, *, gone: bool = False) -> None:
+        pass
 
     async def close(self) -> None:
         """Ends the turns that still run."""

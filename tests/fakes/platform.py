@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from adapters.base import (
+    CARD,
     Absent,
     Event,
     EventKind,
@@ -18,6 +19,7 @@ from adapters.base import (
     Live,
     Outgoing,
     Part,
+    Question,
     Receipt,
     Sender,
     SendFailed,
@@ -70,7 +72,9 @@ class FakePlatform:
     def render(self, outgoing: Outgoing) -> list[Part]:
         if outgoing.text in self.broken_render:
             raise ValueError("this text cannot be rendered")
-        texts = [outgoing.text[i : i + PART_CHARS] for i in range(0, len(outgoing.text), PART_CHARS)]
+        card = outgoing.question if outgoing.question and outgoing.question.id.startswith(CARD) else None
+        text = outgoing.text if card is None else card.question
+        texts = [text[i : i + PART_CHARS] for i in range(0, len(text), PART_CHARS)]
         if outgoing.edit is not None:
             return replacing(outgoing, outgoing.edit, texts)
         if not texts and not outgoing.files:
@@ -142,6 +146,49 @@ class FakePlatform:
                 question_id=question_id,
             )
         )
+
+    def card(self, *, place: str = "p1", number: int = -1) -> Question:
+        """A card that was shown in a place, the last one if not said otherwise."""
+        shown = [part.outgoing for part in self.sent if part.outgoing.route.platform_id == place]
+        ids = {each.question.id: each.question for each in shown if each.question is not None}
+        return [each for each in ids.values() if each.id.startswith(CARD)][number]
+
+    async def press(
+        self, card: Question | str, button: str | int, *, place: str = "p1", by: Sender = PERSON
+    ) -> Receipt:
+        """Presses a button of a card, by what it says or by its number."""
+        options = [] if isinstance(card, str) else list(card.options)
+        event = Event(
+            id=self.new_id(),
+            kind="answer",
+            route=self.route(place),
+            sender=by,
+            created_at=now_ms(),
+            question_id=card if isinstance(card, str) else card.id,
+            choice=button if isinstance(button, int) else options.index(button),
+        )
+        return await self.hand_in(event)
+
+    async def order(
+        self,
+        command: str,
+        *,
+        place: str = "p1",
+        thread: str | None = None,
+        by: Sender = PERSON,
+        **arguments: str,
+    ) -> Receipt:
+        """Gives a command."""
+        event = Event(
+            id=self.new_id(),
+            kind="command",
+            route=self.route(place, thread),
+            sender=by,
+            created_at=now_ms(),
+            command=command,
+            arguments=arguments,
+        )
+        return await self.hand_in(event)
 
     async def edit(
         self, about: str, text: str, *, place: str = "p1", by: Sender = PERSON, event_id: str | None = None

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from tests.fakes import (
     slack_files,
+    slack_groups,
     slack_methods,
     slack_methods_agents,
     slack_methods_places,
@@ -38,6 +39,7 @@ METHODS: Final[Methods] = {
     **slack_methods_agents.METHODS,
     **slack_files.METHODS,
     **slack_views.METHODS,
+    **slack_groups.METHODS,
 }
 JSON: Final = "application/json; charset=utf-8"
 NO_JSON: Final = frozenset(
@@ -46,6 +48,7 @@ NO_JSON: Final = frozenset(
         "conversations.info",
         "conversations.replies",
         "files.info",
+        "usergroups.list",
         "users.conversations",
         "users.info",
     }

@@ -23,6 +23,7 @@ from tests.fakes.changes import News
 from tests.fakes.slack_api import Api, Fault, How, Request
 from tests.fakes.slack_faults import Faults
 from tests.fakes.slack_files import Files
+from tests.fakes.slack_groups import UserGroup
 from tests.fakes.slack_http import Push
 from tests.fakes.slack_interactions import Given, Interactions, Triggers
 from tests.fakes.slack_later import Later
@@ -213,6 +214,13 @@ class SlackServer:
         )
         self.world.users[person.id] = person
         return person
+
+    def usergroup(self, handle: str, *users: User) -> UserGroup:
+        """Makes a user group with these in it, and tells the app so."""
+        group = UserGroup(self.world, self.world.id("S"), handle, list(users))
+        self.world.groups[group.id] = group
+        group.tell_made()
+        return group
 
     def webhook(self, name: str) -> Webhook:
         """Makes something outside that posts in places, and is no user."""

@@ -72,6 +72,9 @@ class World:
         self.has_assistant = True
         self.mention_first = False
         """Of a message that names the bot, app_mention comes before the message: Slack keeps no order."""
+        self.groups: dict[str, Any] = {}
+        """The user groups; slack_groups.UserGroup. `has_groups` says whether the workspace's plan has any."""
+        self.has_groups = True
         self.has_home = True
         """The app's Home tab is switched on; `has_messages` is the same of its Messages tab."""
         self.has_messages = True

@@ -25,8 +25,10 @@ from agent.protocol.clock import now_ms
 from agent.protocol.schema import VERSION
 from agent.protocol.workspace import Workspace
 from bot.app import App, running_app
+from bot.approvals import Effect
 from bot.config import Config
 from bot.db import people
+from bot.db.sessions import HOUSE
 from bot.launching import instance_of
 from container.base import Backend
 from tests.fakes import engine
@@ -77,6 +79,8 @@ class House:
         self.interrupt_grace_seconds = 5.0
         self.clock_ahead_ms = 0
         """How far the service's clock is ahead of the right one; the runners have clocks of their own."""
+        self.effects: dict[str, Effect] = {}
+        """What approvals do of kinds that are the test's own."""
         self.app: App
         self._containers: engine.Namespace | None = None
 
@@ -129,6 +133,7 @@ class House:
             self.config(),
             adapters=adapters,
             backend=backend,
+            effects=self.effects,
             interrupt_grace_seconds=grace,
             clock=self.now,
         ) as self.app:
@@ -151,7 +156,7 @@ class House:
         )
 
     def session_id(self, place: str = "p1") -> str:
-        (row,) = self.query("SELECT id FROM sessions WHERE platform_id = ?", place)
+        (row,) = self.query("SELECT id FROM sessions WHERE platform_id = ? AND agent != ?", place, HOUSE)
         return str(row["id"])
 
     def folder(self, place: str = "p1") -> Path:

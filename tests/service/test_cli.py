@@ -187,7 +187,7 @@ def test_a_pipe_can_give_commands(roost: Roost) -> None:
         "/help", "/file", "/stop", "/quit", "/status", "/clear", "/whoami", "/claim", "/session",
         "/conversations",
         "/model", "/compact", "/context", "/cost",
-        "/backup", "/schedule", "/deadletter", "/trace", "/owner",
+        "/backup", "/schedule", "/deadletter", "/trace", "/owner", "/approval",
     }  # fmt: skip
     assert nothing == "Nothing is running."
     assert cleared == "Cleared: the next message starts with a fresh memory."
@@ -654,6 +654,9 @@ COMMANDS = [
     ["session", "show"],
     ["session", "stop"],
     ["session", "clear"],
+    *(["approval", name] for name in ("list", "show", "approve", "deny")),
+    ["help"],
+    ["whoami"],
     ["config", "check"],
     ["owner", "code"],
     ["backup", "create"],

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.discord import advice, commands, doctor, permissions
+from adapters.discord import advice, doctor, layout, permissions
 from adapters.discord.errors import UNAUTHORIZED
 from adapters.discord.examine import Wanted
 from adapters.discord.session import NO_INTENT
@@ -104,7 +104,7 @@ async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
     """One in which everything is as it should be: a server, a channel, and the commands."""
     async with DiscordServer() as discord:
         discord.guild("Lab").channel("general")
-        discord.commands.overwrite("", commands.payload(Registry[Any](None, ALL).infos))
+        discord.commands.overwrite("", layout.payload(Registry[Any](None, ALL).infos))
         yield Setup(discord, tmp_path)
 
 

@@ -8,21 +8,15 @@ from typing import Any
 
 import pytest
 
-from adapters.discord.commands import (
-    ASK,
-    STOP,
-    Pointed,
-    focused,
-    invoked,
-    payload,
-    pointed,
-    same,
-    suggestions,
-)
-from adapters.offers import CommandInfo, CommandSpec, OptionInfo, Suggestion
-from bot import commands
+from adapters.discord.commands import Pointed, focused, invoked, pointed, suggestions
+from adapters.discord.layout import ASK, STOP, payload, same
+from adapters.offers import CommandInfo, CommandSpec, OptionInfo, OptionKind, Suggestion
+from bot import commands, surfaces
 from bot.commands.registry import Registry
+from tests.fakes.changes import News
+from tests.fakes.discord_commands import Commands
 from tests.fakes.discord_spec import DOCUMENT, Spec
+from tests.fakes.discord_world import World
 
 ID = OptionInfo("id", "which one", required=True, completes=True, max_chars=9000)
 INFOS = [
@@ -58,11 +52,15 @@ def spec_of(name: str, options: int = 0) -> CommandSpec:
     return CommandSpec(name, "a summary", [OptionInfo(f"o{n}", "one option of many") for n in range(options)])
 
 
+def chosen_of(count: int) -> OptionInfo:
+    return OptionInfo("which", "one of many", choices=[f"{n}" + "x" * 200 for n in range(count)])
+
+
 # ---------------------------------------------------------------- what is registered
 
 
-def test_commands_become_subcommands() -> None:
-    root, *_ = payload(INFOS)
+def test_a_command_of_one_word_is_a_subcommand_and_a_group_is_a_command_of_its_own() -> None:
+    root, thing, *_ = payload(INFOS)
     make = {
         "type": 1,
         "name": "make",
@@ -86,7 +84,7 @@ def test_commands_become_subcommands() -> None:
             },
         ],
     }
-    status, trace, thing = root.pop("options")
+    status, trace = root.pop("options")
     assert root == {
         "name": "roost",
         "type": 1,
@@ -97,41 +95,83 @@ def test_commands_become_subcommands() -> None:
     assert status == {"type": 1, "name": "status", "description": "How it is doing"}
     assert (trace["type"], trace["name"], len(trace["options"])) == (1, "trace", 1)
     assert thing == {
-        "type": 2,
-        "name": "thing",
+        "type": 1,
+        "name": "roost-thing",
         "description": "list, make",
+        "contexts": [0, 1],
+        "integration_types": [0],
         "options": [{"type": 1, "name": "list", "description": "All of them"}, make],
     }
 
 
 def test_a_message_has_two_commands_in_its_menu() -> None:
-    assert payload(INFOS)[1:] == [
+    assert payload(INFOS)[2:] == [
         {"name": name, "type": 3, "contexts": [0, 1], "integration_types": [0]} for name in (ASK, STOP)
     ]
 
 
-def test_a_word_that_is_a_group_and_a_command_stands_in_the_group_as_well() -> None:
-    (group,) = payload([CommandInfo("plan", "plans", [spec_of("plan"), spec_of("plan make")])])[0]["options"]
-    assert group["type"] == 2 and [each["name"] for each in group["options"]] == ["plan", "make"]
-    data = {
-        "name": "roost",
-        "options": [{"type": 2, "name": "plan", "options": [{"type": 1, "name": "plan"}]}],
-    }
-    assert invoked(data) == ("plan", {})
+def test_a_word_that_is_a_group_and_a_command_is_both() -> None:
+    root, group, *_ = payload([CommandInfo("plan", "plans", [spec_of("plan"), spec_of("plan make")])])
+    assert [each["name"] for each in root["options"]] == ["plan"]
+    assert (group["name"], [each["name"] for each in group["options"]]) == ("roost-plan", ["make"])
+
+
+def test_options_are_of_the_kinds_that_discord_has() -> None:
+    kinds: list[OptionKind] = ["person", "group", "who", "place"]
+    spec = CommandSpec("give", "give", [OptionInfo(kind, "which", kind, completes=True) for kind in kinds])
+    (give,) = payload([CommandInfo("give", "give", [spec])])[0]["options"]
+    assert [each["type"] for each in give["options"]] == [6, 8, 9, 7]
+    assert not any("autocomplete" in each for each in give["options"])
+    assert give["options"][3]["channel_types"] == [0, 2, 5, 13, 15, 16]
+
+
+def test_a_long_option_can_be_left_out_for_a_form() -> None:
+    options = [OptionInfo("text", "what", required=True, max_chars=8000, long=True)]
+    (write,) = payload([CommandInfo("write", "write", [CommandSpec("write", "write", options)])])[0][
+        "options"
+    ]
+    assert "required" not in write["options"][0]
+
+
+def test_commands_for_admins_alone_can_be_hidden_from_the_others() -> None:
+    specs = [CommandSpec("thing a", "a", admins=True), CommandSpec("thing b", "b", admins=True)]
+    mixed = [CommandSpec("other a", "a", admins=True), CommandSpec("other b", "b")]
+    infos = [CommandInfo("thing", "x", specs), CommandInfo("other", "x", mixed)]
+    assert not any("default_member_permissions" in each for each in payload(infos))
+    hidden = [each for each in payload(infos, hide_admins=True) if "default_member_permissions" in each]
+    assert [(each["name"], each["default_member_permissions"]) for each in hidden] == [("roost-thing", "32")]
+
+
+def large(*, groups: int, each: int, options: int) -> list[CommandInfo]:
+    """A registry of so many groups with so many commands, and as many commands of one word."""
+    taken = [OptionInfo(f"option{n}", "one of the many things that can be set here") for n in range(options)]
+    made = [CommandInfo(f"word{n}", "one word", [CommandSpec(f"word{n}", "w", taken)]) for n in range(groups)]
+    for number in range(groups):
+        specs = [CommandSpec(f"group{number} sub{n}", "does one of many things", taken) for n in range(each)]
+        made.append(CommandInfo(f"group{number}", "many", specs))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("groups", "each", "options"), [(25, 4, 3), (30, 25, 1), (5, 60, 2), (8, 25, 25), (40, 2, 2)]
+)
+def test_there_is_room_for_any_number_of_commands(spec: Spec, groups: int, each: int, options: int) -> None:
+    infos = large(groups=groups, each=each, options=options)
+    made = payload(infos)
+    assert put(spec, made) == []
+    # The fake counts as Discord does, of which the description says nothing.
+    assert len(Commands(World(lambda: 0, News())).overwrite("", made)) == len(made)
+    assert {name for name, _ in ways(made)} == {spec.name for info in infos for spec in info.specs}
 
 
 @pytest.mark.parametrize(
     ("infos", "said"),
     [
-        ([CommandInfo(f"c{n}", "a command") for n in range(26)], "/roost has 26 entries; Discord takes 25"),
         (
-            [CommandInfo("many", "many", [spec_of(f"many c{n}") for n in range(26)])],
-            "/roost many has 26 entries; Discord takes 25",
+            [CommandInfo(f"c{n}", "a", [spec_of(f"c{n} x")]) for n in range(101)],
+            "there are 101 slash commands; Discord takes 100",
         ),
-        (
-            [CommandInfo("wide", "wide", [spec_of("wide", 26)])],
-            "/roost wide has 26 entries; Discord takes 25",
-        ),
+        ([CommandInfo("wide", "wide", [spec_of("wide", 26)])], "wide has 26 entries; Discord takes 25"),
         ([CommandInfo("dumb", "")], "the summary of dumb has 0 characters, not 1 to 100"),
         ([CommandInfo("long", "x" * 101)], "the summary of long has 101 characters, not 1 to 100"),
         (
@@ -140,11 +180,11 @@ def test_a_word_that_is_a_group_and_a_command_stands_in_the_group_as_well() -> N
         ),
         ([CommandInfo("Loud", "x")], "'Loud' is no name that Discord takes: small letters, at most 32"),
         ([CommandInfo("x" * 33, "x")], "is no name that Discord takes"),
-        ([CommandInfo("x", "x", [spec_of("x x"), spec_of("x")])], "names in common: x, x"),
-        ([CommandInfo("x", "x", [spec_of("y z")])], "'y z' is no command of the group 'x'"),
-        ([CommandInfo("x", "x", [spec_of("x y z")])], "'x y z' is no command of the group 'x'"),
+        ([CommandInfo("x", "x", [spec_of("x y"), spec_of("x y")])], "names in common: y, y"),
+        ([CommandInfo("x", "x", [spec_of("x"), spec_of("x")])], "names in common: x, x"),
+        ([CommandInfo("x", "x", [spec_of("x y z")])], "'x y z' has more than two words"),
         (
-            [CommandInfo(f"c{n}", "a", [spec_of(f"c{n}", 25)]) for n in range(25)],
+            [CommandInfo("c", "a", [CommandSpec("c d", "a", [chosen_of(25)])])],
             "characters in all; Discord takes 8000",
         ),
     ],
@@ -197,16 +237,26 @@ def test_required_options_come_first_in_all_of_them() -> None:
 
 
 def test_every_command_is_there_and_finds_its_way_back() -> None:
-    root, *_ = real()
-    found = set()
-    for entry in root["options"]:
-        inner = entry["options"] if entry["type"] == 2 else [entry]
-        for command in inner:
-            data = {"type": command["type"], "name": command["name"]}
-            if entry["type"] == 2:
-                data = {"type": 2, "name": entry["name"], "options": [data]}
-            found.add(invoked({"type": 1, "name": "roost", "options": [data]})[0])
-    assert found == {command.name for command in commands.ALL}
+    assert {name for name, _ in ways(real())} == {command.name for command in commands.ALL}
+
+
+def ways(made: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The names of the commands, as an interaction with each of them says, and how each is typed."""
+    for command in made:
+        subs = [each for each in command.get("options", ()) if each["type"] == 1]
+        for entry in subs:
+            data = {"type": 1, "name": entry["name"]}
+            yield invoked({**command, "options": [data]})[0], f"/{command['name']} {entry['name']}"
+        if not subs and command["type"] == 1:
+            yield invoked({**command, "options": []})[0], f"/{command['name']}"
+
+
+def test_every_command_is_spelled_as_it_is_given() -> None:
+    for command in commands.ALL:
+        spelled = surfaces.spelled("discord", command.usage)
+        assert any(
+            command.name == name and f"{spelled} ".startswith(f"{way} ") for name, way in ways(real())
+        ), spelled
 
 
 # ---------------------------------------------------------------- whether they are there already
@@ -245,8 +295,7 @@ def test_what_discord_returns_is_the_same(spec: Spec) -> None:
 
 
 def change(made: list[dict[str, Any]], what: str) -> None:
-    root, _, stop = made
-    thing = root["options"][2]
+    root, thing, _, stop = made
     make = thing["options"][1]
     match what:
         case "a description":
@@ -311,9 +360,7 @@ def registered_or_not(made: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def given(*options: dict[str, Any], group: str | None = None, command: str = "make") -> dict[str, Any]:
     inner: dict[str, Any] = {"type": 1, "name": command, "options": list(options)}
-    if group is not None:
-        inner = {"type": 2, "name": group, "options": [inner]}
-    return {"id": "1", "type": 1, "name": "roost", "options": [inner]}
+    return {"id": "1", "type": 1, "name": f"roost-{group}" if group else "roost", "options": [inner]}
 
 
 def test_an_interaction_names_a_command_and_its_arguments_as_text() -> None:
@@ -327,6 +374,30 @@ def test_an_interaction_names_a_command_and_its_arguments_as_text() -> None:
     arguments = {"id": "a b", "count": "3", "sure": "true", "again": "false"}
     assert invoked(data) == ("thing make", arguments)
     assert invoked(given(command="status")) == ("status", {})
+
+
+def test_somebody_and_a_role_are_told_apart_by_what_discord_says_of_them() -> None:
+    data = given(
+        {"type": 9, "name": "who", "value": "5"},
+        {"type": 9, "name": "whom", "value": "6"},
+        {"type": 6, "name": "person", "value": "7"},
+        {"type": 8, "name": "group", "value": "8"},
+        {"type": 7, "name": "place", "value": "9"},
+        group="role",
+        command="grant",
+    )
+    resolved: dict[str, Any] = {"roles": {"5": {}, "8": {}}, "users": {"6": {}, "7": {}}}
+    arguments = {"who": "<@&5>", "whom": "<@6>", "person": "7", "group": "8", "place": "9"}
+    assert invoked({**data, "resolved": resolved}) == ("role grant", arguments)
+    assert invoked(data)[1]["who"] == "<@5>"
+
+
+def test_more_of_a_group_is_the_group() -> None:
+    assert (
+        invoked({"type": 1, "name": "roost-agent-2", "options": [{"type": 1, "name": "set"}]})[0]
+        == "agent set"
+    )
+    assert invoked({"type": 1, "name": "roost-more", "options": []}) == ("more", {})
 
 
 def test_what_is_being_typed_is_known() -> None:
@@ -363,6 +434,8 @@ def test_the_menu_of_a_message() -> None:
         {"name": "roost", "options": [{"type": 1, "name": ""}]},
         {"name": "roost", "options": [{"type": 1, "name": 7}]},
         {"name": "roost", "options": [{"type": 2, "name": "thing"}]},
+        {"name": "roost-", "options": [{"type": 1, "name": "thing"}]},
+        {"name": "roost-thing", "options": [{"type": 2, "name": "thing"}]},
         {"name": "roost", "options": [{"type": 1, "name": "a"}, {"type": 1, "name": "b"}]},
         {"name": "roost", "options": [{"type": 3, "name": "a", "value": "b"}]},
         given({"type": 3, "name": "id"}),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.checkup import Named
-from adapters.discord import advice, commands, errors, session
+from adapters.discord import advice, errors, layout, session
 from adapters.discord.doctor import judged
 from adapters.discord.facts import (
     Application,
@@ -52,7 +52,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "discord.md"
 ME, LAB, ROLE, OTHER = 9, 1, 2, 3
 EVERYTHING = sum(each.bit for each in ASKED)
-PAYLOAD = commands.payload([])
+PAYLOAD = layout.payload([])
 
 
 # ---------------------------------------------------------------- permissions

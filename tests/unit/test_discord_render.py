@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -455,3 +456,32 @@ def test_what_is_complete_stays_while_text_is_appended(fragments: list[str]) -> 
 def test_a_live_text_ends_as_it_is_sent() -> None:
     text = paragraphs(4) + "\n```py\ncode\n```"
     assert live(text) == contents(reply(text))
+
+
+# ---------------------------------------------------------------- the footer
+
+
+def test_a_footer_stands_in_small_print_beneath_the_last_text_and_above_the_files() -> None:
+    out = replace(reply("well"), footer="mock · 1.2k tokens · $0.04", files=[OutgoingFile("a", "b/c", b"d")])
+    text, file = drafts(out)
+    assert text.content == "well\n-# mock · 1.2k tokens · $0.04" and file.file is not None
+
+
+def test_a_footer_calls_nobody_and_is_one_line_of_plain_text() -> None:
+    (text,) = drafts(replace(reply("well"), footer="@everyone\n<@1> *a_b*"))
+    assert text.content == "well\n-# \\@\N{ZERO WIDTH SPACE}everyone \\<\\@1\\> \\*a\\_b\\*"
+
+
+def test_a_footer_without_room_is_a_message_of_its_own() -> None:
+    full, footer = drafts(replace(reply("x" * 2_000), footer="small"))
+    assert (full.content, footer.content) == ("x" * 2_000, "-# small")
+
+
+def test_a_footer_stands_beneath_a_card() -> None:
+    shown, footer = drafts(replace(reply(""), card=Card(title="t", text="u"), footer="small"))
+    assert shown.embeds and footer.content == "-# small"
+
+
+def test_a_changed_text_keeps_its_footer() -> None:
+    first, gone = drafts(replace(reply("new"), edit=Edit(["1:2", "1:3"], 7), footer="small"))
+    assert first.content == "new\n-# small" and first.replaces == "1:2" and gone.removes

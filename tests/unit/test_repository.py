@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from bot import commands
+from bot.commands.groups import GROUPS
+from bot.commands.offered import document
+
 ROOT = Path(__file__).parents[2]
 TOP_LEVEL = {
     ".ci",
@@ -182,3 +186,8 @@ def test_run_passes_on_input_output_and_failure(tmp_path: Path, status: int) -> 
     )
     assert done.stdout == "args: run\nhello\n"
     assert (done.returncode == 0) == (status == 0)
+
+
+def test_the_commands_are_documented_as_they_are() -> None:
+    assert (ROOT / "docs" / "commands.md").read_text() == document(), "`make docs` writes it anew"
+    assert {each.name.split()[0] for each in commands.ALL if " " in each.name} <= set(GROUPS)

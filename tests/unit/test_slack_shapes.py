@@ -16,6 +16,7 @@ from adapters.base import Event, NotFetched
 from adapters.slack import ids
 from adapters.slack.asked import Asked
 from adapters.slack.fetching import Fetcher
+from adapters.slack.groups import Groups
 from adapters.slack.interactions import Interactions
 from adapters.slack.listening import Listening
 from adapters.slack.normalize import Me
@@ -139,6 +140,7 @@ async def heard(told: Mapping[str, Any]) -> FakeHost:
         web,
         Asked(),
         QUICK,
+        Groups(web),
         agent_view=True,
         stopped=stopped,
         revoked=lambda: None,
@@ -148,7 +150,15 @@ async def heard(told: Mapping[str, Any]) -> FakeHost:
     )
     fetcher = Fetcher(web, API_URL, QUICK)
     interactions = Interactions(
-        web, host, Asked(), QUICK, fetcher.fetch, ME, agent_view=True, resumed=lambda _route: None
+        web,
+        host,
+        Asked(),
+        QUICK,
+        Groups(web),
+        fetcher.fetch,
+        ME,
+        agent_view=True,
+        resumed=lambda _route: None,
     )
     listening.use(host, ME, fetcher, interactions)
     try:

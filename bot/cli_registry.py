@@ -1,0 +1,133 @@
+"""The commands of the registry on the command line: each that needs no place, and has no better form of its own here.
+
+They are made when somebody asks for one: listing them takes a few hundredths of a second, `roost version` nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from bot.cli_options import CommandLine, ConfigOption, JsonOption, not_empty
+from bot.cli_service import ask, look, opened, say_answer
+
+if TYPE_CHECKING:
+    from adapters.offers import CommandInfo, CommandSpec, OptionInfo
+
+PARTS: Final = {
+    "offered": "bot.commands.offered:on_the_command_line",
+    "groups": "bot.commands.groups:GROUPS",
+    "readable": "bot.records:READABLE",
+}
+
+
+class RegistryGroup(TyperGroup):
+    """A group of the command line that has the registry's commands of its name as well; the root has its groups."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in self._derived(ctx) if name not in own)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        return self._derived(ctx).get(cmd_name) if found is None else found
+
+    def _derived(self, ctx: Any) -> Mapping[str, TyperCommand | TyperGroup]:
+        offered: Sequence[CommandInfo] = opened(PARTS["offered"])()
+        infos = offered if ctx.parent is None else [each for each in offered if each.name == self.name]
+        made = [_made(info) for info in infos]
+        if ctx.parent is None:
+            return {str(each.name): each for each in made}
+        return {
+            name: each for group in made if isinstance(group, TyperGroup) for name, each in _within(group)
+        }
+
+
+def _within(group: TyperGroup) -> Sequence[tuple[str, Any]]:
+    return list(group.commands.items())
+
+
+def _made(info: CommandInfo) -> TyperCommand | TyperGroup:
+    """A command of one word, or the group of those that begin with it."""
+    app = CommandLine(opened(PARTS["groups"]).get(info.name, info.summary))
+    for spec in info.specs:
+        summary = f"{spec.summary[:1].upper()}{spec.summary[1:]}."
+        app.command(spec.name.split()[-1], help=summary)(_function(spec))
+    if any(" " in spec.name for spec in info.specs):
+        # One command alone would become the group.
+        app.callback()(lambda: None)
+    made = get_command(app)
+    made.name = info.name
+    assert isinstance(made, TyperCommand | TyperGroup)  # noqa: S101 - Typer makes nothing else
+    return made
+
+
+def _function(spec: CommandSpec) -> Callable[..., None]:
+    """What Typer makes a command of: it looks at the signature."""
+
+    def run(**given: Any) -> None:
+        config, as_json = given.pop("config"), given.pop("as_json")
+        asked = look if spec.name in opened(PARTS["readable"]) else ask
+        say_answer(asked(config, *spec.name.split(), given=_given(given)), as_json=as_json)
+
+    parameters = [
+        *(_parameter(option) for option in spec.options),
+        _named("config", ConfigOption, None),
+        _named("as_json", JsonOption, False),
+    ]
+    parameters.sort(key=lambda each: each.default is not inspect.Parameter.empty)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
+
+
+def _given(given: Mapping[str, Any]) -> dict[str, str]:
+    """Only what somebody has given: what was left out is the command's to decide."""
+    found: dict[str, str] = {}
+    for name, value in given.items():
+        if value is None or value == [] or value is False:
+            continue
+        found[name] = "true" if value is True else " ".join(value) if isinstance(value, list) else str(value)
+    return found
+
+
+def _parameter(option: OptionInfo) -> inspect.Parameter:
+    kind = _kind(option)
+    if option.required:
+        argument = typer.Argument(metavar=option.name.upper(), help=_sentence(option), callback=_filled)
+        return _named(
+            option.name, Annotated[list[str] if option.rest else kind, argument], inspect.Parameter.empty
+        )
+    flag = f"--{option.name.replace('_', '-')}"
+    if option.kind == "flag":
+        return _named(option.name, Annotated[bool, typer.Option(flag, help=_sentence(option))], False)
+    metavar = None if option.choices else "N" if option.kind == "number" else option.kind.upper()
+    shown = typer.Option(flag, metavar=metavar, help=_sentence(option))
+    return _named(option.name, Annotated[kind | None, shown], None)
+
+
+def _kind(option: OptionInfo) -> Any:
+    if option.choices:
+        return Literal[tuple(option.choices)]
+    return int if option.kind == "number" else str
+
+
+def _sentence(option: OptionInfo) -> str:
+    return f"{option.summary[:1].upper()}{option.summary[1:]}."
+
+
+def _filled(value: Any) -> Any:
+    """A script whose own variable is empty says nothing at all."""
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, str):
+            not_empty(each)
+    return value
+
+
+def _named(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
