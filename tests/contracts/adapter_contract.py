@@ -332,12 +332,12 @@ class AdapterContract:
         async with rig.open():
             talk = await rig.ask("hello")
             await self.answers(rig, talk, "You said: hello")
-            app, now = rig.house.app, rig.house.now()
+            app, now, directly = rig.house.app, rig.house.now(), rig.directly
             sender = await app.db.write(
-                lambda db: cards.say(db, rig.directly, "Somebody wants to talk to me.", now=now)
+                lambda db: cards.say(db, directly, "Somebody wants to talk to me.", now=now)
             )
             app.context.cards.deliver([sender])
-            await self.show(rig, rig.directly, "May they?")
+            await self.show(rig, directly, "May they?")
             await rig.until(
                 lambda: (
                     rig.told()

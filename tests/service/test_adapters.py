@@ -443,10 +443,12 @@ class SlackRig:
 
     async def press(self, talk: SlackMessage, label: str) -> str:
         asked = next(each for each in self._mine(talk) if each.labels)
-        given = self.town.ada.click(asked, label)
-        await self.until(lambda: given.texts)
-        assert not given.public
-        return given.texts[0]
+        before = len(self.town.general.ephemeral)
+        self.town.ada.click(asked, label)
+        await self.until(lambda: len(self.town.general.ephemeral) > before)
+        told = self.town.general.ephemeral[-1]
+        assert told.only_for is self.town.ada
+        return told.shown
 
     async def grant(self, talk: SlackMessage) -> list[str]:
         before = len(self.town.general.ephemeral)
