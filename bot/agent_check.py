@@ -69,12 +69,13 @@ def _mistakes(name: str, agent: AgentConfig, channels: Sequence[str]) -> list[st
         for number, place in enumerate(agent.destinations)
         if place.channel not in channels
     ]
-    fault = _provider_fault(agent)
+    fault = provider_fault(agent)
     return wrong if fault is None else [*wrong, f"[agents.{name}] provider_options: {fault}"]
 
 
-def _provider_fault(agent: AgentConfig) -> str | None:
-    """Why the provider cannot be made. The mock without options always can, and nobody waits for that."""
+def provider_fault(agent: AgentConfig) -> str | None:
+    """Why the provider cannot be made. The mock without options always can, and nobody waits for that. Blocks, for a
+    second most often and for CHECK_SECONDS at most."""
     if agent.provider == "mock" and not agent.provider_options:
         return None
     with tempfile.TemporaryDirectory(prefix="roost-check-") as folder:

@@ -122,7 +122,7 @@ async def running_app(
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
             backend, images = chosen.backend, chosen.images
-        roster, wirings = Roster(config), Wirings.configured(config)
+        roster, wirings = Roster(config, isolated=backend.mounts), Wirings.configured(config)
         await roster.refresh(db)
         await wirings.refresh(db)
         sessions = _sessions(config, roster, db, clock)
@@ -151,7 +151,7 @@ async def running_app(
         wall = build_wall(ground, backend, vault, images=images)
         work = build_work(ground, out, wall, interrupt_grace_seconds=interrupt_grace_seconds)
         chores = build_chores(ground, out, wall, work)
-        entrance = build_entrance(ground, out, work, chores.backups)
+        entrance = build_entrance(ground, out, wall, work, chores.backups)
 
         await recall_problems(db, roster, metrics)
         await greet_owners(db, channels, terminal.person.id, clock(), say)
@@ -179,6 +179,8 @@ async def running_app(
             entrance.cards,
             entrance.place_names,
             entrance.approvals,
+            entrance.erasing,
+            entrance.keeping,
             entrance.control,
             chores.pool,
         )

@@ -17,6 +17,7 @@ from agent.protocol.clock import Clock, steady_ms
 from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
+from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
 from bot.backup.daily import Backups
 from bot.cards import Cards
@@ -29,11 +30,13 @@ from bot.control import Control
 from bot.db.engine import Database
 from bot.deadletters import DeadLetters
 from bot.delivery import Delivery
+from bot.erasing import Erasing
 from bot.figures import Figures
 from bot.gateway.service import Gateway
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
+from bot.keeping import Keeping
 from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
@@ -47,6 +50,7 @@ from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
 from bot.received import Received
+from bot.renewal import Renewal
 from bot.roster import Roster
 from bot.salvage import Salvage
 from bot.schedules import Schedules
@@ -113,6 +117,7 @@ class Wall:
     gateway: Gateway
     launcher: Launcher
     clearing: Clearing
+    mounts: Mounts
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,8 @@ class Entrance:
     cards: Cards
     place_names: PlaceNames
     approvals: Approvals
+    erasing: Erasing
+    keeping: Keeping
     control: Control
 
 
@@ -201,6 +208,7 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
         environ=os.environ,
         clock=ground.clock,
     )
+    mounts = Mounts(config, os.environ, ground.roster)
     launcher = Launcher(
         ground.roster,
         config.backend,
@@ -208,13 +216,13 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
         images=images,
         gateway=gateway,
         vault=vault,
-        extra=Mounts(config, os.environ, ground.roster).of,
+        extra=mounts.of,
         warm=config.pool.warm,
         data_dir=data,
     )
     image = next(iter(images.values()), None)
     clearing = Clearing(backend, image=image, instance=instance_of(data), logs=data / "logs")
-    return Wall(backend, gateway, launcher, clearing)
+    return Wall(backend, gateway, launcher, clearing, mounts)
 
 
 def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_seconds: float) -> Work:
@@ -268,6 +276,7 @@ def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_sec
     schedules = Schedules(
         db, sessions, posting, out.delivery, config.schedules, changed=ground.planned, clock=clock
     )
+    Renewal(ground.roster, sessions, containers, posting, wall.gateway, metrics)
     return Work(admission, containers, posting, operations, schedules)
 
 
@@ -316,12 +325,24 @@ def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chore
     )
 
 
-def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) -> Entrance:
+def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backups: Backups) -> Entrance:
     """Messages, commands, and the socket by which the command line reaches the service."""
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
     wirings = ground.wirings
+    erasing = Erasing(
+        db,
+        sessions,
+        work.containers,
+        work.posting,
+        out.delivery,
+        work.operations,
+        out.letter_files,
+        wall.clearing,
+        data=ground.data,
+    )
+    keeping = Keeping(db, wirings, erasing, sessions=ground.data / "sessions", clock=clock)
     cards = Cards(db, sessions, out.delivery, clock)
     approvals = Approvals(db, sessions, cards, {}, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
@@ -345,8 +366,16 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         guesses=Guesses(steady_ms),
         figures=Figures(db),
         cards=cards,
+        erasing=erasing,
         approvals=approvals,
         troubles=troubles,
+        agents=AgentEditing(
+            db,
+            ground.roster,
+            wall.mounts.granted if wall.backend.mounts else None,
+            data=ground.data,
+            clock=clock,
+        ),
         place_names=place_names,
     )
     registry = Registry(context, commands.ALL)
@@ -361,9 +390,10 @@ def build_entrance(ground: Ground, out: Outbound, work: Work, backups: Backups) 
         incoming=ground.data / "incoming",
         notes=Notebook(db, clock),
         troubles=troubles,
+        keeping=keeping,
         place_names=place_names,
         metrics=metrics,
         clock=clock,
     )
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, cards, place_names, approvals, control)
+    return Entrance(letters, context, intake, cards, place_names, approvals, erasing, keeping, control)

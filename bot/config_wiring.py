@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from bot.config_fields import AgentName
 from bot.config_model import ConfigModel
 from bot.engage import Mode, Others, Senders, SessionMode, Strangers, Wiring
 
+PLACED: Final = frozenset({"channel", "place", "agent"})
+"""The settings of a wiring that say which it is; the others say how its agent serves."""
 PlatformName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -78,6 +80,19 @@ class WiringConfig(ConfigModel):
             others=self.others,
             priority=self.priority,
         )
+
+
+def settings_of(wiring: Wiring) -> dict[str, Any]:
+    """What differs from the defaults in how an agent serves a place, as [[wirings]] has it."""
+    found: dict[str, Any] = {}
+    for name, field in WiringConfig.model_fields.items():
+        if name in PLACED:
+            continue
+        holder = wiring.manners if hasattr(wiring.manners, name) else wiring
+        value = getattr(holder, "mode" if name == "engage" else name)
+        if value != field.default:
+            found[name] = value
+    return found
 
 
 def mistakes(wirings: Sequence[WiringConfig], agents: Iterable[str]) -> list[str]:

@@ -92,7 +92,8 @@ class Folder:
         self.workspace = Workspace.on_host(root)
         self._incoming = incoming
         self._home = home
-        self._moved = False
+        self._told: tuple[Route, list[Destination]] | None = None
+        """What inbound.db has of where the session may write."""
         self._destinations = destinations
         self._end: HostEnd | None = None
         self._folders = [os.fspath(root / name) for name in FOLDER_MODES]
@@ -126,7 +127,7 @@ class Folder:
         try:
             known = {message.id: message for message in unfinished}
             end.check(known)
-            end.address(self._home, self._destinations())
+            self._address(end)
             # A killed service may have decided upon a message in bot.db and not have said so here.
             changes = [StatusChange(message_id, "completed") for message_id in end.pending() - known.keys()]
             changes += [
@@ -153,28 +154,39 @@ class Folder:
         self.root.chmod(0o700)
         for message in messages:
             self._take_files(message)
+        told = self._home, list(self._destinations())
         self._end = HostEnd.rebuild(
             self.workspace.inbound,
             messages=messages,
             receipts=receipts,
-            home=self._home,
-            destinations=self._destinations(),
+            home=told[0],
+            destinations=told[1],
             schedules=schedules,
         )
+        self._told = told
         return self._end.receipts()
 
     def move_in(self, home: Route) -> None:
         """Where replies go from now on; inbound.db says so before the next message is in it."""
         self._home = home
-        self._moved = True
+
+    @property
+    def is_addressed(self) -> bool:
+        """Whether inbound.db says where the session may write now."""
+        return self._told == (self._home, list(self._destinations()))
+
+    def _address(self, end: HostEnd) -> None:
+        """Raises MailboxError."""
+        told = self._home, list(self._destinations())
+        end.address(*told)
+        self._told = told
 
     def post(self, batch: Outbox) -> None:
         """Writes the batch, its files put in place first. Raises MailboxError, OSError."""
         if self._end is None or not self.exists():
             raise MailboxGone("the folder of the session is gone")
-        if self._moved:
-            self._end.address(self._home, self._destinations())
-            self._moved = False
+        if not self.is_addressed:
+            self._address(self._end)
         for message in batch.messages:
             self._take_files(message)
         self._end.post(

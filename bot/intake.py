@@ -30,6 +30,7 @@ from bot.errors import DatabaseError
 from bot.fetching import Fetching
 from bot.files import Refused, discard, discard_leftovers, take_in
 from bot.gate import Crowded, Gate, Overload
+from bot.keeping import Keeping
 from bot.metrics import Metrics
 from bot.notebook import Notebook
 from bot.ordering import Ordering
@@ -82,12 +83,14 @@ class Intake:
         incoming: Path,
         notes: Notebook,
         troubles: Troubles,
+        keeping: Keeping,
         place_names: PlaceNames,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self.notes = notes
         self._troubles = troubles
+        self._keeping = keeping
         self._place_names = place_names
         self._db = db
         self._sessions = sessions
@@ -201,6 +204,10 @@ class Intake:
                 return await self._ordering.complete(event)
             case "answer" if event.question_id.startswith(CARD):
                 return await self._ordering.pressed(event)
+            case "delete":
+                receipt = await self._row(event)
+                self._begin(self._keeping.deleted(event))
+                return receipt
             case _:
                 return await self._row(event)
 

@@ -89,6 +89,14 @@ class Operations:
             await self._containers.end(session, grace_seconds=self._stop_grace_seconds)
             return await self._give_up(session)
 
+    async def restart(self, session_id: str) -> None:
+        """Ends the container, and has what was not answered answered by a new one; its memory stays. Raises
+        UnknownSession, DatabaseError, BackendError."""
+        session = await self._sessions.get(session_id)
+        async with session.lock:
+            await self._containers.end(session, grace_seconds=self._stop_grace_seconds)
+        self._posting.kick(session_id)
+
     async def clear(self, session_id: str) -> None:
         """Makes the agent forget, in order with what was said. Raises UnknownSession, DatabaseError."""
         session = await self._sessions.get(session_id)

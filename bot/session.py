@@ -184,6 +184,11 @@ class Session:
             self.home = home
             self._folder.move_in(home)
 
+    @property
+    def moved(self) -> bool:
+        """Whether its agent has still to be told that it may write to other places than before."""
+        return self._folder.is_open and not self._folder.is_addressed
+
     def add(self, message: MessageIn) -> None:
         """A message was accepted; it goes to the container with the next post."""
         if message.seq > self.newest_in_seq:
@@ -336,7 +341,7 @@ class Session:
         """Writes what waits, and returns the ids of the messages in it. What an `outdated` runner may not know to read
         waits for the next one. Raises MailboxError, OSError; then all of it still waits."""
         batch, self.waiting = self.waiting.split() if outdated else (self.waiting, Outbox())
-        if not batch:
+        if not batch and not self.moved:
             return []
         try:
             await self._mail(self._folder.post, batch)

@@ -164,7 +164,7 @@ class Sweep:
             None if session.pooled else runner.idle_since,
             runner.heard_at,
             session.tool_until,
-            runner.outdated,
+            runner.outdated or self._containers.superseded(runner),
         )
         agent = self._agents.get(session.agent) or AgentConfig()
         turn_ms = int(agent.turn_limit_seconds * 1000)

@@ -18,6 +18,7 @@ from typing import Final
 
 from adapters import base
 from adapters.base import (
+    DIRECT,
     Absent,
     Event,
     EventKind,
@@ -30,13 +31,16 @@ from adapters.base import (
     clean,
     replacing,
 )
-from adapters.terminal import files, wire
+from adapters.terminal import cards, files, wire
+from adapters.terminal.cards import Cards, is_card
 from adapters.terminal.kept import Kept, weight
 from adapters.terminal.seat import Seat
 from adapters.terminal.text import quoted
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 
+MAIN: Final = "local"
+"""The conversation of whoever sits down without naming one; where the service writes to its person directly."""
 RECENT_REPLIES: Final = 32
 MISSED_REPLIES: Final = 256
 QUOTES: Final = 256
@@ -111,11 +115,14 @@ class TerminalAdapter:
         self._clock = clock
         self._rooms: dict[str, _Room] = {}
         self._said: dict[str, tuple[Seat, str]] = {}
+        self._cards = Cards(clock)
+        self._refused: set[str] = set()
+        """The names by which the main conversation was written to while nobody sat there."""
         self._host: Host | None = None
         self._hosted = asyncio.Event()
         self._given_up: asyncio.Queue[Event] = asyncio.Queue()
 
-    def sit(self, conversation: str = "local", *, once: bool = False) -> Seat:
+    def sit(self, conversation: str = MAIN, *, once: bool = False) -> Seat:
         """A new seat in `conversation`. Usable at once; what is said before `run` waits for it."""
         room = self._room(conversation)
 
@@ -127,21 +134,27 @@ class TerminalAdapter:
         if not once:
             while room.missed:
                 seat.offer(room.missed.popleft())
+            for card in self._cards.of(conversation):
+                seat.offer(wire.Shown(notice=True, question=_question(card)))
             if room.working.on:
                 seat.offer(room.working)
         if self._host is not None:
-            self._host.present(self.name, conversation)
+            self._present(self._host, conversation)
         return seat
 
     async def run(self, host: Host) -> None:
         """Serves the seats until cancelled, then ends them. What a killed service had staged is removed first."""
         if self._incoming.exists():
             await asyncio.to_thread(shutil.rmtree, self._incoming)
+        for card in await self._cards.recall(host.notes):
+            self._remind(
+                self._room(card.conversation), wire.Shown(notice=True, question=_question(card.question))
+            )
         self._host = host
         self._hosted.set()
         for conversation, room in self._rooms.items():
             if room.seats:
-                host.present(self.name, conversation)
+                self._present(host, conversation)
         try:
             while True:
                 await host.receive(await self._given_up.get())
@@ -163,22 +176,29 @@ class TerminalAdapter:
     async def send(self, part: Part) -> str | None:
         """Shows a part to the seats of its conversation. Raises Absent when there are none, SendFailed when a
         file cannot be saved."""
-        room = self._room(part.outgoing.route.platform_id)
-        if not self._takers(room, part.outgoing) and not (part.outgoing.question and room.seats):
+        room = self._room(_conversation(part.outgoing.route))
+        asks = part.outgoing.question is not None and not is_card(part.outgoing.question)
+        if not self._takers(room, part.outgoing) and not (asks and room.seats):
+            if part.outgoing.route.platform_id != room.route.platform_id:
+                self._refused.add(part.outgoing.route.platform_id)
             # A once seat is for its own answer, which may stand behind this one.
             raise Absent("Nobody sits at a terminal in this conversation.", others_may_pass=bool(room.seats))
+        if part.replaces is not None:
+            await self._cards.replaced(part.replaces)
         if part.replaces is not None and not part.text:
             return None  # What it takes away scrolled by long ago.
         shown = await self._shown(room, part)
         self._show(room, part.outgoing, shown)
         platform_id = part.replaces or f"{part.outgoing.id}:{part.index}"
+        if (asked := part.outgoing.question) is not None and is_card(asked):
+            await self._cards.show(cards.Open(room.route.platform_id, asked, platform_id))
         if part.outgoing.reaction is None and part.file is None:
             room.remember(platform_id, shown.text)
         return platform_id
 
     async def show(self, update: base.Update) -> None:
         """Passes on live text, progress and ends."""
-        room = self._room(update.route.platform_id)
+        room = self._room(_conversation(update.route))
         match update:
             case base.Live(turn_id=turn_id, text=text):
                 anew = room.live[0] != turn_id or not text.startswith(room.live[1])
@@ -228,16 +248,16 @@ class TerminalAdapter:
         )
 
     def _show(self, room: _Room, out: Outgoing, shown: wire.Shown) -> None:
-        if out.question is not None:
+        if out.question is not None and not is_card(out.question):
             room.questions[out.question.id] = _Asked(out.question, out.turn_id, out.answers)
             if len(room.questions) > OPEN_QUESTIONS:
                 del room.questions[next(iter(room.questions))]
         takers = self._takers(room, out)
         for seat in takers:
             seat.offer(shown.model_copy(update={"own": self._is_own(seat, out)}))
-        if not takers and out.question is not None:
+        if not takers and out.question is not None and not is_card(out.question):
             self._give_up(room, out.question.id)
-        elif not takers:
+        elif not takers and out.question is None:
             # They have left while a file was saved.
             room.missed.append(shown)
         if any(seat.once for seat in room.seats):
@@ -296,13 +316,21 @@ class TerminalAdapter:
             case wire.Say():
                 await self._say(host, room, seat, frame)
             case wire.Command(name=name, arguments=arguments):
-                event = replace(self._event(room, "command"), command=name, arguments=dict(arguments))
-                self._receipt(seat, frame.id, await host.receive(event))
+                event = replace(
+                    self._event(room, "command"), command=name, arguments=dict(arguments), direct=True
+                )
+                self._receipt(room, seat, frame.id, await host.receive(event))
             case wire.Stop():
                 event = replace(self._event(room, "command"), command="stop")
-                self._receipt(seat, frame.id, _of_a_stop(await host.receive(event)))
+                self._receipt(room, seat, frame.id, _of_a_stop(await host.receive(event)))
 
     async def _say(self, host: Host, room: _Room, seat: Seat, frame: wire.Say) -> None:
+        pressed = (
+            None if frame.files or seat.once else self._cards.pressed(room.route.platform_id, frame.text)
+        )
+        if pressed is not None:
+            await self._press(host, room, seat, frame, *pressed)
+            return
         if not frame.files:
             for question_id, question in self._open_questions(room):
                 answer = wire.match_answer(frame.text, question.options)
@@ -315,7 +343,7 @@ class TerminalAdapter:
             staged = await asyncio.to_thread(_stage, folder, frame.files)
         except OSError as exc:
             text = f"The files could not be put in {folder}: {exc.strerror}."
-            self._receipt(seat, frame.id, base.Receipt("refused", text))
+            self._receipt(room, seat, frame.id, base.Receipt("refused", text))
         else:
             event = replace(self._event(room, "message"), text=clean(frame.text), files=staged)
             await self._hand_in(host, room, seat, frame, replace(event, direct=True, mentions_bot=True))
@@ -333,7 +361,7 @@ class TerminalAdapter:
             self._said.pop(event.id, None)
         elif receipt.text is None:
             receipt = replace(receipt, text=_still_open(room))
-        self._receipt(seat, frame.id, receipt)
+        self._receipt(room, seat, frame.id, receipt)
 
     async def _answer(
         self, host: Host, room: _Room, seat: Seat, frame: wire.Say, question_id: str, answer: str
@@ -349,8 +377,21 @@ class TerminalAdapter:
             return False
         if receipt.state == "accepted":
             seat.offer(wire.Settled(id=frame.id))
-        self._receipt(seat, frame.id, receipt)
+        self._receipt(room, seat, frame.id, receipt)
         return True
+
+    async def _press(
+        self, host: Host, room: _Room, seat: Seat, frame: wire.Say, card: base.Question, choice: int
+    ) -> None:
+        """A button stands for a command, and what comes of it is said like that of one. The card stays as it is, until
+        the service puts something else in its place."""
+        event = replace(
+            self._event(room, "answer"), text=card.options[choice], question_id=card.id, direct=True
+        )
+        receipt = await host.receive(replace(event, choice=choice))
+        if receipt.state == "accepted":
+            seat.offer(wire.Settled(id=frame.id))
+        self._receipt(room, seat, frame.id, receipt)
 
     def _open_questions(self, room: _Room) -> list[tuple[str, base.Question]]:
         """The newest first."""
@@ -369,9 +410,12 @@ class TerminalAdapter:
             created_at=self._clock(),
         )
 
-    @staticmethod
-    def _receipt(seat: Seat, frame_id: str, receipt: base.Receipt) -> None:
-        seat.offer(wire.Receipt(id=frame_id, state=receipt.state, text=receipt.text, data=receipt.data))
+    def _receipt(self, room: _Room, seat: Seat, frame_id: str, receipt: base.Receipt) -> None:
+        self._cards.offer(room.route.platform_id, receipt.ask)
+        ask = None if receipt.ask is None else _question(receipt.ask)
+        seat.offer(
+            wire.Receipt(id=frame_id, state=receipt.state, text=receipt.text, data=receipt.data, ask=ask)
+        )
 
     # ---------------------------------------------------------------- seats
 
@@ -395,6 +439,13 @@ class TerminalAdapter:
         event = self._event(room, "answer")
         self._given_up.put_nowait(replace(event, text=NOBODY_THERE, question_id=question_id, direct=True))
 
+    def _present(self, host: Host, conversation: str) -> None:
+        host.present(self.name, conversation)
+        if conversation == MAIN:
+            refused, self._refused = self._refused, set()
+            for place in sorted(refused):
+                host.present(self.name, place)
+
     def _room(self, conversation: str) -> _Room:
         if conversation not in self._rooms:
             route = Route(channel=self.name, platform_id=conversation)
@@ -403,7 +454,17 @@ class TerminalAdapter:
 
 
 def _question(asked: base.Question) -> wire.Question:
-    return wire.Question(title=asked.title, question=asked.question, options=list(asked.options))
+    return wire.Question(
+        title=asked.title,
+        question=asked.question,
+        options=list(asked.options),
+        card=is_card(asked),
+    )
+
+
+def _conversation(route: Route) -> str:
+    """There is one person, and the main conversation is theirs."""
+    return MAIN if route.platform_id.startswith(DIRECT) else route.platform_id
 
 
 def _still_open(room: _Room) -> str | None:

@@ -109,7 +109,7 @@ class Client:
                 self.failed |= not ok
             case wire.Working(on=False):
                 self.asking = False
-            case wire.Shown(question=wire.Question()):
+            case wire.Shown(question=wire.Question(card=False)):
                 self.asking = True
 
 

@@ -167,6 +167,7 @@ class Console:
                 # A stop that came too late stops nothing.
                 self._stopping &= data != {"stopped": False}
                 self._say(text)
+                self._ask(frame.ask)
         self._session.app.invalidate()
 
     def _live(self, frame: wire.Live) -> None:
@@ -188,13 +189,16 @@ class Console:
             missing = wire.in_words(shown).strip("\n")
         if missing:
             self._print(printable(missing), style=_DIM if shown.notice else "")
-        if (asked := shown.question) is not None:
-            self._print(question_lines(title=asked.title, question=asked.question, options=asked.options))
+        self._ask(shown.question)
         for path in shown.files:
             self._print(f"Saved {printable(path)}")
         if shown.footer:
             self._print(plain(shown.footer), style=_DIM)
         self._print("")
+
+    def _ask(self, asked: wire.Question | None) -> None:
+        if asked is not None:
+            self._print(question_lines(title=asked.title, question=asked.question, options=asked.options))
 
     def _give_up(self) -> None:
         if self._stream is not None and (partial := self._stream.give_up()):

@@ -58,6 +58,7 @@ class Printer:
             case wire.Receipt(state="accepted", text=str(text)):
                 aside = self._client.is_message(frame.id)
                 self._write(self._err if aside else self._out, text)
+                self._ask(self._err if aside else self._out, frame.ask)
             case wire.Receipt(state="refused" | "dropped", text=text):
                 self._write(self._err, text or NOT_TAKEN)
 
@@ -69,13 +70,16 @@ class Printer:
     def _reply(self, stream: TextIO, shown: wire.Shown) -> None:
         if text := wire.in_words(shown):
             self._write(stream, text)
-        if (asked := shown.question) is not None:
-            lines = question_lines(title=asked.title, question=asked.question, options=asked.options)
-            self._write(stream, lines)
+        self._ask(stream, shown.question)
         for path in shown.files:
             self._write(stream, path)
         if shown.footer:
             self._write(stream, plain(shown.footer))
+
+    def _ask(self, stream: TextIO, asked: wire.Question | None) -> None:
+        if asked is not None:
+            lines = question_lines(title=asked.title, question=asked.question, options=asked.options)
+            self._write(stream, lines)
 
     @staticmethod
     def _write(stream: TextIO, text: str) -> None:

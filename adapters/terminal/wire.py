@@ -71,14 +71,17 @@ class Receipt(_Frame):
     state: base.ReceiptState
     text: str | None = None
     data: Any = None
+    ask: Question | None = None
 
 
 class Question(_Frame):
-    """A question; a Say with an option's number or label answers it, or any Say where there are no options."""
+    """A question; a Say with an option's number or label answers it, or any Say where there are no options. A `card` is
+    the service's own, and nobody waits for what is chosen."""
 
     title: str
     question: str
     options: list[str] = Field(default_factory=list)
+    card: bool = False
 
 
 class About(_Frame):

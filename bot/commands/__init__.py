@@ -3,19 +3,28 @@
 from typing import Any, Final
 
 from bot.commands import (
+    agent,
+    agent_given,
+    agent_set,
     approval,
     backup,
+    channel,
+    channel_set,
     conversation,
     conversations,
     deadletter,
+    destination,
     member,
     owner,
+    privacy,
     provider,
     role,
     schedule,
     service,
     session,
+    session_whole,
     trace,
+    wiring,
 )
 from bot.commands.context import Context
 from bot.commands.help import about
@@ -31,9 +40,18 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *role.COMMANDS,
     *member.COMMANDS,
     *session.COMMANDS,
+    *session_whole.COMMANDS,
+    *privacy.COMMANDS,
     *schedule.COMMANDS,
     *trace.COMMANDS,
     *deadletter.COMMANDS,
     *approval.COMMANDS,
+    *agent.COMMANDS,
+    *agent_set.COMMANDS,
+    *agent_given.COMMANDS,
+    *channel.COMMANDS,
+    *channel_set.COMMANDS,
+    *wiring.COMMANDS,
+    *destination.COMMANDS,
 )
 ALL: Final[tuple[Command[Context, Any], ...]] = (about(_GROUPS), *_GROUPS)

@@ -9,6 +9,7 @@ from typing import Final
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 from bot.admission import Admission
+from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
 from bot.backup.daily import Backups
 from bot.cards import Cards
@@ -21,6 +22,7 @@ from bot.db.reader import Readable
 from bot.db.sessions import SessionRecord
 from bot.db.traces import Mark
 from bot.deadletters import DeadLetters
+from bot.erasing import Erasing
 from bot.errors import CommandFailed
 from bot.figures import Figures
 from bot.guesses import Guesses
@@ -102,8 +104,10 @@ class Context(Records):
     figures: Figures
     cards: Cards
     approvals: Approvals
+    erasing: Erasing
     troubles: Troubles
     """Of the adapters."""
+    agents: AgentEditing
     place_names: PlaceNames
 
     def now(self) -> int:

@@ -14,12 +14,14 @@ from agent.protocol.messages import Destination, Route
 @dataclass(frozen=True)
 class Changed:
     """A row of agents: the settings of [agents.<name>] that go before those of config.toml. An `own` one is not in the
-    file. One that is `deleted` is kept, so that it can be brought back."""
+    file; it reaches its model as the agent `base` of the file does, without one as the first. One that is `deleted` is
+    kept, so that it can be brought back."""
 
     name: str
     settings: Mapping[str, Any]
     own: bool
     deleted: bool
+    base: str | None = None
 
 
 def changed(db: sqlite3.Connection) -> Sequence[Changed]:
@@ -36,9 +38,16 @@ def get(db: sqlite3.Connection, name: str) -> Changed | None:
 def put(db: sqlite3.Connection, agent: Changed, *, now: int) -> None:
     """Keeps it in place of what was set before."""
     db.execute(
-        "INSERT INTO agents VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (name) DO UPDATE SET own = ?2, settings = ?3,"
-        " deleted_at = ?4, changed_at = ?5",
-        (agent.name, agent.own, json.dumps(dict(agent.settings)), now if agent.deleted else None, now),
+        "INSERT INTO agents VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO UPDATE SET own = ?2, settings = ?3,"
+        " deleted_at = ?4, changed_at = ?5, base = ?6",
+        (
+            agent.name,
+            agent.own,
+            json.dumps(dict(agent.settings)),
+            now if agent.deleted else None,
+            now,
+            agent.base,
+        ),
     )
 
 
@@ -74,4 +83,10 @@ def remove_destination(db: sqlite3.Connection, agent: str, name: str) -> bool:
 
 
 def _of(row: sqlite3.Row) -> Changed:
-    return Changed(row["name"], json.loads(row["settings"]), bool(row["own"]), row["deleted_at"] is not None)
+    return Changed(
+        row["name"],
+        json.loads(row["settings"]),
+        bool(row["own"]),
+        row["deleted_at"] is not None,
+        row["base"],
+    )

@@ -51,13 +51,15 @@ ROLES: Final[Sequence[str]] = (
 )
 
 AGENTS: Final[Sequence[str]] = (
-    # `settings` are those of [agents.<name>] that differ from config.toml, as JSON; `own` agents are not in the file.
+    # `settings` are those of [agents.<name>] that differ from config.toml, as JSON; `own` agents are not in the file,
+    # and have from `base`, one that is, what they need to reach a model.
     """CREATE TABLE agents (
     name TEXT PRIMARY KEY,
     own INTEGER NOT NULL,
     settings TEXT NOT NULL,
     deleted_at INTEGER,
-    changed_at INTEGER NOT NULL
+    changed_at INTEGER NOT NULL,
+    base TEXT
 ) WITHOUT ROWID""",
     """CREATE TABLE destinations (
     agent TEXT NOT NULL,
@@ -87,7 +89,7 @@ WIRINGS: Final[Sequence[str]] = (
     platform_id TEXT NOT NULL,
     agent TEXT NOT NULL,
     settings TEXT NOT NULL,
-    changed_at INTEGER NOT NULL,
+    wired_at INTEGER NOT NULL,
     PRIMARY KEY (channel, platform_id, agent)
 ) WITHOUT ROWID""",
 )

@@ -203,10 +203,17 @@ def session_of(db: sqlite3.Connection, series_id: str) -> str | None:
     return None if row is None else str(row["session"])
 
 
+_AT_WORK: Final = (
+    "session NOT IN (SELECT id FROM sessions WHERE agent IN"
+    " (SELECT name FROM agents WHERE deleted_at IS NOT NULL))"
+)
+"""Of series that do not rest because their agent was deleted."""
+
+
 def due(db: sqlite3.Connection, now: int, limit: int) -> list[str]:
     """The ids of the series whose time has come, the longest overdue first."""
     rows = db.execute(
-        "SELECT id FROM series WHERE status = 'active' AND next_at <= ? ORDER BY next_at LIMIT ?",
+        f"SELECT id FROM series WHERE status = 'active' AND next_at <= ? AND {_AT_WORK} ORDER BY next_at LIMIT ?",
         (now, limit),
     )
     return [row[0] for row in rows]
@@ -214,7 +221,9 @@ def due(db: sqlite3.Connection, now: int, limit: int) -> list[str]:
 
 def next_due(db: sqlite3.Connection) -> int | None:
     """When the next series is due, if one is."""
-    found: int | None = db.execute("SELECT min(next_at) FROM series WHERE status = 'active'").fetchone()[0]
+    found: int | None = db.execute(
+        f"SELECT min(next_at) FROM series WHERE status = 'active' AND {_AT_WORK}"
+    ).fetchone()[0]
     return found
 
 

@@ -147,6 +147,24 @@ def at_place(db: sqlite3.Connection, channel: str, platform_id: str) -> list[str
     return [row["id"] for row in rows]
 
 
+def count_of(db: sqlite3.Connection, agent: str) -> int:
+    """How many conversations an agent has had."""
+    row = db.execute(
+        "SELECT count(*) FROM sessions WHERE agent = ? AND channel <> ?", (agent, pool.POOL)
+    ).fetchone()
+    return int(row[0])
+
+
+def active_places(db: sqlite3.Connection, limit: int) -> list[tuple[str, str, int]]:
+    """The places in which somebody has talked with an agent, with when that was last, the latest first."""
+    rows = db.execute(
+        "SELECT channel, platform_id, max(last_active) AS at FROM sessions WHERE channel <> ? AND agent <> ?"
+        " GROUP BY channel, platform_id ORDER BY at DESC LIMIT ?",
+        (pool.POOL, HOUSE, limit),
+    )
+    return [(row["channel"], row["platform_id"], row["at"]) for row in rows]
+
+
 def next_seq(db: sqlite3.Connection, record: SessionRecord, now: int) -> int:
     """The next even seq of the session: above all that was given out and all that came back."""
     row = db.execute("SELECT last_in_seq, last_out_seq FROM sessions WHERE id = ?", (record.id,)).fetchone()

@@ -116,6 +116,17 @@ class Gateway:
         accepting.add_done_callback(self._ended)
         self._doors[session] = door
 
+    def renew(self, agent: str) -> None:
+        """The agent's settings have changed: they hold for what its sessions ask for from now on. A tunnel to a host
+        that it may not reach any more is cut."""
+        settings = self._agents.get(agent)
+        if settings is None:
+            return
+        rights = Rights.of(settings, all_usd=self._all_usd)
+        for door in self._doors.values():
+            if door.caller.agent == agent:
+                door.caller.renew(rights)
+
     async def close(self, session: str) -> None:
         """Hangs up and takes the socket away. Absent is success."""
         door = self._doors.pop(session, None)

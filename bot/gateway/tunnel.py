@@ -43,10 +43,13 @@ class Tunnel:
         """Until one of the two ends hangs up. `others` are the session's tunnels beside this one."""
         asked: Connect | None = None
         established = False
+        task = asyncio.current_task()
         try:
             head = await _head(reader)
             asked = _read(head)
             self._check(caller, asked, others)
+            if task is not None:
+                caller.tunnels[task] = asked.host
             there, back = await self._dial(asked.host)
             try:
                 writer.write(ESTABLISHED)
@@ -64,6 +67,9 @@ class Tunnel:
                 await _linger(reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass
+        finally:
+            if task is not None:
+                caller.tunnels.pop(task, None)
 
     def _check(self, caller: Caller, asked: Connect, others: int) -> None:
         """Raises Refusal."""
