@@ -17,6 +17,7 @@ from adapters.terminal import TerminalAdapter
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Frozen
 from bot import log
+from bot.approvals import Effect
 from bot.backends import Chosen, choose
 from bot.building import (
     Ground,
@@ -33,6 +34,7 @@ from bot.data_folder import make_agent_folders, sole_user_of
 from bot.db.engine import Database, open_database
 from bot.delivery import Delivery
 from bot.intake import Intake
+from bot.keeping import Keeping
 from bot.metrics import Metrics
 from bot.operations import INTERRUPT_GRACE_SECONDS
 from bot.posting import Posting
@@ -73,6 +75,7 @@ class App:
     sessions: Sessions
     sweep: Sweep
     pool: Pool
+    keeping: Keeping
 
 
 @dataclass(frozen=True)
@@ -97,14 +100,15 @@ async def running_app(
     *,
     adapters: Sequence[Adapter] = (),
     backend: Backend | None = None,
+    effects: Mapping[str, Effect] | None = None,
     interrupt_grace_seconds: float = INTERRUPT_GRACE_SECONDS,
     clock: Clock = now_ms,
     say: Callable[[str], None] = _log.info,
 ) -> AsyncIterator[App]:
     """The service for the length of the block. `adapters` come beside the terminal; `backend` takes the place of
-    the configured one; `say` is told which that is, and what it takes to get there. Leaving lets what is being sent
-    arrive, then stops the platforms, then what they feed, then the database; the containers go on, and the next
-    service adopts them. Raises RoostError."""
+    the configured one; `effects` are of kinds of approvals that are not the service's own; `say` is told which backend
+    that is, and what it takes to get there. Leaving lets what is being sent arrive, then stops the platforms, then what
+    they feed, then the database; the containers go on, and the next service adopts them. Raises RoostError."""
     data = config.service.data_dir
     sys.setswitchinterval(SWITCH_SECONDS)
     Frozen.build_all()
@@ -151,7 +155,7 @@ async def running_app(
         wall = build_wall(ground, backend, vault, images=images)
         work = build_work(ground, out, wall, interrupt_grace_seconds=interrupt_grace_seconds)
         chores = build_chores(ground, out, wall, work)
-        entrance = build_entrance(ground, out, wall, work, chores.backups)
+        entrance = build_entrance(ground, out, wall, work, chores.backups, effects or {})
 
         await recall_problems(db, roster, metrics)
         await greet_owners(db, channels, terminal.person.id, clock(), say)
@@ -207,6 +211,7 @@ async def running_app(
                         sessions,
                         chores.sweep,
                         chores.pool,
+                        entrance.keeping,
                     )
                 finally:
                     await out.sending.finish()

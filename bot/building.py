@@ -18,7 +18,7 @@ from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
 from bot.agent_editing import AgentEditing
-from bot.approvals import Approvals
+from bot.approvals import Approvals, Effect
 from bot.backup.daily import Backups
 from bot.cards import Cards
 from bot.clearing import Clearing
@@ -325,8 +325,16 @@ def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chore
     )
 
 
-def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backups: Backups) -> Entrance:
-    """Messages, commands, and the socket by which the command line reaches the service."""
+def build_entrance(
+    ground: Ground,
+    out: Outbound,
+    wall: Wall,
+    work: Work,
+    backups: Backups,
+    effects: Mapping[str, Effect],
+) -> Entrance:
+    """Messages, commands, and the socket by which the command line reaches the service. `effects` are of kinds of
+    approvals beside its own."""
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     letters = DeadLetters(db, sessions, out.delivery, out.letter_files, metrics=metrics, clock=clock)
@@ -344,7 +352,7 @@ def build_entrance(ground: Ground, out: Outbound, wall: Wall, work: Work, backup
     )
     keeping = Keeping(db, wirings, erasing, sessions=ground.data / "sessions", clock=clock)
     cards = Cards(db, sessions, out.delivery, clock)
-    approvals = Approvals(db, sessions, cards, {}, ground.roster, wake=ground.wake, clock=clock)
+    approvals = Approvals(db, sessions, cards, {**effects}, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     place_names = PlaceNames(db, wirings)
     context = Context(

@@ -150,6 +150,10 @@ class Listening:
         """Somebody has filled in a form."""
         return None if self._interactions is None else await self._interactions.entered(body)
 
+    async def on_typed(self, body: Body) -> list[dict[str, Any]]:
+        """Somebody is typing into a field that offers something."""
+        return [] if self._interactions is None else await self._interactions.typed(body)
+
     async def on_shortcut(self, body: Body) -> None:
         """Somebody has chosen something from the menu of a message."""
         if self._interactions is not None:
@@ -279,7 +283,7 @@ class Listening:
         people = await self._people.of(normalize.named_in(message))
         message = await fetcher.known(message)
         event = self._grouped(normalize.event(message, channel, place, me, people, fetcher.fetch))
-        if await interactions.spoken(event, place):
+        if await interactions.spoken(event, place, normalize.words_of(message, me)):
             return None
         self._asked.note(event.id, Asker(event.sender.id, str(message.get("user_team") or team or me.team)))
         if place.opens or (event.mentions_bot and not place.direct):

@@ -14,8 +14,8 @@ from adapters.slack import ids
 MAPPINGS: Final = ("channel", "container", "event", "message", "state", "team", "user", "view")
 """Each may be missing. Slack's documentation, Events API, and Interaction payloads."""
 TEXTS: Final = (
-    "api_app_id", "callback_id", "channel_id", "command", "event_id", "message_ts", "response_url", "team_id", "text",
-    "trigger_id", "type", "user_id",
+    "action_id", "api_app_id", "block_id", "callback_id", "channel_id", "command", "event_id", "message_ts",
+    "response_url", "team_id", "text", "trigger_id", "type", "user_id", "value",
 )  # fmt: skip
 LISTS: Final = ("actions", "authorizations")
 """Of mappings."""
@@ -63,6 +63,8 @@ def _is_whole_inside(body: Mapping[str, Any]) -> bool:
         return all(_is_pressed(each) for each in body.get("actions") or ()) and (
             message is None or _are_mappings(message.get("blocks") or ())
         )
+    if body.get("type") == "block_suggestion" and not isinstance(body.get("action_id"), str):
+        return False
     return not isinstance(view, Mapping) or _is_view(view)
 
 

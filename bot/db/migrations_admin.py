@@ -268,4 +268,19 @@ EGRESS: Final[Sequence[str]] = (
 ) WITHOUT ROWID""",
 )
 
-ALL: Final[Sequence[Sequence[str]]] = (ROLES, AGENTS, WIRINGS, CARDS, APPROVALS, AUDIT, HELD, MONEY, EGRESS)
+PRIVACY: Final[Sequence[str]] = (
+    "CREATE INDEX inbox_place ON inbox (channel, platform_id, accepted_at) WHERE kind = 'chat'",
+)
+
+ALL: Final[Sequence[Sequence[str]]] = (
+    ROLES,
+    AGENTS,
+    WIRINGS,
+    CARDS,
+    APPROVALS,
+    AUDIT,
+    HELD,
+    MONEY,
+    EGRESS,
+    PRIVACY,
+)
