@@ -45,6 +45,7 @@ from bot.mounts import Mounts
 from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.orphans import Orphans
+from bot.patterns import Patterns
 from bot.place_names import PlaceNames
 from bot.polling import Polling
 from bot.posting import Posting
@@ -355,6 +356,7 @@ def build_entrance(
     approvals = Approvals(db, sessions, cards, {**effects}, ground.roster, wake=ground.wake, clock=clock)
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     place_names = PlaceNames(db, wirings)
+    patterns = Patterns(metrics=metrics, clock=clock)
     context = Context(
         db,
         work.containers,
@@ -385,6 +387,7 @@ def build_entrance(
             clock=clock,
         ),
         place_names=place_names,
+        patterns=patterns,
     )
     registry = Registry(context, commands.ALL)
     intake = Intake(
@@ -400,6 +403,7 @@ def build_entrance(
         troubles=troubles,
         keeping=keeping,
         place_names=place_names,
+        patterns=patterns,
         metrics=metrics,
         clock=clock,
     )

@@ -19,14 +19,13 @@ from agent.protocol.clock import Clock
 from bot import cards, log, strangers
 from bot.approvals import Effect, Refusal
 from bot.cards import Cards
-from bot.db import approvals as approval_rows
 from bot.db import audit, held, people, places
 from bot.db.approvals import ApprovalRecord
 from bot.db.audit import SERVICE
 from bot.db.engine import Database
 from bot.db.held import Held
 from bot.errors import DatabaseError
-from bot.strangers import ALLOW, CONTACT, LET_IN, WIRE
+from bot.strangers import ALLOW, LET_IN, WIRE
 from bot.wirings import Wirings
 
 LOOK_SECONDS: Final = 30.0

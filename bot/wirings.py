@@ -103,6 +103,12 @@ class Wirings:
         """Those that hold where nobody has named a place: by their channel adapter, and by "" for all others."""
         return {**self._configured.channels, "": (self._configured.default,)}
 
+    def serving(self, route: Route, agent: str) -> Wiring:
+        """The same for what belongs to a conversation that there is: one whose agent does not serve the place any more
+        hears of it what people with a role say."""
+        found = self.by_agent(route, agent)
+        return found or replace(self._configured.default, agent=agent, strangers="ignore")
+
     def place(self, route: Route) -> Place | None:
         """What admins have set for a place in the chat, if anything."""
         return self._places.get((route.channel, route.platform_id))

@@ -8,6 +8,7 @@ from typing import Final
 
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
+from bot import hearing
 from bot.admission import Admission
 from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
@@ -28,6 +29,7 @@ from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
+from bot.patterns import Patterns
 from bot.place_names import PlaceNames
 from bot.roster import Roster
 from bot.schedules import Schedules
@@ -109,6 +111,8 @@ class Context(Records):
     """Of the adapters."""
     agents: AgentEditing
     place_names: PlaceNames
+    patterns: Patterns
+    """Those of wirings, and which of them fail."""
 
     def now(self) -> int:
         return self.clock()
@@ -133,12 +137,16 @@ class Context(Records):
         """The same; None where nothing has been said yet."""
         if route is None:
             raise CommandFailed(NO_PLACE)
-        agent = self.agent_of(route)
-        return await self.db.read(lambda db: rows.find(db, agent, route))
+        wirings, nobody = self.wirings.at(route), self.wirings.of(route)
+        return await self.db.read(
+            lambda db: hearing.conversation(db, hearing.meant(db, route, wirings) or nobody, route)
+        )
 
     async def begun_at(self, route: Route | None) -> SessionRecord:
         """The same; made where nothing has been said yet. Raises CommandFailed."""
         if route is None:
             raise CommandFailed(NO_PLACE)
-        agent, now = self.agent_of(route), self.clock()
-        return await self.db.write(lambda db: rows.resolve(db, agent, route, now))
+        wirings, nobody, now = self.wirings.at(route), self.wirings.of(route), self.clock()
+        return await self.db.write(
+            lambda db: hearing.begun(db, hearing.meant(db, route, wirings) or nobody, route, now=now)
+        )

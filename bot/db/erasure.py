@@ -117,8 +117,7 @@ def quiet(db: sqlite3.Connection, channel: str, platform_id: str, before: int) -
 
 def of_event(db: sqlite3.Connection, channel: str, event_id: str) -> list[str]:
     """The messages that an event of a channel became."""
-    entry = inbox.said_in(db, channel, event_id)
-    return [] if entry is None else [entry.message.id]
+    return [entry.message.id for entry in inbox.said_in(db, channel, event_id)]
 
 
 def said_by(db: sqlite3.Connection, channel: str, person: str) -> list[str]:

@@ -334,7 +334,7 @@ async def test_a_strangers_files_are_not_even_looked_at(
     def looked(*_: object) -> None:
         raise AssertionError("looked at")
 
-    monkeypatch.setattr("bot.intake.take_in", looked)
+    monkeypatch.setattr("bot.files.take_in", looked)
     sent = staged(tmp_path / "staging", "a")
     assert await app.intake.receive(event(files=sent, by=STRANGER)) == Receipt("dropped")
 

@@ -16,7 +16,7 @@ from bot.db.reader import connect
 
 HERE = Route(channel="slack", platform_id="C1")
 COUNTED = {
-    "inbox": "SELECT state, count(*) FROM inbox GROUP BY state",
+    "inbox": "SELECT state, count(*) FROM inbox WHERE kind != 'chat' OR trigger = 1 GROUP BY state",
     "deliveries": "SELECT state, count(*) FROM deliveries WHERE last = 1 OR state = 'waiting' GROUP BY state",
 }
 
