@@ -11,12 +11,13 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from adapters.base import Receipt
-from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from bot import cards, log, strangers
+from agent.protocol.messages import Route
+from bot import cards, log, place_editing, strangers
 from bot.approvals import Effect, Refusal
 from bot.cards import Cards
 from bot.db import audit, held, people, places
@@ -31,8 +32,10 @@ from bot.wirings import Wirings
 LOOK_SECONDS: Final = 30.0
 MEMBER_NOW: Final = "They are a member for the agent {agent} now."
 WIRED_NOW: Final = "The agent {agent} answers everybody there now who mentions the bot."
-NOTHING_LEFT: Final = "They have taken back what they said meanwhile."
 NOT_ANSWERED: Final = "{count} of their messages could not be taken: {why}"
+
+ANSWERED: Final[Mapping[str, str]] = MappingProxyType({"engage": "mention-sticky", "strangers": "answer"})
+"""How a place is wired that an owner has opened to everybody."""
 
 LetIn = Callable[[Held], Awaitable[Receipt]]
 """Accepts a message that was let through, and drops the row by which it was kept. Raises DatabaseError."""
@@ -103,7 +106,6 @@ class LettingIn:
             held.admit(db, approval.id)
 
         await self._db.write(work)
-        failpoint.hit("stranger-admitted")
         answered = await self._answer(approval)
         member = MEMBER_NOW.format(agent=approval.agent) if approval.choice == ALLOW else ""
         return " ".join(part for part in (member, answered) if part)
@@ -122,7 +124,6 @@ class LettingIn:
 
         await self._db.write(work)
         await self._wirings.refresh(self._db)
-        failpoint.hit("stranger-admitted")
         answered = await self._answer(approval)
         done = WIRED_NOW if everybody else MEMBER_NOW
         return " ".join(part for part in (done.format(agent=approval.agent), answered) if part)
@@ -133,22 +134,20 @@ class LettingIn:
         refused: list[str] = []
         for each in waiting:
             receipt = await self._let_in(each) if each.admitted else Receipt("dropped")
-            failpoint.hit("stranger-answered")
-            if receipt.state not in ("accepted", "duplicate"):
-                await self._db.write(partial(self._drop, each=each, text=receipt.text))
+            if receipt.state != "accepted":
+                self._cards.deliver(await self._db.write(partial(self._drop, each=each, text=receipt.text)))
             if receipt.state == "refused":
                 refused.append(receipt.text or "")
         if refused:
             return NOT_ANSWERED.format(count=len(refused), why=refused[0])
         return ""
 
-    def _drop(self, db: sqlite3.Connection, each: Held, text: str | None) -> None:
+    def _drop(self, db: sqlite3.Connection, each: Held, text: str | None) -> list[str]:
         """It is not taken in spite of that, and its sender learns why."""
         held.drop(db, each.event.id, each.agent)
         if each.attachments:
             self._gone.append(each.message_id)
-        if text is not None:
-            self._cards.deliver([cards.say(db, each.event.route, text, now=self._clock())])
+        return [] if text is None else [cards.say(db, each.event.route, text, now=self._clock())]
 
     def _refused(self, db: sqlite3.Connection, approval: ApprovalRecord, now: int) -> list[str]:
         self._gone += [each.message_id for each in held.waiting(db, approval.id) if each.attachments]
@@ -169,14 +168,13 @@ def _make_member(db: sqlite3.Connection, approval: ApprovalRecord, *, now: int) 
 
 def _wire(db: sqlite3.Connection, approval: ApprovalRecord, *, now: int) -> None:
     """Nobody had wired the place; whoever has done so meanwhile is not overruled."""
-    channel, place = str(approval.effect["channel"]), str(approval.effect["place"])
-    found = places.get(db, channel, place)
-    if found.wired:
+    channel, platform_id = str(approval.effect["channel"]), str(approval.effect["place"])
+    place = Route(channel=channel, platform_id=platform_id)
+    if places.get(db, channel, platform_id).wired:
         return
-    settings = {"engage": "mention-sticky", "strangers": "answer"}
-    places.put(db, places.Place(channel, place, found.name, wired=True, settings=found.settings), now=now)
-    places.wire(db, channel, place, approval.agent, settings, now=now)
+    place_editing.take_over(db, place, (), default_too=False, now=now)
+    settings = place_editing.wire(db, place, approval.agent, ANSWERED, now=now)
     audit.record(
-        db, SERVICE, "channel wire", f"place:{channel}:{place}", now=now, agent=approval.agent,
-        before=None, after={**settings, "by": approval.decided_by, "approval": approval.id},
+        db, SERVICE, "channel wire", f"place:{channel}:{platform_id}", now=now, agent=approval.agent,
+        after={"agent": approval.agent, **settings, "by": approval.decided_by, "approval": approval.id},
     )  # fmt: skip

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from adapters.base import Event, Receipt, RemoteFile
-from adapters.terminal import TerminalAdapter
 from adapters.text import escaped, shown_name, without_mass_mentions
 from agent.protocol.messages import Attachment, Quote, Route
-from bot import access, approvals, cards, surfaces
-from bot.access import Allow, Ask, Drop
+from bot import access, approvals, cards
+from bot.access import Ask, Drop
 from bot.db import approvals as approval_rows
 from bot.db import cards as card_rows
 from bot.db import held, inbox, people
@@ -88,14 +87,6 @@ class Asked:
     kept: bool = False
 
 
-def is_first_contact(db: sqlite3.Connection, route: Route, *, wired: bool) -> bool:
-    """Whether an owner is asked about a place when a stranger turns to the bot there: nobody has wired it, and somebody
-    owns the bot. At the terminal everybody is known."""
-    if wired or route.channel in (TerminalAdapter.name, surfaces.CONTROL):
-        return False
-    return people.has_owner(db, route.channel)
-
-
 def affordable(db: sqlite3.Connection, files: Sequence[RemoteFile]) -> tuple[list[RemoteFile], list[str]]:
     """Which files of a stranger are fetched and kept, by their sizes; and the names of the others."""
     room = min(MAX_FILE_BYTES, MAX_BYTES - held.file_bytes(db))
@@ -135,11 +126,14 @@ def hold(db: sqlite3.Connection, event: Event, agent: str, asked: Ask, kept: Kep
     return Asked(_receipt(asked, kept, first=False), kicked, kept=True)
 
 
-def revise(db: sqlite3.Connection, event: Event, agent: str, *, now: int) -> Asked:
-    """What waits is changed, or taken back; an admin is told, whatever they have read before. That it may have an
-    effect was decided by `access.decide`."""
+def revise(db: sqlite3.Connection, event: Event, facts: access.Facts, *, now: int) -> Asked | None:
+    """What waits is changed, or taken back; an admin is told, whatever they have read before. None: nothing waits that
+    the event is about."""
     found = [each for each in held.of_event(db, event.about) if not each.admitted]
-    if not found or (event.kind == "edit" and event.sender.id != found[0].event.sender.id):
+    if not found:
+        return None
+    decided = access.decide(event, replace(facts, held=True))
+    if isinstance(decided, Drop) or (event.kind == "edit" and event.sender.id != found[0].event.sender.id):
         return Asked(_DROPPED)
     kicked: list[str] = []
     for each in found:
@@ -152,15 +146,9 @@ def revise(db: sqlite3.Connection, event: Event, agent: str, *, now: int) -> Ask
             held.revise(db, event.about, event.text)
             _describe(db, approval)
             changed = replace(each, event=replace(each.event, text=event.text))
-            kicked += _tell_admins(
-                db, approval, f"{_name(each.event)} has changed it:\n\n{_message(changed)}", now=now
-            )
+            said = f"{_name(each.event)} has changed it:\n\n{_message(changed)}"
+            kicked += _tell_admins(db, approval, said, now=now)
     return Asked(_DROPPED, kicked)
-
-
-def decided(db: sqlite3.Connection, event: Event, facts: access.Facts) -> Allow | Ask | Drop:
-    """Whether an edit or a deletion may change what waits."""
-    return access.decide(event, replace(facts, held=held.is_held(db, event.about)))
 
 
 def _fits(event: Event) -> bool:
