@@ -15,15 +15,18 @@ from adapters.base import Event, IncomingFile, Receipt, RemoteFile
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Attachment, ChatIn, Quote, Route
-from bot import access, answers, hearing, log, reactions, revisions
+from bot import access, answers, hearing, log, reactions, revisions, strangers
 from bot.access import Allow, Ask, Drop
 from bot.config_tables import LimitsConfig
-from bot.db import backlog, inbox, overheard
+from bot.db import backlog, held, inbox, overheard, people
+from bot.db.held import Held
 from bot.db.inbox import Accepted
+from bot.db.people import Seen
 from bot.db.sessions import SessionRecord
 from bot.engage import Wiring
 from bot.hearing import NOT_LOOKED, Fits, Heard
 from bot.screening import screened
+from bot.strangers import Asked, Kept
 from bot.wirings import Wirings
 
 BOTS_MS: Final = 3_600_000
@@ -60,14 +63,15 @@ class Ready:
 @dataclass(frozen=True)
 class Look:
     """What a message will come to, as far as can be said before its files are here: the agents that take it, those of
-    them that are new in its thread, and otherwise why none does."""
+    them that are new in its thread, and otherwise why none does; `asks`: whether an admin is asked about its sender."""
 
     takers: Sequence[str] = ()
     new_here: Sequence[str] = ()
     refusal: Receipt | None = None
+    asks: bool = False
 
 
-Outcome = Sequence[Accepted] | TooMuch | Receipt
+Outcome = Sequence[Accepted] | Asked | TooMuch | Receipt
 
 
 class Acceptance:
@@ -88,6 +92,8 @@ class Acceptance:
     def look(self, db: sqlite3.Connection, event: Event, fits: Fits) -> Look:
         """The files of a stranger are not even looked at, and nothing is read for one."""
         heard = hearing.judge(db, event, self._wirings.at(event.route), fits)
+        if _asked(heard):
+            return Look(asks=True)
         refusal = self._refusal(db, event, heard)
         if refusal is not None:
             return Look(refusal=refusal)
@@ -101,12 +107,16 @@ class Acceptance:
         event: Event,
         fits: Fits = NOT_LOOKED,
         ready: Mapping[str, Ready] | None = None,
+        kept: Kept | None = None,
     ) -> Outcome:
         """`ready` has what the agents that take the message get besides its words; no other agent takes one that has
-        more than these. None: it has no more."""
+        more than these. None: it has no more. `kept` is the same for one of whose sender an admin is asked."""
         now = self._clock()
         match event.kind:
             case "edit" | "delete":
+                facts = hearing.facts(db, event, self._wirings.of(event.route))
+                if (changed := strangers.revise(db, event, facts, now=now)) is not None:
+                    return changed
                 return revisions.accept(
                     db, event, self._wirings, max_chars=self._limits.message_chars, now=now
                 )
@@ -116,10 +126,21 @@ class Acceptance:
                 return answers.accept(db, event, self._wirings, now=now)
         heard = hearing.judge(db, event, self._wirings.at(event.route), fits)
         takers = [each for each in heard if each.taken]
+        if (asked := _asked(heard)) is not None:
+            agent, ask = asked
+            return strangers.hold(db, event, agent, ask, kept or Kept(), now=now)
         refusal = self._refusal(db, event, heard)
         if refusal is None or not takers:
             self._overhear(db, event, [each for each in heard if not each.taken], now=now)
         return refusal or self._take(db, event, takers, ready, now=now)
+
+    def let_in(self, db: sqlite3.Connection, each: Held, fits: Fits) -> Outcome:
+        """A message that has waited, and was let through since: it is decided upon like any other, as of now."""
+        ready = {each.agent: Ready(each.message_id, each.attachments, each.before)}
+        outcome = self.accept(db, each.event, fits, ready)
+        if isinstance(outcome, list):
+            held.drop(db, each.event.id, each.agent)
+        return outcome
 
     # ---------------------------------------------------------------- a message
 
@@ -132,16 +153,9 @@ class Acceptance:
             if len(event.text) > limit:
                 return Receipt("refused", TOO_LONG.format(count=len(event.text), limit=limit))
             return None
-        if asked := [each for each in heard if isinstance(each.decided, Ask)]:
-            return self._ask(db, event, asked)
         drops = [each.decided for each in heard if isinstance(each.decided, Drop)]
         told = next((each for each in drops if each.text), next(iter(drops), None))
         return Receipt("dropped") if told is None else told.receipt
-
-    def _ask(self, db: sqlite3.Connection, event: Event, asked: Sequence[Heard]) -> Receipt:
-        """A stranger has turned to agents of which an admin is to be asked first, the first of them before the others.
-        Nobody can be asked yet: it counts for nothing, without a word."""
-        return Receipt("dropped")
 
     def _take(
         self,
@@ -154,6 +168,9 @@ class Acceptance:
     ) -> Outcome:
         if backlog.total(db) >= self._limits.backlog_total:
             return TooMuch(TOO_MUCH_EVERYWHERE)
+        if event.sender.id and not event.sender.is_bot:
+            seen = Seen(event.sender.name, event.sender.groups)
+            people.saw(db, event.route.channel, event.sender.id, seen)
         accepted: list[Accepted] = []
         too_much: TooMuch | None = None
         for each in takers:
@@ -252,6 +269,14 @@ class Acceptance:
             for each in said
             if each.event_id != event.id and not inbox.known_in(db, record.id, each.event_id)
         ]
+
+
+def _asked(heard: Sequence[Heard]) -> tuple[str, Ask] | None:
+    """About whose agent an admin is asked first, where none takes the message."""
+    if any(each.taken for each in heard):
+        return None
+    asking = ((each.wiring.agent, each.decided) for each in heard if isinstance(each.decided, Ask))
+    return next(asking, None)
 
 
 def where(event: Event) -> Route:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.base import Event
+from adapters.terminal import TerminalAdapter
 from agent.protocol.messages import Route
 from bot import access, engage, surfaces
 from bot.access import Allow, Ask, Drop, Facts, Level
-from bot.db import people, sessions, targets
+from bot.db import held, people, sessions, targets
 from bot.db.sessions import SessionRecord
 from bot.engage import Answer, Ignore, Wiring
 
@@ -42,14 +43,26 @@ class Heard:
 def facts(db: sqlite3.Connection, event: Event, wiring: Wiring, level: Level | None = None) -> Facts:
     """For `access.decide` about whatever is addressed to the agent; `level` is that of the command, where the event
     names one that there is."""
+    standing = people.standing(db, event.route.channel, event.sender.id, event.sender.groups)
+    unknown = event.kind == "message" and standing.of(wiring.agent) is None
     return Facts(
-        people.standing(db, event.route.channel, event.sender.id, event.sender.groups),
+        standing,
         wiring.agent,
         level,
         strangers=wiring.strangers,
         senders=wiring.senders,
         bots=wiring.bots,
+        admitted=unknown and held.is_admitted(db, event.id, wiring.agent),
+        first_contact=unknown and _is_first_contact(db, event.route, wiring),
     )
+
+
+def _is_first_contact(db: sqlite3.Connection, route: Route, wiring: Wiring) -> bool:
+    """Whether an owner is asked about the place: nobody has wired it, and somebody owns the bot. At the terminal
+    everybody is known."""
+    if wiring.wired or route.channel in (TerminalAdapter.name, CONTROL):
+        return False
+    return people.has_owner(db, route.channel)
 
 
 def judge(

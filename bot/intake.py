@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -13,20 +15,22 @@ from adapters.offers import CommandInfo
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Quote, Route
-from bot import access, beforehand, engage, log
+from bot import access, beforehand, engage, log, strangers
 from bot.acceptance import Acceptance, Outcome, Ready, TooMuch
 from bot.beforehand import MAX_QUOTE_CHARS, one_name
 from bot.commands.context import Context
 from bot.commands.registry import Registry
 from bot.config_tables import LimitsConfig
-from bot.db import inbox
+from bot.db import held, inbox
 from bot.db import sessions as rows
 from bot.db.engine import Database
+from bot.db.held import Held
 from bot.delivery import Delivery
 from bot.errors import DatabaseError
 from bot.fetching import Fetching
 from bot.files import Readying, Refused, discard, discard_leftovers
 from bot.gate import Crowded, Gate, Overload
+from bot.hearing import Fits
 from bot.keeping import Keeping
 from bot.metrics import Metrics
 from bot.notebook import Notebook
@@ -35,13 +39,16 @@ from bot.patterns import Patterns
 from bot.place_names import PlaceNames
 from bot.posting import Posting
 from bot.sessions import Sessions
+from bot.strangers import Asked
 from bot.troubles import Troubles
+from bot.waiting_files import WaitingFiles
 from bot.wirings import Wirings
 
 FILES_AT_ONCE: Final = 2
 """Files come in on threads that the rest of the service needs as well."""
 TURNED_AWAY_MS: Final = 600_000
 """A stranger who is told that they are one is told again after this time."""
+SELDOM_SAID: Final = strangers.SELDOM | {access.ONLY_ADMINS}
 CROWDED: Final = "Too many messages come in here at once; please wait a moment and send it again."
 NOT_SAVED: Final = "Roost could not save this message; please send it again in a moment."
 
@@ -65,9 +72,9 @@ class Intake:
         incoming: Path,
         notes: Notebook,
         troubles: Troubles,
-        patterns: Patterns,
         keeping: Keeping,
         place_names: PlaceNames,
+        patterns: Patterns,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -79,6 +86,7 @@ class Intake:
         self._sessions = sessions
         self._posting = posting
         self._delivery = delivery
+        self._cards = registry.context.cards
         self._ordering = Ordering(db, registry, wirings, clock)
         self._acceptance = Acceptance(wirings, limits, clock)
         self._patterns = patterns
@@ -94,13 +102,14 @@ class Intake:
         self._turned_away = Overload(TURNED_AWAY_MS, more="")
         self._taking_files = asyncio.Semaphore(FILES_AT_ONCE)
         self._fetching = Fetching(limits)
+        self._waiting_files = WaitingFiles(db, self._fetching, limits, incoming=incoming)
         self._under_way: dict[str, asyncio.Event] = {}
         """By the ids of the events that are being taken in."""
 
     async def clean_up(self) -> None:
         """Removes the files that a killed service took in for messages that it never accepted. To be called
         before anything is received. Raises DatabaseError, OSError."""
-        wanted = await self._db.read(inbox.unfinished_ids)
+        wanted = await self._db.read(lambda db: inbox.unfinished_ids(db) | held.message_ids(db))
         await asyncio.to_thread(discard_leftovers, self._incoming, wanted)
 
     async def receive(self, event: Event) -> Receipt:
@@ -124,7 +133,7 @@ class Intake:
         or whoever goes on talking would have the bot fill the place with it."""
         if event.sender.is_bot:
             return None
-        if event.kind == "message" and text in (access.NOT_LET_IN, access.ONLY_ADMINS):
+        if event.kind == "message" and text in SELDOM_SAID:
             who = (event.route.channel, event.sender.id)
             return self._turned_away.say(who, text, now=self._clock())
         return text
@@ -226,13 +235,20 @@ class Intake:
             outcome = Receipt("refused", str(exc))
         finally:
             if event.files or event.remote:
-                taken = () if outcome is None or isinstance(outcome, Receipt | TooMuch) else outcome
+                taken = outcome if isinstance(outcome, list) else ()
                 await asyncio.to_thread(readying.discard, event.files, {each.message.id for each in taken})
         failpoint.hit("inbox-committed")
+        return self._done(event.route, outcome)
+
+    def _done(self, route: Route, outcome: Outcome) -> Receipt:
+        """What was accepted is known to its sessions, in the same step of the event loop in which it was committed."""
         if isinstance(outcome, Receipt):
             return outcome
+        if isinstance(outcome, Asked):
+            self._cards.deliver(outcome.kicked)
+            return outcome.receipt
         if isinstance(outcome, TooMuch):
-            return self._overloaded(event.route, outcome.text)
+            return self._overloaded(route, outcome.text)
         for each in outcome:
             self._sessions.accepted(each.record, each.message)
         for session_id in {each.record.id for each in outcome}:
@@ -246,6 +262,8 @@ class Intake:
         if event.kind != "message" or not (event.files or event.remote or event.before is not None):
             return await self._db.write(lambda db: accept(db, event, fits))
         look = await self._db.read(lambda db: self._acceptance.look(db, event, fits))
+        if look.asks:
+            return await self._ask(event, fits)
         ready: dict[str, Ready] = {}
         if look.takers:
             before: list[Quote] = []
@@ -255,6 +273,29 @@ class Intake:
             if event.files or event.remote:
                 ready = await self._with_files(event, ready, readying)
         return await self._db.write(lambda db: accept(db, event, fits, ready))
+
+    async def _ask(self, event: Event, fits: Fits) -> Outcome:
+        """An admin is asked about its sender; what belongs to the message is kept with it. Raises DatabaseError,
+        OSError."""
+        kept = await self._waiting_files.kept(event)
+        outcome: Outcome | None = None
+        try:
+            accept = partial(self._acceptance.accept, event=event, fits=fits, kept=kept)
+            outcome = await self._db.write(accept)
+        finally:
+            if not (isinstance(outcome, Asked) and outcome.kept):
+                await asyncio.to_thread(discard, (), self._incoming / kept.message_id)
+        return outcome
+
+    async def let_in(self, each: Held) -> Receipt:
+        """Accepts a message that has waited until an admin has let it through. Raises DatabaseError."""
+        fits = await self._patterns.fit(self._acceptance.patterns(each.event), each.event.text)
+        let_in = partial(self._acceptance.let_in, each=each, fits=fits)
+        work = self._begin(self._let_in(each.event.route, let_in))
+        return await asyncio.shield(work)
+
+    async def _let_in(self, route: Route, let_in: Callable[[sqlite3.Connection], Outcome]) -> Receipt:
+        return self._done(route, await self._db.write(let_in))
 
     async def _with_files(
         self, event: Event, ready: dict[str, Ready], readying: Readying

@@ -32,7 +32,7 @@ class Packages(Named):
     """A package of its image."""
 
     action: Action = Field("list", description=ACTION)
-    kind: Literal["apt", "pip"] = Field("apt", description="Debian's, or Python's")
+    kind: Literal["apt", "pip"] = Field("apt", description="one of Debian's, or one of Python's")
     package: str = Field("", max_length=200, description="its name, with or without a version: pandas==2.3.0")
 
 
@@ -174,7 +174,7 @@ COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
     ),
     Command(
         "agent mcp",
-        "MCP servers of an agent: list, add, remove",
+        "an agent's MCP servers: list, add, remove",
         Mcp,
         mcp,
         level="admin",

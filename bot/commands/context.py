@@ -32,6 +32,7 @@ from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.patterns import Patterns
 from bot.place_names import PlaceNames
+from bot.rebuilding import Rebuilding
 from bot.roster import Roster
 from bot.schedules import Schedules
 from bot.sessions import Sessions
@@ -110,10 +111,12 @@ class Context(Records):
     erasing: Erasing
     troubles: Troubles
     """Of the adapters."""
-    patterns: Patterns
-    """Those of wirings, and which of them fail."""
+    rebuilding: Rebuilding
+    """The images of the agents; `changed(agent)` is to be told when settings of an agent have changed."""
     agents: AgentEditing
     place_names: PlaceNames
+    patterns: Patterns
+    """Those of wirings, and which of them fail."""
 
     def now(self) -> int:
         return self.clock()

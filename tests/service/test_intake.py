@@ -419,7 +419,8 @@ async def test_commands_need_their_role(app: App) -> None:
         "There is no such command; /roost help lists them."
     )
     assert await app.intake.receive(command("nothing", by=STRANGER)) == Receipt("dropped")
-    assert (await app.intake.receive(command("whoami", by=STRANGER))).data == {"id": "3", "role": "stranger"}
+    told = await app.intake.receive(command("whoami", by=STRANGER))
+    assert told.data == {"id": "3", "role": "stranger", "roles": []}
     assert await rows(app) == [], "commands are no messages"
 
 
