@@ -122,7 +122,7 @@ def test_options_are_of_the_kinds_that_discord_has() -> None:
     (give,) = payload([CommandInfo("give", "give", [spec])])[0]["options"]
     assert [each["type"] for each in give["options"]] == [6, 8, 9, 7]
     assert not any("autocomplete" in each for each in give["options"])
-    assert give["options"][3]["channel_types"] == [0, 2, 5, 13, 15, 16]
+    assert give["options"][3]["channel_types"] == [0, 2, 5, 13, 15]
 
 
 def test_a_long_option_can_be_left_out_for_a_form() -> None:
