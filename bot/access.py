@@ -10,8 +10,12 @@ Ids only: what a person is called decides nothing, and the adapter sets who they
 | a person with a role everywhere | the same for every agent, and the commands that are about the service |
 | a stranger | the commands for anyone; where the wiring says `answer`, in that place, all that a member may |
 
+Where the wiring hears `senders = "admins"` alone, the words of others count for nothing: their commands stay theirs.
+
 A stranger who counts as a member has the commands of the conversation, and never one for admins or owners. Where the
-wiring says `ask`, an admin is asked about a stranger who turns to the agent, unless one has denied them before.
+wiring says `ask`, an admin is asked about a stranger who turns to the agent, unless one has denied them before; where
+nobody has wired the place, an owner is asked about it. What is asked about is kept, and its sender may change it or
+take it back; what an admin has let through is taken, once.
 A deletion is the one event that may have no sender: Discord's "Message Delete" names nobody, and it may have been a
 moderator (https://discord.com/developers/docs/events/gateway-events#message-delete). It is the platform's own word
 that a message is gone, so it counts where that message was accepted, and all that it can do is to withdraw it.
@@ -27,12 +31,13 @@ from typing import Final, Literal, assert_never
 from adapters.base import Event, Receipt
 from bot import surfaces
 from bot.db.people import Role, Standing
-from bot.engage import Strangers
+from bot.engage import Senders, Strangers
 
 Level = Literal["anyone", "member", "admin", "owner"]
 """What a command asks of whoever runs it."""
 
 NOT_LET_IN: Final = "I only answer people whom an admin of mine has let in; please ask one of them."
+ONLY_ADMINS: Final = "Here I only answer people with the role admin."
 ASKED: Final = "I have asked an admin whether I may answer you; your message is kept until then."
 
 _RANK: Final[dict[Role | None, int]] = {None: 0, "member": 1, "admin": 2, "owner": 3}
@@ -42,16 +47,23 @@ _NEEDED: Final[dict[Level, int]] = {"anyone": 0, "member": 1, "admin": 2, "owner
 @dataclass(frozen=True)
 class Facts:
     """What bot.db knows of the sender, and which `agent` the event is about (None: the service as a whole); what the
-    command that they want asks for, what the wiring of the place has for `strangers` and `bots`, whether the message is
-    addressed to the agent, and whether what was deleted is a message that was accepted."""
+    command that they want asks for, what the wiring of the place has for `strangers`, `senders` and `bots`, whether the
+    message is addressed to the agent, and whether what was deleted is a message that was accepted."""
 
     standing: Standing = field(default_factory=Standing)
     agent: str | None = None
     command_level: Level | None = None
     strangers: Strangers = "ignore"
+    senders: Senders = "anyone"
     bots: bool = False
     addressed: bool = True
     accepted: bool = False
+    held: bool = False
+    """What was changed or deleted is a message that waits until somebody has decided."""
+    admitted: bool = False
+    """An admin has let just this message through."""
+    first_contact: bool = False
+    """Nobody has wired the place, and an owner is asked what is to become of it."""
 
     @property
     def guest(self) -> bool:
@@ -69,6 +81,10 @@ class Facts:
         standing = Standing(self.standing.anywhere, denied=self.standing.denied)
         return replace(self, agent=None, standing=standing)
 
+    def unaddressed(self) -> Facts:
+        """The same for a message that is not for the agent."""
+        return replace(self, addressed=False)
+
     def about(self, agent: str | None) -> Facts:
         """The same for something that is about this agent, or about the service as a whole. Being a guest of a place is
         no standing beyond its agent."""
@@ -83,9 +99,11 @@ class Allow:
 
 @dataclass(frozen=True)
 class Ask:
-    """An admin decides. Until then it has no effect, and is kept."""
+    """An admin decides about the person, or an owner about the place. Until then it has no effect, and is kept. `text`,
+    where there is one, is said to the sender."""
 
-    text: str = ASKED
+    text: str | None = ASKED
+    kind: Literal["admit", "contact"] = "admit"
 
 
 @dataclass(frozen=True)
@@ -114,13 +132,23 @@ def decide(event: Event, facts: Facts) -> Allow | Ask | Drop:
         return _bot(event, facts)
     match event.kind:
         case "delete" if not event.sender.id:
-            return Allow() if facts.accepted else Drop("unknown_message")
+            return Allow() if facts.accepted or facts.held else Drop("unknown_message")
+        case "message" if facts.admitted:
+            return Allow()
         case "message" | "answer" | "edit" | "delete" | "reaction":
-            return Allow() if may(facts.role, "member") else _stranger(event, facts)
+            return _words(event, facts) if may(facts.role, "member") else _stranger(event, facts)
         case "command" | "complete":
             return _command(event, facts)
         case unknown:
             assert_never(unknown)
+
+
+def _words(event: Event, facts: Facts) -> Allow | Drop:
+    # Whoever may talk may take back what they have said, whoever else is heard.
+    if facts.senders == "anyone" or event.kind == "delete" or may(facts.role, "admin"):
+        return Allow()
+    spoke = event.kind in ("message", "answer") and facts.addressed
+    return Drop("not_admin", ONLY_ADMINS if spoke else None)
 
 
 def _bot(event: Event, facts: Facts) -> Allow | Drop:
@@ -131,11 +159,14 @@ def _bot(event: Event, facts: Facts) -> Allow | Drop:
 
 def _stranger(event: Event, facts: Facts) -> Ask | Drop:
     """One is told so only where the wiring wants it, and only who has turned to the agent."""
-    spoke = event.kind in ("message", "answer", "command") and facts.addressed
-    if facts.strangers == "ask" and event.kind == "message" and facts.addressed:
-        denied = facts.standing.denied
+    if facts.held and event.kind in ("edit", "delete"):
+        return Ask(None)
+    if event.kind == "message" and facts.addressed and (facts.strangers == "ask" or facts.first_contact):
         # "" stands for all agents; `known` people of another agent are strangers here, and can be let in as well.
-        return Drop("denied") if denied & {"", facts.agent} else Ask()
+        if facts.standing.denied & {"", facts.agent}:
+            return Drop("denied")
+        return Ask() if facts.strangers == "ask" else Ask(None, "contact")
+    spoke = event.kind in ("message", "answer", "command") and facts.addressed
     return Drop("stranger", NOT_LET_IN if facts.strangers == "refuse" and spoke else None)
 
 

@@ -17,6 +17,7 @@ from adapters.terminal import TerminalAdapter
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Frozen
 from bot import log
+from bot.approvals import Effect
 from bot.backends import Chosen, choose
 from bot.building import (
     Ground,
@@ -33,9 +34,11 @@ from bot.data_folder import make_agent_folders, sole_user_of
 from bot.db.engine import Database, open_database
 from bot.delivery import Delivery
 from bot.intake import Intake
+from bot.keeping import Keeping
 from bot.metrics import Metrics
 from bot.operations import INTERRUPT_GRACE_SECONDS
 from bot.posting import Posting
+from bot.rebuilding import Images
 from bot.roster import Roster
 from bot.services import running
 from bot.sessions import Sessions
@@ -73,6 +76,7 @@ class App:
     sessions: Sessions
     sweep: Sweep
     pool: Pool
+    keeping: Keeping
 
 
 @dataclass(frozen=True)
@@ -97,14 +101,15 @@ async def running_app(
     *,
     adapters: Sequence[Adapter] = (),
     backend: Backend | None = None,
+    effects: Mapping[str, Effect] | None = None,
     interrupt_grace_seconds: float = INTERRUPT_GRACE_SECONDS,
     clock: Clock = now_ms,
     say: Callable[[str], None] = _log.info,
 ) -> AsyncIterator[App]:
     """The service for the length of the block. `adapters` come beside the terminal; `backend` takes the place of
-    the configured one; `say` is told which that is, and what it takes to get there. Leaving lets what is being sent
-    arrive, then stops the platforms, then what they feed, then the database; the containers go on, and the next
-    service adopts them. Raises RoostError."""
+    the configured one; `effects` are of kinds of approvals that are not the service's own; `say` is told which backend
+    that is, and what it takes to get there. Leaving lets what is being sent arrive, then stops the platforms, then what
+    they feed, then the database; the containers go on, and the next service adopts them. Raises RoostError."""
     data = config.service.data_dir
     sys.setswitchinterval(SWITCH_SECONDS)
     Frozen.build_all()
@@ -116,13 +121,14 @@ async def running_app(
             stack.enter_context(metrics.serve(config.service.metrics_port))
         db = open_database(data / "bot.db")
         stack.push_async_callback(db.close)
-        images: Mapping[str, str] = {}
+        images, builder = Images({}), None
         if backend is None:
             chosen = await choose(config, os.environ, say)
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
-            backend, images = chosen.backend, chosen.images
-        roster, wirings = Roster(config), Wirings.configured(config)
+            backend, builder = chosen.backend, chosen.builder
+            images = Images(chosen.images, None if builder is None else builder.common)
+        roster, wirings = Roster(config, isolated=backend.mounts), Wirings.configured(config)
         await roster.refresh(db)
         await wirings.refresh(db)
         sessions = _sessions(config, roster, db, clock)
@@ -146,14 +152,16 @@ async def running_app(
             clock,
             wake=Signal(),
             planned=Signal(),
+            said=Signal(),
         )
-        out = build_outbound(ground)
+        out = build_outbound(ground, backend, builder)
         wall = build_wall(ground, backend, vault, images=images)
-        work = build_work(ground, out, wall, interrupt_grace_seconds=interrupt_grace_seconds)
+        work = build_work(ground, out, wall, builder, interrupt_grace_seconds=interrupt_grace_seconds)
         chores = build_chores(ground, out, wall, work)
-        entrance = build_entrance(ground, out, work, chores.backups)
+        entrance = build_entrance(ground, out, wall, work, chores.backups, effects or {})
 
         await recall_problems(db, roster, metrics)
+        await work.rebuilding.recall()
         await greet_owners(db, channels, terminal.person.id, clock(), say)
         inner = (
             db,
@@ -176,9 +184,13 @@ async def running_app(
             chores.received,
             chores.history,
             work.schedules,
+            work.rebuilding,
             entrance.cards,
             entrance.place_names,
             entrance.approvals,
+            entrance.erasing,
+            entrance.keeping,
+            entrance.letting_in,
             entrance.control,
             chores.pool,
         )
@@ -205,6 +217,7 @@ async def running_app(
                         sessions,
                         chores.sweep,
                         chores.pool,
+                        entrance.keeping,
                     )
                 finally:
                     await out.sending.finish()

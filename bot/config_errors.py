@@ -42,10 +42,10 @@ def _line(
     source = variable or str(file or "configuration")
     if unknown:
         return f"{source}: {_unknown(loc, _names(model, loc[:-1]))}"
-    said = WIRINGS if error["type"] == "list_type" and loc == ("wirings",) else _said(error)
+    wrong = WIRINGS if error["type"] == "list_type" and loc == ("wirings",) else said(error)
     place = _place(loc)
-    gap = " " if said.startswith("should") else ": "
-    return f"{source}: {place}{gap}{said}" if place else f"{source}: {said}"
+    gap = " " if wrong.startswith("should") else ": "
+    return f"{source}: {place}{gap}{wrong}" if place else f"{source}: {wrong}"
 
 
 def _overlap(path: Loc, loc: Loc) -> bool:
@@ -67,7 +67,8 @@ def _did_you_mean(name: str, known: Iterable[str], quote: str = "{}") -> str:
     return f"; did you mean {quote.format(close[0])}?" if close else ""
 
 
-def _said(error: ErrorDetails) -> str:
+def said(error: ErrorDetails) -> str:
+    """What is wrong with a value, without the value and without where it stands."""
     match error["type"]:
         case "missing":
             return "is missing"

@@ -12,6 +12,7 @@ from typing import Final
 
 from agent.protocol import bell, failpoint
 from agent.protocol.clock import steady_ms
+from agent.protocol.messages import MessageIn
 from agent.protocol.settings import EXIT_BROKEN, EXIT_MISFIT, EXIT_UNUSABLE
 from bot import log
 from bot.admission import Admission
@@ -139,7 +140,7 @@ class Containers:
         ready = await self._launcher.prepare(session)
         await self._db.write(lambda db: rows.set_awake(db, session.id, True))
         failpoint.hit("awake-set")
-        runner = await self._attach(session)
+        runner = await self._attach(session, ready.labels)
         session.marks.woken("container started")
         try:
             await self._backend.start(ready)
@@ -159,6 +160,26 @@ class Containers:
             failpoint.hit("container-stopped")
             await self._forget(runner)
             await self._delivery.collect(session)
+
+    def superseded(self, runner: Runner) -> bool:
+        """Whether its agent's settings have changed since it was started, or the agent is gone: it is only there to
+        finish its turn."""
+        return self._launcher.is_superseded(runner.session.agent, runner.labels)
+
+    def works_on(self, runner: Runner) -> MessageIn | None:
+        """The oldest message that it has to answer. What one that is to be replaced was not shown is for the next."""
+        return runner.session.oldest(posted=runner.outdated or self.superseded(runner))
+
+    async def renew(self, session: Session) -> None:
+        """Ends a container that was started with other settings than the agent has now, unless it is at work; one of
+        an agent that is gone in any case. Whoever is woken next has those of now. Raises BackendError."""
+        runner = self._runners.get(session.id)
+        if runner is None or not self.superseded(runner):
+            return
+        if self._launcher.knows(session.agent) and self.works_on(runner) is not None:
+            return
+        _log.info("a container is replaced: its agent is set otherwise by now", session=session.id)
+        await self.end(session, grace_seconds=self._grace)
 
     async def freeze(self, session: Session) -> bool:
         """Pauses an idle container once it has let go of inbound.db: a paused one would keep its locks.
@@ -196,7 +217,7 @@ class Containers:
             return
         session = runner.session
         async with session.lock:
-            if not (if_idle and session.oldest() is not None):
+            if not (if_idle and self.works_on(runner) is not None):
                 await self.end(session, grace_seconds=self._grace)
         self._wake(session_id)
 
@@ -259,7 +280,7 @@ class Containers:
     async def _take_on(self, session: Session, labels: Mapping[str, str]) -> bool:
         try:
             await self._launcher.open(session)
-            runner = await self._attach(session)
+            runner = await self._attach(session, labels)
         except (OSError, GatewayError) as exc:
             _log.error("a container cannot be adopted and is killed: %s", exc, session=session.id)
             await self._backend.stop(self._launcher.name_of(session.id), grace_seconds=0)
@@ -290,13 +311,19 @@ class Containers:
             # It has ended, which its watch sees to.
             _log.info("a container could not be thawed: %s", exc, session=runner.session.id)
 
-    async def _attach(self, session: Session) -> Runner:
+    async def _attach(self, session: Session, labels: Mapping[str, str]) -> Runner:
         now = steady_ms()
         hung = bell.BellHost(session.workspace.bell, lambda frame: self._heard(session, frame))
         await hung.listen()
         failpoint.hit("bell-hung")
         runner = Runner(
-            session, self._launcher.name_of(session.id), hung, heard_at=now, idle_since=now, admitted_at=now
+            session,
+            self._launcher.name_of(session.id),
+            hung,
+            heard_at=now,
+            idle_since=now,
+            admitted_at=now,
+            labels=labels,
         )
         self._runners[session.id] = runner
         self._metrics.awake_sessions.set(len(self._runners))

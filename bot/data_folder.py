@@ -13,6 +13,7 @@ from typing import Final
 
 from bot import log
 from bot.config import Config
+from bot.config_tables import AgentConfig
 from bot.data_lock import taken
 from bot.errors import UnusableDataFolder
 
@@ -43,19 +44,22 @@ def sole_user_of(data: Path) -> Iterator[None]:
 
 
 def make_agent_folders(config: Config) -> None:
-    """Where instructions go, for whoever looks. The container's user, who is another one, may read them. Raises
-    UnusableDataFolder."""
-    data = config.service.data_dir
+    """Where instructions go, for whoever looks. Raises UnusableDataFolder."""
     for name, agent in config.agents.items():
-        folder = agent.folder_in(data, name)
-        if agent.folder is not None:
-            if not folder.is_dir():
-                _log.warning("the folder of agent %s is not there: %s", name, folder)
-            continue
-        try:
-            folder.parent.mkdir(mode=0o700, exist_ok=True)
-            if not folder.exists():
-                folder.mkdir()
-                folder.chmod(0o755)
-        except OSError as exc:
-            raise UnusableDataFolder(f"The agent folder {folder} cannot be made: {exc.strerror}.") from exc
+        make_agent_folder(config.service.data_dir, name, agent)
+
+
+def make_agent_folder(data: Path, name: str, agent: AgentConfig) -> None:
+    """That of one agent. The container's user, who is another one, may read it. Raises UnusableDataFolder."""
+    folder = agent.folder_in(data, name)
+    if agent.folder is not None:
+        if not folder.is_dir():
+            _log.warning("the folder of agent %s is not there: %s", name, folder)
+        return
+    try:
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir()
+            folder.chmod(0o755)
+    except OSError as exc:
+        raise UnusableDataFolder(f"The agent folder {folder} cannot be made: {exc.strerror}.") from exc

@@ -11,7 +11,17 @@ from typing import Final
 
 from agent.protocol import failpoint
 from agent.protocol.mailbox import HostEnd, MailboxGone, StatusChange
-from agent.protocol.messages import ChatIn, Destination, MessageIn, Receipt, Route, Schedule, is_new
+from agent.protocol.messages import (
+    ChatIn,
+    Destination,
+    MessageIn,
+    Note,
+    Receipt,
+    Route,
+    Schedule,
+    SystemIn,
+    is_new,
+)
 from agent.protocol.workspace import Workspace
 
 FOLDER_MODES: Final = {
@@ -60,15 +70,17 @@ class Outbox:
             self.receipts = [each for each in self.receipts if each.message_out_id not in unwritten]
         self.forgotten += [out_id for out_id in out_ids if out_id not in unwritten]
 
-    def split(self) -> tuple[Outbox, Outbox]:
-        """What every runner can read, and the rest. What stands behind a chat that waits waits, too: they keep their
-        order."""
+    def split(self, *, outdated: bool) -> tuple[Outbox, Outbox]:
+        """What a runner is shown that is to be replaced, and the rest. A note that asks for a turn waits: it may tell
+        of what only the next runner has. So does what an `outdated` one may not know to read; and what stands behind a
+        chat that waits, waits, too: they keep their order."""
         old: list[MessageIn] = []
         new: list[MessageIn] = []
         held = False
         for message in self.messages:
-            held = held or (is_new(message) and message.kind == "chat")
-            (new if held or is_new(message) else old).append(message)
+            unknown = outdated and is_new(message)
+            held = held or (unknown and message.kind == "chat")
+            (new if held or unknown or _is_word(message) else old).append(message)
         return replace(self, messages=old), Outbox(messages=new)
 
     def before(self, later: Outbox) -> Outbox:
@@ -82,6 +94,11 @@ class Outbox:
         )
 
 
+def _is_word(message: MessageIn) -> bool:
+    content = message.content
+    return message.trigger and isinstance(content, SystemIn) and isinstance(content.system, Note)
+
+
 class Folder:
     """The folder at `root`. Its calls are synchronous, and one at a time."""
 
@@ -92,7 +109,8 @@ class Folder:
         self.workspace = Workspace.on_host(root)
         self._incoming = incoming
         self._home = home
-        self._moved = False
+        self._told: tuple[Route, list[Destination]] | None = None
+        """What inbound.db has of where the session may write."""
         self._destinations = destinations
         self._end: HostEnd | None = None
         self._folders = [os.fspath(root / name) for name in FOLDER_MODES]
@@ -126,7 +144,7 @@ class Folder:
         try:
             known = {message.id: message for message in unfinished}
             end.check(known)
-            end.address(self._home, self._destinations())
+            self._address(end)
             # A killed service may have decided upon a message in bot.db and not have said so here.
             changes = [StatusChange(message_id, "completed") for message_id in end.pending() - known.keys()]
             changes += [
@@ -153,28 +171,39 @@ class Folder:
         self.root.chmod(0o700)
         for message in messages:
             self._take_files(message)
+        told = self._home, list(self._destinations())
         self._end = HostEnd.rebuild(
             self.workspace.inbound,
             messages=messages,
             receipts=receipts,
-            home=self._home,
-            destinations=self._destinations(),
+            home=told[0],
+            destinations=told[1],
             schedules=schedules,
         )
+        self._told = told
         return self._end.receipts()
 
     def move_in(self, home: Route) -> None:
         """Where replies go from now on; inbound.db says so before the next message is in it."""
         self._home = home
-        self._moved = True
+
+    @property
+    def is_addressed(self) -> bool:
+        """Whether inbound.db says where the session may write now."""
+        return self._told == (self._home, list(self._destinations()))
+
+    def _address(self, end: HostEnd) -> None:
+        """Raises MailboxError."""
+        told = self._home, list(self._destinations())
+        end.address(*told)
+        self._told = told
 
     def post(self, batch: Outbox) -> None:
         """Writes the batch, its files put in place first. Raises MailboxError, OSError."""
         if self._end is None or not self.exists():
             raise MailboxGone("the folder of the session is gone")
-        if self._moved:
-            self._end.address(self._home, self._destinations())
-            self._moved = False
+        if not self.is_addressed:
+            self._address(self._end)
         for message in batch.messages:
             self._take_files(message)
         self._end.post(

@@ -51,7 +51,11 @@ class Mounts:
         """The extra mounts of an agent, in the order of its configuration: its directories, then its mounts. Reads the
         list and looks through the folders, up to some hundred milliseconds: a loop calls it in a thread. Raises
         MountRefused."""
-        wishes = list(_wishes(agent, self._agents[agent]))
+        return self.granted(agent, self._agents[agent])
+
+    def granted(self, name: str, agent: AgentConfig) -> list[Mount]:
+        """The same for an agent that is not so yet. Raises MountRefused."""
+        wishes = list(_wishes(name, agent))
         if not wishes:
             return []
         allowed = self._list()

@@ -134,6 +134,7 @@ class Posting:
         if self._containers.of(session.id) is None and not session.recover:
             # With an outbox that cannot be read yet, an agent may have answered what was withdrawn.
             await self._settle_withdrawn(session)
+        await self._containers.renew(session)
         self._let_through(session)
         if self._needs_a_runner(session) and not self._containers.admit(session):
             # Its files are not even opened: a thousand who wait must not keep the disk from those who work.
@@ -170,7 +171,12 @@ class Posting:
             try:
                 await self._sessions.ready(session)
                 runner = self._containers.of(session.id)
-                self._posted(await session.post(outdated=runner is not None and runner.outdated))
+                self._posted(
+                    await session.post(
+                        outdated=runner is not None and runner.outdated,
+                        superseded=runner is not None and self._containers.superseded(runner),
+                    )
+                )
                 session.said_full = False
                 return
             except MailboxFull:
@@ -195,7 +201,7 @@ class Posting:
         await self._containers.end(session)
         if await session.lost():
             await self._say(session, LOST)
-            await self._repeat_model(session)
+            await self.repeat_model(session)
         await self._sessions.rebuild(session)
 
     async def _replace(self, session: Session, why: str) -> None:
@@ -210,12 +216,13 @@ class Posting:
         for folder in too_old:
             await self._clearing.remove(folder)
         self._delivery.kick(session.id)
-        await self._repeat_model(session)
+        await self.repeat_model(session)
         if alive:  # Otherwise its end was counted already.
             await self._tries.used_up(session, why="outbound.db was damaged")
 
-    async def _repeat_model(self, session: Session) -> None:
-        """The agent has forgotten which model people chose; bot.db has not, and says so to whoever asks."""
+    async def repeat_model(self, session: Session) -> None:
+        """The agent has forgotten which model people chose; bot.db has not, and says so to whoever asks. Raises
+        DatabaseError."""
         now, event_id = self._clock(), f"roost:{uuid.uuid4().hex}"
 
         def repeat(db: sqlite3.Connection) -> MessageIn | None:
@@ -237,7 +244,7 @@ class Posting:
                 await self._say(session, BEHIND)
 
     async def _say(self, session: Session, text: str) -> None:
-        route, now = session.home, self._clock()
+        route, now = session.place, self._clock()
         await self._db.write(lambda db: deliveries.add_notice(db, session.id, route, text, now=now))
         session.notice_waits()
         self._delivery.kick(session.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +17,8 @@ QUIET_SECONDS: Final = 1.0
 @dataclass
 class Runner:
     """A living container and what the host has heard of it, on the steady clock. An `outdated` one
-    finishes its turn and is then replaced. One that was asked to leave may still answer what the session had been
+    finishes its turn and is then replaced, and so does one whose `labels` tell of other settings than its agent has by
+    now. One that was asked to leave may still answer what the session had been
     sent by then, up to the seq `leave_by`."""
 
     session: Session
@@ -25,6 +27,7 @@ class Runner:
     heard_at: int
     idle_since: int | None
     admitted_at: int
+    labels: Mapping[str, str] = field(default_factory=dict)
     leave_by: int | None = None
     outdated: bool = False
     busy_with: str | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,8 +20,11 @@ from container.base import Limits, Mount, Spec
 SESSION_LABEL: Final = "roost.session"
 PROTOCOL_LABEL: Final = "roost.protocol"
 IMAGE_LABEL: Final = "roost.image"
+SETTINGS_LABEL: Final = "roost.settings"
+"""A digest of what the agent's settings come to: who runs with another one was started before they were changed."""
 TOKEN: Final = "ANTHROPIC_API_KEY"  # noqa: S105
 """The variable in which a runner finds what it shows at the gateway, in place of a key that it never sees."""
+DIGEST_CHARS: Final = 16
 FORWARDER_PORT: Final = 8080
 """Of 127.0.0.1 in a container, where nobody else is; elsewhere any port that is free."""
 
@@ -49,7 +54,11 @@ def spec(
     `extra` is what else of the host's it may see. Nothing of the service's own environment reaches it."""
     there = Workspace.in_container()
     seen = there if mounts else session.workspace
-    labels = {SESSION_LABEL: session.id, PROTOCOL_LABEL: str(VERSION)}
+    labels = {
+        SESSION_LABEL: session.id,
+        PROTOCOL_LABEL: str(VERSION),
+        SETTINGS_LABEL: digest(agent, limits=limits, folder=folder),
+    }
     return Spec(
         name=name,
         command=["agent"] if mounts else [sys.executable, "-m", "agent"],
@@ -102,6 +111,16 @@ def environment(
         # A child process finds our code where we found it.
         env["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
     return env
+
+
+def digest(agent: AgentConfig, *, limits: Limits, folder: Path) -> str:
+    """Of everything that a runner is told, given and held to at its start because its agent is set so. What the host
+    looks at while it lives, such as how long a turn may take, is not in it."""
+    nowhere = Workspace.in_container()
+    told = _settings("", agent, nowhere, folder).model_dump(mode="json")
+    given = [each.model_dump(mode="json") for each in agent.mounts]
+    whole = [told, given, [str(each) for each in agent.directories], asdict(limits), agent.model_url]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:DIGEST_CHARS]
 
 
 def is_outdated(labels: Mapping[str, str], image: str | None) -> bool:

@@ -3,16 +3,19 @@ them."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.protocol.messages import Route
+from bot import place_settings
 from bot.config import Config
 from bot.db import places
 from bot.db.engine import Database
 from bot.db.places import Place
 from bot.engage import Wiring
+from bot.place_settings import PlaceSettings
 
 PlaceKey = tuple[str, str]
 NOBODY: Final[Sequence[Wiring]] = ()
@@ -63,6 +66,7 @@ class Wirings:
     def __init__(self, from_config: Configured) -> None:
         self._configured = from_config
         self._places: Mapping[PlaceKey, Place] = {}
+        self._refreshing = asyncio.Lock()
 
     @classmethod
     def configured(cls, config: Config) -> Wirings:
@@ -71,7 +75,9 @@ class Wirings:
 
     async def refresh(self, db: Database) -> None:
         """Takes over what bot.db has now. Raises DatabaseError."""
-        self._places = await db.read(places.all_)
+        # Who reads first must not be the last to take over.
+        async with self._refreshing:
+            self._places = await db.read(places.all_)
 
     def at(self, route: Route) -> Sequence[Wiring]:
         """Those of a place, threads in it included, the one that comes first first; none where an admin has unwired
@@ -83,15 +89,38 @@ class Wirings:
         """The first of them: its agent is the place's own, whom commands mean. Where there is none, a wiring that
         hears nothing."""
         found = self.at(route)
-        return found[0] if found else replace(self._configured.default, strangers="ignore", mode="mention")
+        return (
+            found[0]
+            if found
+            else replace(self._configured.default, strangers="ignore", mode="mention", wired=True)
+        )
 
     def by_agent(self, route: Route, agent: str) -> Wiring | None:
         """That of one agent in a place."""
         return next((each for each in self.at(route) if each.agent == agent), None)
 
+    def configured_at(self, route: Route) -> Sequence[Wiring]:
+        """What config.toml has for a place, whatever admins have made of it."""
+        return self._configured.at(route)
+
+    def elsewhere(self) -> Mapping[str, Sequence[Wiring]]:
+        """Those that hold where nobody has named a place: by their channel adapter, and by "" for all others."""
+        return {**self._configured.channels, "": (self._configured.default,)}
+
+    def serving(self, route: Route, agent: str) -> Wiring:
+        """The same for what belongs to a conversation that there is: one whose agent does not serve the place any more
+        hears of it what people with a role say."""
+        found = self.by_agent(route, agent)
+        return found or replace(self._configured.default, agent=agent, strangers="ignore", wired=True)
+
     def place(self, route: Route) -> Place | None:
         """What admins have set for a place in the chat, if anything."""
         return self._places.get((route.channel, route.platform_id))
+
+    def settings(self, route: Route) -> PlaceSettings:
+        """What holds for the whole place, whoever serves it."""
+        place = self.place(route)
+        return place_settings.NOTHING if place is None else place_settings.read(place.settings)
 
     def known_places(self) -> Sequence[PlaceKey]:
         """Every place that somebody has named: in config.toml or in the chat."""

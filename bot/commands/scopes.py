@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from adapters.offers import Suggestion
 from bot.access import may
-from bot.commands.context import Context
+from bot.commands.context import Context, Records
 from bot.commands.registry import Asked, Invocation, Scope
 from bot.db.people import Standing
 
@@ -28,9 +28,14 @@ def narrowed(standing: Standing, agent: str) -> set[str] | None:
     return {agent} if mine is None or agent in mine else set()
 
 
-async def about_any(_: Context, invocation: Invocation, __: Any) -> Scope:
+async def about_any(_: Records, invocation: Invocation, __: Any) -> Scope:
     """Whoever is an admin of any agent may ask; each sees their own part."""
     return Scope.of_any(invocation.standing)
+
+
+async def of_session(context: Records, invocation: Invocation, given: Any) -> Scope:
+    """The agent of the session whose id, or the beginning of it, is the option `id`. Raises CommandFailed."""
+    return Scope((await context.session(given.id, invocation)).agent)
 
 
 async def own_agents(context: Context, asked: Asked) -> list[Suggestion]:

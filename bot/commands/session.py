@@ -12,7 +12,8 @@ from bot.commands import completion, shown
 from bot.commands.context import Context, Records
 from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
-from bot.db import deliveries, inbox
+from bot.commands.scopes import about_any, administered, of_session
+from bot.db import audit, deliveries, inbox
 from bot.db import sessions as rows
 from bot.db.sessions import SessionRecord
 
@@ -43,9 +44,11 @@ class SessionId(Parameters):
     )
 
 
-async def list_sessions(context: Records, _: Invocation, __: NoParameters) -> Reply:
+async def list_sessions(context: Records, invocation: Invocation, _: NoParameters) -> Reply:
     """The conversations, the ones that were active last on top."""
-    records = await context.db.read(lambda db: rows.recent(db, LISTED))
+    mine = administered(invocation.standing)
+    found = await context.db.read(lambda db: rows.recent(db, LISTED))
+    records = [each for each in found if mine is None or each.agent in mine]
     data = [_data(context, record) for record in records]
     return Reply(_table(data) if data else "There are no sessions yet.", data)
 
@@ -85,6 +88,7 @@ async def stop(context: Context, invocation: Invocation, given: SessionId) -> Re
     """Stops the container of a conversation and gives up what it was working on."""
     record = await context.session(given.id, invocation)
     dropped = await context.operations.stop(record.id)
+    await _book(context, invocation, record, "session stop", {"given_up": dropped})
     waiting = f"; {dropped} unanswered messages were given up" if dropped else ""
     return Reply(f"Session {record.id} is stopped{waiting}.", {"session": record.id, "given_up": dropped})
 
@@ -93,9 +97,19 @@ async def clear(context: Context, invocation: Invocation, given: SessionId) -> R
     """Makes a conversation forget what was said."""
     record = await context.session(given.id, invocation)
     await context.operations.clear(record.id)
+    await _book(context, invocation, record, "session clear")
     return Reply(
         f"Session {record.id} is cleared: its next message starts with a fresh memory.",
         {"session": record.id},
+    )
+
+
+async def _book(
+    context: Context, invocation: Invocation, record: SessionRecord, action: str, after: Any = None
+) -> None:
+    now, subject = context.clock(), f"session:{record.id}"
+    await context.db.write(
+        lambda db: audit.record(db, invocation.by, action, subject, now=now, agent=record.agent, after=after)
     )
 
 
@@ -131,12 +145,28 @@ def _text(content: object) -> str:
 
 
 READING: Final[tuple[Command[Records, Any], ...]] = (
-    Command("session list", "the conversations", NoParameters, list_sessions, level="admin"),
-    Command("session show", "one conversation", SessionId, show, level="admin"),
+    Command("session list", "the conversations", NoParameters, list_sessions, level="admin", about=about_any),
+    Command("session show", "one conversation", SessionId, show, level="admin", about=of_session),
 )
 """Those that need no running service."""
 COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
     *READING,
-    Command("session stop", "stop the container of a conversation", SessionId, stop, level="admin"),
-    Command("session clear", "make a conversation forget", SessionId, clear, level="admin"),
+    Command(
+        "session stop",
+        "stop the container of a conversation",
+        SessionId,
+        stop,
+        level="admin",
+        about=of_session,
+        changes=True,
+    ),
+    Command(
+        "session clear",
+        "make a conversation forget",
+        SessionId,
+        clear,
+        level="admin",
+        about=of_session,
+        changes=True,
+    ),
 )

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from agent.protocol.messages import Destination, Route
+
+STAMP_DIGITS: Final = 12
 
 
 @dataclass(frozen=True)
 class Changed:
     """A row of agents: the settings of [agents.<name>] that go before those of config.toml. An `own` one is not in the
-    file. One that is `deleted` is kept, so that it can be brought back."""
+    file; it reaches its model as the agent `base` of the file does, without one as the first. One that is `deleted` is
+    kept, so that it can be brought back."""
 
     name: str
     settings: Mapping[str, Any]
     own: bool
     deleted: bool
+    base: str | None = None
+
+    @property
+    def stamp(self) -> str:
+        """What tells these settings from others, short."""
+        text = json.dumps(dict(self.settings), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:STAMP_DIGITS]
 
 
 def changed(db: sqlite3.Connection) -> Sequence[Changed]:
@@ -36,9 +47,16 @@ def get(db: sqlite3.Connection, name: str) -> Changed | None:
 def put(db: sqlite3.Connection, agent: Changed, *, now: int) -> None:
     """Keeps it in place of what was set before."""
     db.execute(
-        "INSERT INTO agents VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (name) DO UPDATE SET own = ?2, settings = ?3,"
-        " deleted_at = ?4, changed_at = ?5",
-        (agent.name, agent.own, json.dumps(dict(agent.settings)), now if agent.deleted else None, now),
+        "INSERT INTO agents VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO UPDATE SET own = ?2, settings = ?3,"
+        " deleted_at = ?4, changed_at = ?5, base = ?6",
+        (
+            agent.name,
+            agent.own,
+            json.dumps(dict(agent.settings)),
+            now if agent.deleted else None,
+            now,
+            agent.base,
+        ),
     )
 
 
@@ -74,4 +92,10 @@ def remove_destination(db: sqlite3.Connection, agent: str, name: str) -> bool:
 
 
 def _of(row: sqlite3.Row) -> Changed:
-    return Changed(row["name"], json.loads(row["settings"]), bool(row["own"]), row["deleted_at"] is not None)
+    return Changed(
+        row["name"],
+        json.loads(row["settings"]),
+        bool(row["own"]),
+        row["deleted_at"] is not None,
+        row["base"],
+    )

@@ -6,13 +6,17 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from bot import log
 from bot.config_wiring import WiringConfig
 from bot.engage import Wiring
+
+_LIVING: Final = (
+    "SELECT * FROM wirings WHERE agent NOT IN (SELECT name FROM agents WHERE deleted_at IS NOT NULL)"
+)
 
 _log = log.get("roost.places")
 
@@ -31,9 +35,10 @@ class Place:
 
 
 def all_(db: sqlite3.Connection) -> dict[tuple[str, str], Place]:
-    """Every place that admins have set something for."""
+    """Every place that admins have set something for. An agent that was deleted serves nowhere, until it is brought
+    back."""
     wirings: dict[tuple[str, str], list[Wiring]] = {}
-    for row in db.execute("SELECT * FROM wirings ORDER BY changed_at, agent"):
+    for row in db.execute(f"{_LIVING} ORDER BY wired_at, agent"):
         if (wiring := _wiring(row)) is not None:
             wirings.setdefault((row["channel"], row["platform_id"]), []).append(wiring)
     found = {}
@@ -63,6 +68,23 @@ def put(db: sqlite3.Connection, place: Place, *, now: int) -> None:
     )
 
 
+def served_by(db: sqlite3.Connection, agent: str) -> list[tuple[str, str]]:
+    """The places that admins have wired to an agent, also to one that was deleted."""
+    rows = db.execute(
+        "SELECT channel, platform_id FROM wirings WHERE agent = ? ORDER BY channel, platform_id", (agent,)
+    )
+    return [(row["channel"], row["platform_id"]) for row in rows]
+
+
+def wiring(db: sqlite3.Connection, channel: str, platform_id: str, agent: str) -> Mapping[str, Any] | None:
+    """What differs from the defaults in the wiring of one agent in a place; None: it has none there."""
+    row = db.execute(
+        "SELECT settings FROM wirings WHERE channel = ? AND platform_id = ? AND agent = ?",
+        (channel, platform_id, agent),
+    ).fetchone()
+    return None if row is None else json.loads(row["settings"])
+
+
 def differing(db: sqlite3.Connection, names: Mapping[tuple[str, str], str]) -> bool:
     """Whether one of these places has a row with another name, or none."""
     rows = db.execute("SELECT channel, platform_id, name FROM places")
@@ -87,9 +109,11 @@ def wire(
     *,
     now: int,
 ) -> None:
-    """Has an agent serve a place; `settings` are the fields of WiringConfig that differ from their defaults."""
+    """Has an agent serve a place; `settings` are the fields of WiringConfig that differ from their defaults. One that
+    serves there already keeps its rank among the others."""
     db.execute(
-        "INSERT OR REPLACE INTO wirings VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO wirings VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (channel, platform_id, agent) DO UPDATE SET"
+        " settings = ?4",
         (channel, platform_id, agent, json.dumps(dict(settings)), now),
     )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from agent.protocol.pace import Bucket
 from bot.config_tables import AgentConfig
-from bot.gateway.hosts import Hosts
+from bot.gateway.hosts import Host, Hosts
 from bot.gateway.refusals import Refusal, Refusals
 from bot.gateway.request import models_of
 from bot.gateway.spend import Limits
@@ -63,11 +63,29 @@ class Caller:
         self.agent = agent
         self.token = token
         self.rights = rights
-        self.model_host = urlsplit(rights.url).netloc
         self.slots = asyncio.Semaphore(rights.requests_at_once)
         self.refusals = Refusals(metrics, session=session, agent=agent)
         self.held_bytes = 0
-        self._requests = Bucket(a_second=rights.requests_per_minute / 60, at_once=rights.requests_per_minute)
+        self.tunnels: dict[asyncio.Task[Any], Host] = {}
+        """What serves its connections to other hosts, and which those are."""
+        self._requests = _bucket(rights)
+
+    @property
+    def model_host(self) -> str:
+        """Where its model is reached."""
+        return urlsplit(self.rights.url).netloc
+
+    def renew(self, rights: Rights) -> None:
+        """From now on it may do this. What is under way goes on, but for connections to hosts that it may not reach
+        any more."""
+        before, self.rights = self.rights, rights
+        if rights.requests_at_once != before.requests_at_once:
+            self.slots = asyncio.Semaphore(rights.requests_at_once)
+        if rights.requests_per_minute != before.requests_per_minute:
+            self._requests = _bucket(rights)
+        for tunnel, host in list(self.tunnels.items()):
+            if not rights.hosts.allow(host):
+                tunnel.cancel()
 
     @property
     def max_held_bytes(self) -> int:
@@ -84,3 +102,7 @@ class Caller:
                 reason="rate",
                 retry_after_seconds=math.ceil(wait),
             )
+
+
+def _bucket(rights: Rights) -> Bucket:
+    return Bucket(a_second=rights.requests_per_minute / 60, at_once=rights.requests_per_minute)

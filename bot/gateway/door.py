@@ -55,6 +55,11 @@ class Door:
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
 
+    @property
+    def caller(self) -> Caller:
+        """Who comes in here."""
+        return self._caller
+
     def open(self) -> asyncio.Task[None]:
         """Binds the socket anew, 0666 within its 0711 folder, and returns what takes in whoever comes: it ends with
         the door, and never before. Raises OSError."""

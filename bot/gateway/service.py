@@ -26,6 +26,7 @@ from bot.errors import GatewayError
 from bot.gateway.addresses import Policy, forbidden
 from bot.gateway.caller import Caller, Rights
 from bot.gateway.door import Door
+from bot.gateway.granted import Egress
 from bot.gateway.messages import Messages
 from bot.gateway.proxies import Proxies
 from bot.gateway.spend import Spend
@@ -79,7 +80,9 @@ class Gateway:
             metrics,
             chosen=lambda session: db.read(lambda db: inbox.model(db, session)),
         )
-        self._tunnel = Tunnel(self._upstream, metrics, idle_seconds=config.tunnel_idle_seconds)
+        self._tunnel = Tunnel(
+            self._upstream, Egress(db, clock), metrics, idle_seconds=config.tunnel_idle_seconds
+        )
         self._doors: dict[str, Door] = {}
         self._broken: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
@@ -115,6 +118,17 @@ class Gateway:
             ) from exc
         accepting.add_done_callback(self._ended)
         self._doors[session] = door
+
+    def renew(self, agent: str) -> None:
+        """The agent's settings have changed: they hold for what its sessions ask for from now on. A tunnel to a host
+        that it may not reach any more is cut."""
+        settings = self._agents.get(agent)
+        if settings is None:
+            return
+        rights = Rights.of(settings, all_usd=self._all_usd)
+        for door in self._doors.values():
+            if door.caller.agent == agent:
+                door.caller.renew(rights)
 
     async def close(self, session: str) -> None:
         """Hangs up and takes the socket away. Absent is success."""

@@ -25,6 +25,7 @@ from agent.protocol.clock import now_ms
 from agent.protocol.schema import VERSION
 from agent.protocol.workspace import Workspace
 from bot.app import App, running_app
+from bot.approvals import Effect
 from bot.config import Config
 from bot.db import people
 from bot.db.sessions import HOUSE
@@ -78,6 +79,8 @@ class House:
         self.interrupt_grace_seconds = 5.0
         self.clock_ahead_ms = 0
         """How far the service's clock is ahead of the right one; the runners have clocks of their own."""
+        self.effects: dict[str, Effect] = {}
+        """What approvals do of kinds that are the test's own."""
         self.app: App
         self._containers: engine.Namespace | None = None
 
@@ -130,6 +133,7 @@ class House:
             self.config(),
             adapters=adapters,
             backend=backend,
+            effects=self.effects,
             interrupt_grace_seconds=grace,
             clock=self.now,
         ) as self.app:
