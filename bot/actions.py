@@ -203,7 +203,7 @@ class Actions:
             return await self._refuse(session, message, TOO_MANY)
 
         def effect(db: sqlite3.Connection, now: int) -> str:
-            return tasks.carry_out(db, session.id, asked, self._schedules, now=now)
+            return tasks.carry_out(db, session.id, asked, self._schedules, now=now, place=message.route)
 
         return await self._carry_out(session, message, effect, lambda: self._planned(session.id))
 
@@ -330,7 +330,7 @@ def tell(
     """Puts a row of the host's own into the session's inbox; None when that event was there before or
     the session is not. Only a `trigger` wakes anybody."""
     record = rows.get(db, session_id)
-    if record is None or inbox.known(db, event_id):
+    if record is None or inbox.known_in(db, session_id, event_id):
         return None
     return inbox.accept(
         db,

@@ -190,6 +190,7 @@ async def running_app(
             entrance.approvals,
             entrance.erasing,
             entrance.keeping,
+            entrance.letting_in,
             entrance.control,
             chores.pool,
         )

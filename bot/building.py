@@ -18,7 +18,8 @@ from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
 from bot.agent_editing import AgentEditing
-from bot.approvals import Approvals, Effect
+from bot.agent_images import AgentImages
+from bot.approvals import Approvals, Effect, Refusal
 from bot.backup.daily import Backups
 from bot.cards import Cards
 from bot.clearing import Clearing
@@ -42,11 +43,13 @@ from bot.keeping import Keeping
 from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
+from bot.letting_in import LettingIn
 from bot.metrics import Metrics
 from bot.mounts import Mounts
 from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.orphans import Orphans
+from bot.patterns import Patterns
 from bot.place_names import PlaceNames
 from bot.polling import Polling
 from bot.posting import Posting
@@ -167,6 +170,7 @@ class Entrance:
     approvals: Approvals
     erasing: Erasing
     keeping: Keeping
+    letting_in: LettingIn
     control: Control
 
 
@@ -243,7 +247,7 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Images
         ground.roster,
         config.backend,
         mounts=backend.mounts,
-        images=images,
+        images=AgentImages(images, ground.roster),
         gateway=gateway,
         vault=vault,
         extra=mounts.of,
@@ -387,10 +391,14 @@ def build_entrance(
     keeping = Keeping(db, wirings, erasing, sessions=ground.data / "sessions", clock=clock)
     cards = Cards(db, sessions, out.delivery, clock)
     ground.said.connect(lambda session: cards.deliver([session]))
-    carried_out = {**effects}
-    approvals = Approvals(db, sessions, cards, carried_out, ground.roster, wake=ground.wake, clock=clock)
+    carried_out: dict[str, Effect] = {**effects}
+    refusals: dict[str, Refusal] = {}
+    approvals = Approvals(
+        db, sessions, cards, carried_out, ground.roster, wake=ground.wake, clock=clock, refusals=refusals
+    )
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     place_names = PlaceNames(db, wirings)
+    patterns = Patterns(metrics=metrics, clock=clock)
     context = Context(
         db,
         work.containers,
@@ -422,6 +430,7 @@ def build_entrance(
             clock=clock,
         ),
         place_names=place_names,
+        patterns=patterns,
     )
     registry = Registry(context, commands.ALL)
     # What is approved may be a command, and a command may approve: whoever carries it out comes last.
@@ -440,8 +449,15 @@ def build_entrance(
         troubles=troubles,
         keeping=keeping,
         place_names=place_names,
+        patterns=patterns,
         metrics=metrics,
         clock=clock,
     )
+    letting_in = LettingIn(db, wirings, cards, intake.let_in, incoming=ground.data / "incoming", clock=clock)
+    # What is allowed comes in by the intake, which stands on the commands that allow it.
+    carried_out |= letting_in.effects
+    refusals |= letting_in.refusals
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, cards, place_names, approvals, erasing, keeping, control)
+    return Entrance(
+        letters, context, intake, cards, place_names, approvals, erasing, keeping, letting_in, control
+    )

@@ -244,7 +244,7 @@ class Posting:
                 await self._say(session, BEHIND)
 
     async def _say(self, session: Session, text: str) -> None:
-        route, now = session.home, self._clock()
+        route, now = session.place, self._clock()
         await self._db.write(lambda db: deliveries.add_notice(db, session.id, route, text, now=now))
         session.notice_waits()
         self._delivery.kick(session.id)

@@ -23,6 +23,7 @@ from agent.protocol.messages import (
     Schedule,
     Withdrawn,
     afterwards,
+    overheard,
 )
 from agent.protocol.room import ASKED_BYTES, ASKED_ROWS
 from agent.protocol.snapshot import Snapshot
@@ -138,6 +139,8 @@ class Session:
         """When the agent was told of the latest refused messages, on the steady clock."""
         self.read_after = 0.0
         """When outbound.db may be read again, on the loop's clock."""
+        self.asked_at: Route | None = None
+        """Where it was asked for something last."""
         self._folder = Folder(root, incoming, record.route, destinations)
         self.root = root
         self.workspace = self._folder.workspace
@@ -150,6 +153,13 @@ class Session:
     def destinations(self) -> Sequence[Destination]:
         """The named places that it may write to now."""
         return self._destinations()
+
+    @property
+    def place(self) -> Route:
+        """Where the service itself says something to those who use it: where the oldest was asked that waits, or what
+        was asked last. What is shared by several places has none of its own."""
+        oldest = self.oldest()
+        return self.asked_at or self.home if oldest is None else oldest.route
 
     @property
     def is_open(self) -> bool:
@@ -195,7 +205,10 @@ class Session:
             self.newest_in_seq = message.seq
             self.unfinished[message.id] = message
             self.waiting.messages.append(message)
-            self.marks.begin(message)
+            if message.trigger:
+                self.asked_at = message.route
+            if not overheard(message):
+                self.marks.begin(message)
             if isinstance(told := afterwards(message), Withdrawn):
                 self.marks.withdrawn(told.seq)
 
@@ -226,7 +239,7 @@ class Session:
 
     def end(self, message: MessageIn, *, turn_id: str | None, ok: bool) -> None:
         """A message has come to its end, to be announced when everything that answers it is out."""
-        if self.unfinished.pop(message.id, None) is not None:
+        if self.unfinished.pop(message.id, None) is not None and not overheard(message):
             self.endings.append(Settled(message.route, message.event_id, turn_id, ok))
             self.marks.ended(message)
         if self.interrupted_by is not None and message.seq >= self.interrupted_by:

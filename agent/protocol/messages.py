@@ -350,6 +350,11 @@ class MessageIn(Frozen):
         }
 
 
+def overheard(message: MessageIn) -> bool:
+    """Whether the row is what somebody has said that was not for the agent: it asks for nothing, and nobody waits."""
+    return message.kind == "chat" and not message.trigger
+
+
 def is_new(message: MessageIn) -> bool:
     """Whether a runner of an older version may not be able to read the row."""
     return afterwards(message) is not None or (

@@ -128,15 +128,17 @@ async def deny(context: Context, invocation: Invocation, given: ApprovalId) -> R
 async def _decide(
     context: Context, invocation: Invocation, found: ApprovalRecord, choice: str | None
 ) -> Reply:
-    now = context.clock()
+    now, refusals = context.clock(), context.approvals.refusals
     if choice is not None and found.state == "open" and context.approvals.is_orphan(found):
         why = approvals.AGENT_GONE.format(agent=found.agent)
-        withdraw = partial(approvals.withdraw, approval=found, why=why, by=invocation.by, now=now)
+        withdraw = partial(
+            approvals.withdraw, approval=found, why=why, by=invocation.by, now=now, refusals=refusals
+        )
         await context.approvals.took(withdraw)
         raise CommandFailed(f"{why} Nothing is done.")
 
     def work(db: sqlite3.Connection) -> Step:
-        return approvals.decide(db, found.id, choice, by=invocation.by, now=now)
+        return approvals.decide(db, found.id, choice, by=invocation.by, now=now, refusals=refusals)
 
     step = await context.approvals.took(work)
     settled = found if step is None else step.approval

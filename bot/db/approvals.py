@@ -88,6 +88,11 @@ def add(db: sqlite3.Connection, approval: ApprovalRecord) -> None:
     )
 
 
+def describe(db: sqlite3.Connection, approval_id: str, details: str) -> None:
+    """There is something else to be read about an open one now."""
+    db.execute("UPDATE approvals SET details = ? WHERE id = ? AND state = 'open'", (details, approval_id))
+
+
 def get(db: sqlite3.Connection, approval_id: str) -> ApprovalRecord | None:
     """The approval of this id, if there is one."""
     row = db.execute("SELECT * FROM approvals WHERE id = ?", (approval_id,)).fetchone()
