@@ -14,6 +14,7 @@ from bot.commands import (
     conversations,
     deadletter,
     destination,
+    explain,
     member,
     owner,
     privacy,
@@ -54,4 +55,5 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *wiring.COMMANDS,
     *destination.COMMANDS,
 )
-ALL: Final[tuple[Command[Context, Any], ...]] = (about(_GROUPS), *_GROUPS)
+_EXPLAINED: Final[tuple[Command[Context, Any], ...]] = (explain.about(_GROUPS), *_GROUPS)
+ALL: Final[tuple[Command[Context, Any], ...]] = (about(_EXPLAINED), *_EXPLAINED)
