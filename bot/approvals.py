@@ -36,6 +36,7 @@ from bot.errors import CommandFailed, DatabaseError, RoostError
 from bot.redaction import redact
 from bot.sessions import Sessions
 from bot.signals import Signal
+from bot.striking import struck
 from container.base import BackendError
 
 EXPIRES_MS: Final = 24 * 3_600_000
@@ -86,18 +87,20 @@ def ask(
     level: Literal["admin", "owner"] = "admin",
     announced: bool = False,
     expires_ms: int = EXPIRES_MS,
+    near: Route | None = None,
 ) -> tuple[ApprovalRecord, list[str]]:
     """Asks the admins of `agent`, in this transaction; returns the approval, and the sessions to be delivered once it
     is committed (`Cards.deliver`). The agent has to be one that there is, or "" for the service as a whole. `summary`
     is one sentence; `details` is Markdown, with everything that would be done. `session`: its agent is told what
-    becomes of it. `announced`: the service itself says so at `route`. What is asked for already is not asked for
-    twice. Raises CommandFailed when nobody could decide, or too much is open."""
+    becomes of it. `announced`: the service itself says so at `route`. `near` is the place whose admins are asked, where
+    that is not `route`. What is asked for already is not asked for twice. Raises CommandFailed when nobody could
+    decide, or too much is open."""
     found = approvals.same_open(db, kind, agent, effect)
     if found is not None:
         return found, []
     if session is not None and (count := approvals.open_of(db, session)) >= MAX_OPEN:
         raise CommandFailed(TOO_MANY.format(count=count))
-    to = audience(db, agent or None, level, route)
+    to = audience(db, agent or None, level, near or route)
     if not to:
         raise CommandFailed(NOBODY)
     approval = ApprovalRecord(
@@ -203,13 +206,16 @@ def decide(
         raise CommandFailed(f'This can be allowed as {" or ".join(found.choices)}, not as "{choice[:40]}".')
     state: Literal["approved", "denied"] = "denied" if choice is None else "approved"
     who = f"{by.name} ({by.surface}:{by.id})"
-    settled = approvals.settle(db, approval_id, state, choice=choice, by=who, now=now)
+    settled = approvals.settle(
+        db, approval_id, state, choice=choice, by=who, now=now, decided_as=by.remembered
+    )
     if settled is None:
         raise CommandFailed(OVER if found.state in ("open", "expired") else _settled(found))
     command = "approval deny" if choice is None else "approval approve"
     audit.record(
         db, by, command, found.subject, now=now, agent=found.agent or None,
-        before={"kind": found.kind, "summary": found.summary, "effect": dict(found.effect)}, after={"choice": choice},
+        before={"kind": found.kind, "summary": found.summary, "effect": struck(dict(found.effect))},
+        after={"choice": choice},
     )  # fmt: skip
     how = "Denied" if choice is None else "Approved" if choice == APPROVE else choice
     kicked = cards.close(db, found.subject, f"{how} by {by.name}.", now=now)

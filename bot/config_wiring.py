@@ -12,7 +12,7 @@ from bot.config_fields import AgentName
 from bot.config_model import ConfigModel
 from bot.engage import Mode, Others, Senders, SessionMode, Strangers, Wiring, pattern_fault
 
-MAX_PATTERN_CHARS = 500
+MAX_PATTERN_CHARS: Final = 500
 
 
 def _usable(pattern: str) -> str:
@@ -89,8 +89,7 @@ class WiringConfig(ConfigModel):
             self.strangers,
             self.bots,
             self.bot_messages,
-            # A thread of its own is a conversation of its own: where there is but one, answers stay where it was asked.
-            Manners(self.threads and self.sessions == "thread", self.streaming, self.mentions, self.previews),
+            Manners(self.threads, self.streaming, self.mentions, self.previews),
             pattern=self.pattern,
             sessions=self.sessions,
             senders=self.senders,

@@ -9,6 +9,8 @@ from agent.protocol.messages import Destination, MessageIn, MessageOut, Route, o
 from bot.session import Session
 
 MAX_SEQ_JUMP: Final = 10_000
+AGENT_CHANNEL: Final = "agent"
+"""The channel by which agents write to each other (colleagues.py); a place on it is an agent."""
 
 
 def allowed(

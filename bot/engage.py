@@ -155,7 +155,8 @@ def together(wirings: Sequence[Wiring]) -> Manners:
         return Manners()
     every = [each.manners for each in wirings]
     return Manners(
-        threads=every[0].threads,
+        # A thread of its own is a conversation of its own: where there is but one, answers stay where it was asked.
+        threads=every[0].threads and wirings[0].sessions == "thread",
         streaming=all(each.streaming for each in every),
         mentions=all(each.mentions for each in every),
         previews=all(each.previews for each in every),

@@ -171,7 +171,12 @@ class Posting:
             try:
                 await self._sessions.ready(session)
                 runner = self._containers.of(session.id)
-                self._posted(await session.post(outdated=runner is not None and runner.outdated))
+                self._posted(
+                    await session.post(
+                        outdated=runner is not None and runner.outdated,
+                        superseded=runner is not None and self._containers.superseded(runner),
+                    )
+                )
                 session.said_full = False
                 return
             except MailboxFull:

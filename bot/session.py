@@ -212,9 +212,11 @@ class Session:
             if isinstance(told := afterwards(message), Withdrawn):
                 self.marks.withdrawn(told.seq)
 
-    def oldest(self) -> MessageIn | None:
-        """The oldest message that asks for a turn and has not come to its end."""
-        return next((message for message in self.unfinished.values() if message.trigger), None)
+    def oldest(self, *, posted: bool = False) -> MessageIn | None:
+        """The oldest message that asks for a turn and has not come to its end; of those that were `posted`."""
+        waiting = {each.id for each in self.waiting.messages} if posted else ()
+        asking = (each for each in self.unfinished.values() if each.trigger and each.id not in waiting)
+        return next(asking, None)
 
     def let_through(self, message: MessageIn) -> None:
         """The wait for its next try is over, whatever the clock will say from now on."""
@@ -350,10 +352,13 @@ class Session:
         self.marks.posted(ids)
         return ids
 
-    async def post(self, *, outdated: bool = False) -> list[str]:
+    async def post(self, *, outdated: bool = False, superseded: bool = False) -> list[str]:
         """Writes what waits, and returns the ids of the messages in it. What an `outdated` runner may not know to read
-        waits for the next one. Raises MailboxError, OSError; then all of it still waits."""
-        batch, self.waiting = self.waiting.split() if outdated else (self.waiting, Outbox())
+        waits for the next one, and where it is `superseded`, what may be about the next one. Raises MailboxError,
+        OSError; then all of it still waits."""
+        batch, self.waiting = self.waiting, Outbox()
+        if outdated or superseded:
+            batch, self.waiting = batch.split(outdated=outdated)
         if not batch and not self.moved:
             return []
         try:

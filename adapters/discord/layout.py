@@ -24,7 +24,7 @@ MESSAGE_COMMAND: Final = 3
 SUBCOMMAND: Final = 1
 MENTIONABLE: Final = 9
 OPTION_TYPES: Final = {"text": 3, "number": 4, "flag": 5, "person": 6, "place": 7, "group": 8, "who": 9}
-PLACE_TYPES: Final = (0, 2, 5, 13, 15, 16)
+PLACE_TYPES: Final = (0, 2, 5, 13, 15)
 """Channels in which there are conversations, and neither threads, whose place is their channel, nor categories.
 Discord's documentation, Channel Types."""
 PLACES: Final = (0, 1)

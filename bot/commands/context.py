@@ -9,6 +9,7 @@ from typing import Final
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
 from bot import hearing
+from bot.access import may
 from bot.admission import Admission
 from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
@@ -31,6 +32,7 @@ from bot.metrics import Metrics
 from bot.operations import Operations
 from bot.patterns import Patterns
 from bot.place_names import PlaceNames
+from bot.rebuilding import Rebuilding
 from bot.roster import Roster
 from bot.schedules import Schedules
 from bot.sessions import Sessions
@@ -109,6 +111,8 @@ class Context(Records):
     erasing: Erasing
     troubles: Troubles
     """Of the adapters."""
+    rebuilding: Rebuilding
+    """The images of the agents; `changed(agent)` is to be told when settings of an agent have changed."""
     agents: AgentEditing
     place_names: PlaceNames
     patterns: Patterns
@@ -141,6 +145,20 @@ class Context(Records):
         return await self.db.read(
             lambda db: hearing.conversation(db, hearing.meant(db, route, wirings) or nobody, route)
         )
+
+    async def all_at(self, invocation: Invocation) -> list[SessionRecord]:
+        """The conversations in which a command was given, of all agents of the place to whom its giver may talk. Raises
+        CommandFailed."""
+        route, standing = invocation.route, invocation.standing
+        if route is None:
+            raise CommandFailed(NO_PLACE)
+        theirs = [
+            each
+            for each in self.wirings.at(route)
+            if each.strangers == "answer" or may(standing.of(each.agent), "member")
+        ]
+        found = await self.db.read(lambda db: [hearing.conversation(db, each, route) for each in theirs])
+        return [each for each in found if each is not None]
 
     async def begun_at(self, route: Route | None) -> SessionRecord:
         """The same; made where nothing has been said yet. Raises CommandFailed."""

@@ -269,6 +269,14 @@ def event_of(db: sqlite3.Connection, session_id: str, message_id: str | None) ->
     return None if row is None else str(row["event_id"])
 
 
+def sender_of(db: sqlite3.Connection, session_id: str, message_id: str) -> str | None:
+    """The name of whoever has said this message of this session; None for what nobody has said."""
+    row = db.execute(
+        "SELECT content FROM inbox WHERE id = ? AND session = ? AND kind = 'chat'", (message_id, session_id)
+    ).fetchone()
+    return None if row is None else ChatIn.model_validate_json(row["content"]).sender
+
+
 def of_event(db: sqlite3.Connection, session_id: str, event_id: str) -> Entry | None:
     """The message of this session that an event became."""
     row = db.execute(

@@ -221,6 +221,7 @@ APPROVALS: Final[Sequence[str]] = (
     choice TEXT,
     outcome TEXT,
     decided_by TEXT,
+    decided_as TEXT,
     decided_at INTEGER,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
@@ -244,8 +245,8 @@ AUDIT: Final[Sequence[str]] = (
     before TEXT,
     after TEXT
 )""",
-    "CREATE INDEX audit_subject ON audit (subject)",
-    "CREATE INDEX audit_actor ON audit (surface, actor)",
+    "CREATE INDEX audit_action ON audit (action)",
+    "CREATE INDEX audit_at ON audit (at)",
     """CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN
     SELECT RAISE(ABORT, 'the audit is only added to');
 END""",
@@ -342,8 +343,30 @@ EGRESS: Final[Sequence[str]] = (
     ports TEXT NOT NULL,
     once INTEGER NOT NULL,
     granted_at INTEGER NOT NULL,
-    PRIMARY KEY (agent, session, host)
+    PRIMARY KEY (agent, session, host, once)
 ) WITHOUT ROWID""",
+    # What was approved and can be had only once: begun with, and perhaps not finished.
+    """CREATE TABLE begun (
+    approval TEXT PRIMARY KEY,
+    at INTEGER NOT NULL
+) WITHOUT ROWID""",
+    # Messages between agents. `route` is where the sender was asked, `began` where a person has begun it.
+    """CREATE TABLE errands (
+    event_id TEXT PRIMARY KEY,
+    sender TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    hops INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    thread_id TEXT,
+    began_channel TEXT NOT NULL,
+    began_platform_id TEXT NOT NULL,
+    began_thread_id TEXT,
+    person TEXT,
+    at INTEGER NOT NULL
+)""",
+    "CREATE INDEX errands_receiver ON errands (receiver, at)",
+    "CREATE INDEX errands_at ON errands (at)",
 )
 
 PRIVACY: Final[Sequence[str]] = (

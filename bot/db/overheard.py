@@ -125,6 +125,20 @@ def forget(db: sqlite3.Connection, *, before: int) -> int:
     return db.execute("DELETE FROM overheard WHERE at < ?", (before,)).rowcount
 
 
+def forget_of(db: sqlite3.Connection, channel: str, sender_id: str) -> int:
+    """Forgets what a person has said, and returns how many rows that were."""
+    gone = db.execute("DELETE FROM overheard WHERE channel = ? AND sender_id = ?", (channel, sender_id))
+    return gone.rowcount
+
+
+def said_by(db: sqlite3.Connection, channel: str, sender_id: str) -> list[Overheard]:
+    """What is kept of a person's."""
+    rows = db.execute(
+        "SELECT * FROM overheard WHERE channel = ? AND sender_id = ? ORDER BY number", (channel, sender_id)
+    )
+    return [Overheard.from_row(row) for row in rows]
+
+
 def cut(text: str) -> str:
     """The text as it is kept. Pure."""
     return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - len(CUT)] + CUT
