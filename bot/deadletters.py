@@ -9,7 +9,8 @@ from typing import Final
 
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from bot.db import dead_letters
+from bot.db import audit, dead_letters, sessions
+from bot.db.audit import Actor
 from bot.db.dead_letters import Letter
 from bot.db.engine import Database
 from bot.delivery import Delivery
@@ -27,7 +28,7 @@ class DeadLetters:
     def __init__(
         self,
         db: Database,
-        sessions: Sessions,
+        loaded: Sessions,
         delivery: Delivery,
         files: LetterFiles,
         *,
@@ -35,7 +36,7 @@ class DeadLetters:
         clock: Clock,
     ) -> None:
         self._db = db
-        self._sessions = sessions
+        self._sessions = loaded
         self._delivery = delivery
         self._files = files
         self._metrics = metrics
@@ -48,28 +49,34 @@ class DeadLetters:
         self._metrics.letters.set(len(alive))
         await self._files.clean_up(alive)
 
-    async def replay(self, letter: Letter, *, by: str) -> None:
+    async def replay(self, letter: Letter, *, by: Actor) -> None:
         """Has a letter sent again. Raises CommandFailed when it is not kept any more, DatabaseError."""
         now = self._clock()
 
         def begin(db: sqlite3.Connection) -> Letter | None:
-            if dead_letters.replay(db, letter.id, now=now, by=by):
+            if dead_letters.replay(db, letter.id, now=now, by=by.ref):
+                _audit(db, by, "deadletter replay", letter, now)
                 return None
             return dead_letters.by_prefix(db, letter.id)[0]
 
         _refuse(await self._db.write(begin))
         await self._send({letter.session})
 
-    async def replay_all(self, *, by: str) -> list[Letter]:
+    async def replay_all(self, *, by: Actor) -> list[Letter]:
         """Has the oldest kept letters sent again, REPLAYED_AT_ONCE at most. Raises DatabaseError."""
         now = self._clock()
-        letters = await self._db.write(
-            lambda db: dead_letters.replay_oldest(db, REPLAYED_AT_ONCE, now=now, by=by)
-        )
+
+        def begin(db: sqlite3.Connection) -> list[Letter]:
+            found = dead_letters.replay_oldest(db, REPLAYED_AT_ONCE, now=now, by=by.ref)
+            for letter in found:
+                _audit(db, by, "deadletter replay", letter, now)
+            return found
+
+        letters = await self._db.write(begin)
         await self._send({letter.session for letter in letters})
         return letters
 
-    async def drop(self, letter: Letter, *, by: str) -> None:
+    async def drop(self, letter: Letter, *, by: Actor) -> None:
         """Lets go of a letter for good. Raises CommandFailed when it is not kept any more, DatabaseError."""
         now = self._clock()
 
@@ -77,7 +84,8 @@ class DeadLetters:
             found = dead_letters.by_prefix(db, letter.id)[0]
             if found.state != "kept":
                 return found
-            dead_letters.drop(db, letter.id, now=now, by=by)
+            dead_letters.drop(db, letter.id, now=now, by=by.ref)
+            _audit(db, by, "deadletter drop", letter, now)
             return None
 
         _refuse(await self._db.write(end))
@@ -92,6 +100,13 @@ class DeadLetters:
             session = await self._sessions.get(session_id)
             session.replay_waits()
             self._delivery.kick(session_id)
+
+
+def _audit(db: sqlite3.Connection, by: Actor, action: str, letter: Letter, now: int) -> None:
+    record = sessions.get(db, letter.session)
+    agent = None if record is None or record.agent == sessions.HOUSE else record.agent
+    before = {"kind": letter.kind, "reason": letter.reason, **letter.route.model_dump()}
+    audit.record(db, by, action, f"deadletter:{letter.id}", now=now, agent=agent, before=before)
 
 
 def _refuse(found: Letter | None) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from adapters.base import Event, Receipt
 from agent.protocol.messages import ChatIn, ContentIn, Route, TaskIn
-from bot import cards
+from bot import access, cards
+from bot.access import Allow, Facts
 from bot.budgets import Budgets, Refused
 from bot.db import budgets as rows
 from bot.db.budgets import Kept
+from bot.db.inbox import Accepted
 from bot.db.series import SeriesRecord
 from bot.db.sessions import SessionRecord
 
@@ -31,10 +33,12 @@ NOT_RUN_YET: Final = "The schedule {id} waits. {text} It is run once if there is
 
 @dataclass(frozen=True)
 class KeptBack:
-    """A message was refused by a budget; what its sender is told. Its files stay where it is `kept`."""
+    """A message was refused by a budget; what its sender is told. `ids` are those of the messages that are kept for it,
+    whose files stay where they are. Of several agents some may have `accepted` it."""
 
     text: str
-    kept: bool
+    ids: frozenset[str] = frozenset()
+    accepted: tuple[Accepted, ...] = ()
 
 
 def keep_message(
@@ -46,19 +50,36 @@ def keep_message(
     content: ChatIn,
     *,
     now: int,
-) -> KeptBack | Receipt:
-    """Keeps it in this transaction, and says so; a bot's is not kept."""
+) -> KeptBack | None:
+    """Keeps it in this transaction, and says so; a bot's is not kept. None: it is kept already."""
     room = _has_room(db, refused.budget.subject) and not event.sender.is_bot
     if not room:
-        return KeptBack(refused.text + (IN_A_MOMENT if refused.later else AGAIN), kept=False)
+        return KeptBack(refused.text + (IN_A_MOMENT if refused.later else AGAIN))
     person = f"{event.route.channel}:{event.sender.id}"
     kept = _kept(
         refused, record, event.route, message_id, event.id, content, person=person, sender_id=event.sender.id,
         created_at=event.created_at, now=now,
     )  # fmt: skip
     if not rows.keep(db, kept):
-        return Receipt("duplicate")
-    return KeptBack(refused.text + (AS_SOON_AS if refused.later else AN_ADMIN_CAN), kept=True)
+        return None
+    return KeptBack(refused.text + (AS_SOON_AS if refused.later else AN_ADMIN_CAN), frozenset({message_id}))
+
+
+def revise(db: sqlite3.Connection, event: Event, facts: Facts) -> Receipt | None:
+    """What waits is changed, or taken back, by whoever has said it. None: nothing waits that the event is about."""
+    found = rows.kept_of(db, event.about, event.route.channel)
+    if not found:
+        return None
+    theirs = event.sender.id in ("", found[0].sender_id)
+    if not theirs or not isinstance(access.decide(event, replace(facts, accepted=True)), Allow):
+        return Receipt("dropped")
+    for each in found:
+        if event.kind == "delete":
+            rows.let_go(db, each.message_id)
+        else:
+            content = ChatIn.model_validate_json(each.content).model_copy(update={"text": event.text})
+            rows.reword(db, each.message_id, content.model_dump_json())
+    return Receipt("accepted")
 
 
 def keep_task(
@@ -69,6 +90,7 @@ def keep_task(
     record: SessionRecord,
     message_id: str,
     person: str,
+    place: Route,
     *,
     now: int,
 ) -> None:
@@ -78,12 +100,12 @@ def keep_task(
     content = TaskIn(prompt=found.prompt, series=found.id)
     event_id = f"series:{found.id}"
     kept = _kept(
-        refused, record, record.route, message_id, event_id, content, person=person, created_at=now, now=now
+        refused, record, place, message_id, event_id, content, person=person, created_at=now, now=now
     )
     if rows.keep(db, kept):
         said = NOT_RUN_YET if refused.later else NOT_RUN
         text = said.format(id=found.id, text=refused.text)
-        budgets.say(cards.say(db, record.route, text, now=now, session=record.id))
+        budgets.say(cards.say(db, place, text, now=now, session=record.id))
 
 
 def _kept(

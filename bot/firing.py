@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.protocol import failpoint
-from agent.protocol.messages import MessageIn, TaskIn
+from agent.protocol.messages import MessageIn, Route, TaskIn
 from bot.budgets import Budgets
 from bot.db import inbox, series, usage
 from bot.db import sessions as rows
 from bot.db.series import SeriesRecord
 from bot.db.sessions import SessionRecord
 from bot.deferring import keep_task
+from bot.engage import SHARED
 from bot.money import Whose
 from bot.recurrence import newest_times
 
@@ -86,6 +87,12 @@ def fire_now(
     return Fired(record, () if message is None else (message,))
 
 
+def _place(db: sqlite3.Connection, record: SessionRecord) -> Route:
+    """What several places share has none of its own: it is where its agent was asked last."""
+    asked_at = inbox.asked_at(db, record.id) if record.route.channel == SHARED else None
+    return asked_at or record.route
+
+
 def _begin(
     db: sqlite3.Connection,
     found: SeriesRecord,
@@ -102,10 +109,11 @@ def _begin(
         return None
     if budgets is not None:
         person = usage.maker(found.created_by) or usage.last_person(db, record.id, record.last_in_seq + 1)
-        whose = Whose(record.agent, (record.route.channel, record.route.platform_id), person)
-        refused = budgets.reserve(db, message_id, whose, record.route)
+        place = _place(db, record)
+        whose = Whose(record.agent, (place.channel, place.platform_id), person)
+        refused = budgets.reserve(db, message_id, whose, place)
         if refused is not None:
-            keep_task(db, budgets, refused, found, record, message_id, person, now=now)
+            keep_task(db, budgets, refused, found, record, message_id, person, place, now=now)
             return None
     if not series.begin_run(db, found.id, due_at, message_id, manual=manual, now=now):
         return None
@@ -116,7 +124,7 @@ def _begin(
         event_id=event_id,
         kind="task",
         content=TaskIn(prompt=found.prompt, series=found.id, script=found.script),
-        route=record.route,
+        route=found.place or _place(db, record),
         created_at=due_at,
         now=now,
     )

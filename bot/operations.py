@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
@@ -12,9 +13,11 @@ from agent.protocol.messages import ChatIn, Clear, Interrupt, MessageIn, Route, 
 from bot import log
 from bot.actions import tell
 from bot.containers import Containers
-from bot.db import backlog, inbox
+from bot.db import audit, backlog, inbox
 from bot.db import sessions as rows
+from bot.db.audit import Actor
 from bot.db.engine import Database
+from bot.db.sessions import SessionRecord
 from bot.lanes import Lanes
 from bot.posting import Posting
 from bot.session import Session
@@ -26,6 +29,20 @@ INTERRUPT_GRACE_SECONDS: Final = 5.0
 """How long a turn may take to stop when it was asked to; then its container is killed."""
 
 _log = log.get("roost.operations")
+
+
+@dataclass(frozen=True)
+class Order:
+    """Who has given which command, for the audit."""
+
+    by: Actor
+    action: str
+    after: Any = None
+
+    def keep(self, db: sqlite3.Connection, session: Session, now: int) -> None:
+        """In the transaction that carries it out."""
+        subject = f"session:{session.id}"
+        audit.record(db, self.by, self.action, subject, now=now, agent=session.agent, after=self.after)
 
 
 class Operations:
@@ -97,19 +114,20 @@ class Operations:
             await self._containers.end(session, grace_seconds=self._stop_grace_seconds)
         self._posting.kick(session_id)
 
-    async def clear(self, session_id: str) -> None:
-        """Makes the agent forget, in order with what was said. Raises UnknownSession, DatabaseError."""
+    async def clear(self, session_id: str, *, by: Actor | None = None) -> None:
+        """Makes the agent forget, in order with what was said; `by` is who has given the command `clear`. Raises
+        UnknownSession, DatabaseError."""
         session = await self._sessions.get(session_id)
         newest = next(reversed(session.unfinished.values()), None)
         if newest is None or newest.content != SystemIn(system=Clear()):
-            await self._tell(session, Clear())
+            await self._tell(session, Clear(), None if by is None else Order(by, "clear"))
         self._posting.kick(session_id)
 
-    async def set_model(self, session_id: str, model: str | None) -> None:
+    async def set_model(self, session_id: str, model: str | None, *, by: Actor) -> None:
         """Has the agent use this model from its next turn on; None: the one that is configured. Raises
         UnknownSession, DatabaseError."""
         session = await self._sessions.get(session_id)
-        await self._tell(session, SetModel(model=model))
+        await self._tell(session, SetModel(model=model), Order(by, "model", {"model": model}))
         self._posting.kick(session_id)
 
     async def pass_on(self, session_id: str, route: Route, command: str, *, by: str) -> bool:
@@ -142,14 +160,18 @@ class Operations:
             self._posting.kick(session_id)
         return row is not None
 
-    async def _tell(self, session: Session, system: Interrupt | Clear | SetModel) -> MessageIn:
+    async def _tell(
+        self, session: Session, system: Interrupt | Clear | SetModel, order: Order | None = None
+    ) -> MessageIn:
         now, event_id = self._clock(), _event_id()
-        record, row = await self._db.write(
-            lambda db: (
-                rows.get(db, session.id),
-                tell(db, session.id, system, event_id=event_id, now=now),
-            )
-        )
+
+        def work(db: sqlite3.Connection) -> tuple[SessionRecord | None, MessageIn | None]:
+            row = tell(db, session.id, system, event_id=event_id, now=now)
+            if order is not None and row is not None:
+                order.keep(db, session, now)
+            return rows.get(db, session.id), row
+
+        record, row = await self._db.write(work)
         failpoint.hit("order-recorded")
         if record is None or row is None:
             raise UnknownSession(session.id)

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
+from agent.protocol.messages import Route
 from bot import firing, log, planning
 from bot.budgets import Budgets
 from bot.config_tables import SchedulesConfig
@@ -82,10 +83,11 @@ class Schedules:
                 async with asyncio.timeout(wait_seconds):
                     await self._changed.wait()
 
-    async def create(self, session_id: str, draft: Draft) -> SeriesRecord:
-        """Keeps a series. Raises DatabaseError."""
+    async def create(self, session_id: str, draft: Draft, *, place: Route | None = None) -> SeriesRecord:
+        """Keeps a series, whose runs are asked for at `place`; None: where its conversation is. Raises
+        DatabaseError."""
         now = self._clock()
-        made = await self._db.write(lambda db: series.create(db, session_id, draft, now=now))
+        made = await self._db.write(lambda db: series.create(db, session_id, draft, now=now, place=place))
         self.have_changed(session_id)
         return made
 

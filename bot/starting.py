@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Final
@@ -13,7 +14,8 @@ from agent.protocol.settings import PROVIDERS, SANDBOX_FREE_PROVIDERS
 from bot import log, outgoing, surfaces
 from bot.config_tables import AgentConfig
 from bot.containers import Containers
-from bot.db import people, problems, questions
+from bot.db import audit, people, problems, questions
+from bot.db.audit import SERVICE
 from bot.db.engine import Database
 from bot.errors import ServiceCrashed
 from bot.metrics import Metrics
@@ -99,7 +101,7 @@ async def greet_owners(
 ) -> None:
     """The terminal's user owns it. Elsewhere the first owner proves to read what this service says at its start.
     Raises DatabaseError."""
-    await db.write(lambda db: people.grant(db, TerminalAdapter.name, terminal_user, "owner", now=now))
+    await db.write(partial(_own, user_id=terminal_user, now=now))
     for channel in channels:
         if channel == TerminalAdapter.name or await db.read(partial(people.has_owner, channel=channel)):
             continue
@@ -108,3 +110,15 @@ async def greet_owners(
         # Where a chat has the terminal, the log is a file that nobody looks at who begins.
         say(UNOWNED.format(channel=channel, claim=claim))
         _log.warning("nobody owns the bot on %s yet: send it the command `%s`", channel, claim)
+
+
+def _own(db: sqlite3.Connection, user_id: str, now: int) -> None:
+    channel = TerminalAdapter.name
+    before = people.role_of(db, channel, user_id)
+    if before == "owner":
+        return
+    people.grant(db, channel, user_id, "owner", now=now)
+    audit.record(
+        db, SERVICE, "owner add", f"person:{channel}:{user_id}", now=now,
+        before=None if before is None else {"role": before}, after={"role": "owner"},
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from adapters.base import Event, EventKind, Host, Receipt, Sender, SendFailed
@@ -80,8 +80,20 @@ def of_interaction(body: Body) -> Act:
     return _by(body, channel=_id(channel), message=ts, thread=thread)
 
 
+def of_home(body: Body) -> Act:
+    """Something that was pressed in the Home tab, which is no place but its person's. Raises ValueError."""
+    return _by(body, channel=_id(_table(body, "user").get("id")))
+
+
+def of_suggestion(body: Body, channel: str, thread: str | None, *, at: int) -> Act:
+    """Something that is being typed into a form which was opened there, at a time in epoch milliseconds. Raises
+    ValueError."""
+    act = _by(body, channel=channel, thread=thread)
+    return replace(act, id=f"{ids.NAME}:interaction:typing:{act.user}:{at}")
+
+
 def of_form(body: Body, where: tuple[str, str, str | None]) -> Act:
-    """A form that was filled in, about a message. Raises ValueError."""
+    """A form that was filled in, about a message where one is named. Raises ValueError."""
     channel, message, thread = where
     return _by(body, channel=channel, message=message, thread=thread)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from adapters.offers import CommandInfo, CommandSpec, OptionInfo
@@ -17,9 +17,12 @@ from adapters.text import shown_name
 
 ROOT: Final = "/roost"
 HELP: Final = "help"
+HELP_WORDS: Final = f"{ROOT} {HELP}"
 SIGN: Final = "!"
 """Begins a command where there are no slash commands."""
 SHOWN_CHARS: Final = 60
+REFERRED: Final = frozenset({"person", "group", "who", "place"})
+"""The kinds of options that name somebody or something of Slack's."""
 _TRUE: Final = frozenset({"true", "yes", "on", "1", "y"})
 _FALSE: Final = frozenset({"false", "no", "off", "0", "n"})
 
@@ -39,32 +42,50 @@ class Told:
     text: str
 
 
-def parse(text: str, infos: Sequence[CommandInfo]) -> Given | Told:
-    """What the text of the slash command means. Without a word it is help; half a name is for the service to answer,
-    which knows what somebody may use."""
+@dataclass(frozen=True)
+class Unfinished:
+    """A command of which something is missing, with what its options hold: its form asks for the rest. `text` says how
+    it goes, where there can be no form."""
+
+    spec: CommandSpec
+    arguments: Mapping[str, str]
+    text: str
+
+
+@dataclass(frozen=True)
+class Several:
+    """Half a name: one of these is meant."""
+
+    info: CommandInfo
+
+
+Meant = Given | Told | Unfinished | Several
+
+
+def parse(text: str, infos: Sequence[CommandInfo]) -> Meant:
+    """What the text of the slash command means. Without a word it is help."""
     first = words(text)
     if len(text) > MAX_CHARS:
         return Told(f"A command can be {MAX_CHARS:,} characters long.")
     if not first:
         return Given(HELP)
     spelled = [each.value.lower() for each in first[:3]]
-    spec = _spec(spelled, infos)
-    if spec is not None and spec.name == HELP and len(first) > 1:
-        return _help(spelled[1:], infos)
-    if spec is not None:
-        return _filled(spec, text, first)
+    found = spec(spelled, infos)
+    if found is not None:
+        return _filled(found, text, first)
     group = _group(spelled[0], infos)
     if group is None:
         return Told(_unknown(spelled[0], infos))
     if len(first) == 1:
-        return Given(group.name)
+        return Several(group)
     return Told(_unknown(" ".join(spelled[:2]), infos))
 
 
-def spoken(text: str, infos: Sequence[CommandInfo], *, addressed: bool) -> Given | None:
+def spoken(text: str, infos: Sequence[CommandInfo], *, addressed: bool) -> Given | Unfinished | None:
     """The command that somebody has said, where that is all of what they said: "help me write" is none, and neither is
     "!important". `addressed`: they have named the bot, as whoever says anything to it may have done; the options of a
-    command of one word are then given by name, or "model trains for me" would be one."""
+    command of one word are then given by name, or "model trains for me" would be one. With the sign and the two words
+    of a command it is one even where something is missing."""
     text = text.strip()
     signed = text.startswith(SIGN)
     if not (signed or addressed):
@@ -73,14 +94,19 @@ def spoken(text: str, infos: Sequence[CommandInfo], *, addressed: bool) -> Given
     if not said or said[0].isspace():
         return None
     first = words(said)
-    spec = _spec([each.value.lower() for each in first[:2]], infos)
-    if spec is None:
+    known = spec([each.value.lower() for each in first[:2]], infos)
+    if known is None:
         return None
-    found = _filled(spec, said, first)
-    if isinstance(found, Told):
+    found = _filled(known, said, first)
+    is_sure = signed and " " in known.name
+    if isinstance(found, Told) or (isinstance(found, Unfinished) and not is_sure):
         return None
-    loose = _loose(spec, said, first)
-    if not signed and loose and " " not in spec.name:
+    loose = _loose(known, said, first)
+    if (
+        loose
+        and " " not in known.name
+        and (not signed or (known.name == HELP and not _is_help(loose, infos)))
+    ):
         return None
     return found
 
@@ -99,13 +125,19 @@ def _specs(infos: Sequence[CommandInfo]) -> Iterator[CommandSpec]:
         yield from info.specs or (CommandSpec(info.name, info.summary),)
 
 
-def _spec(spelled: Sequence[str], infos: Sequence[CommandInfo]) -> CommandSpec | None:
+def spec(spelled: Sequence[str], infos: Sequence[CommandInfo]) -> CommandSpec | None:
     """The command that some words begin with, the longest name first."""
     known = {spec.name: spec for spec in _specs(infos)}
     for count in (2, 1):
         if len(spelled) >= count and (found := known.get(" ".join(spelled[:count]))) is not None:
             return found
     return None
+
+
+def _is_help(loose: Sequence[Word], infos: Sequence[CommandInfo]) -> bool:
+    """Whether what stands behind "!help" is about a command, and not what somebody wants help with."""
+    spelled = [each.value.lower() for each in loose]
+    return spec(spelled, infos) is not None or (len(spelled) == 1 and _group(spelled[0], infos) is not None)
 
 
 def _group(word: str, infos: Sequence[CommandInfo]) -> CommandInfo | None:
@@ -122,7 +154,7 @@ def _unknown(name: str, infos: Sequence[CommandInfo]) -> str:
 # ---------------------------------------------------------------- what it takes
 
 
-def _filled(spec: CommandSpec, text: str, first: Sequence[Word]) -> Given | Told:
+def _filled(spec: CommandSpec, text: str, first: Sequence[Word]) -> Given | Told | Unfinished:
     """The command with its arguments, or what is wrong with them."""
     names = {option.name: option for option in spec.options}
     named, loose = _sorted(spec, text, first)
@@ -130,23 +162,41 @@ def _filled(spec: CommandSpec, text: str, first: Sequence[Word]) -> Given | Told
     for word in named:
         if word.name in arguments:
             return _wrong(spec, f"The option {word.name} is given twice")
-        arguments[word.name] = "true" if word.bare and names[word.name].kind == "flag" else word.value
+        arguments[word.name] = _of(names[word.name], word)
         if word.bare and names[word.name].kind != "flag":
             return _wrong(spec, f"The option {word.name} is empty")
     for option in _by_order(spec):
         if option.name in arguments or not loose:
             continue
-        arguments[option.name] = _rest(text, loose) if option.rest else loose[0].value
+        arguments[option.name] = _rest(text, loose) if option.rest else _of(option, loose[0])
         loose = [] if option.rest else loose[1:]
     if loose:
         return _wrong(spec, f"{_quoted(loose[0].value)} is one word too many")
+    for trouble in troubles(spec, arguments):
+        return _wrong(spec, trouble)
+    typed = {name: _typed(names[name], value) for name, value in arguments.items()}
     missing = next((each for each in spec.options if each.required and each.name not in arguments), None)
     if missing is not None:
-        return _wrong(spec, f"The option {missing.name} is missing")
+        return Unfinished(spec, typed, _wrong(spec, f"The option {missing.name} is missing").text)
+    long = next((each for each in spec.options if each.long and each.name not in arguments), None)
+    if long is not None and all(names[name].required for name in arguments):
+        return Unfinished(spec, typed, _wrong(spec, f"The option {long.name} can be given, too").text)
+    return Given(spec.name, typed)
+
+
+def troubles(spec: CommandSpec, arguments: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with what the options of a command hold, each in half a sentence that names its option."""
+    names = {option.name: option for option in spec.options}
     for name, value in arguments.items():
         if (trouble := _trouble(names[name], value)) is not None:
-            return _wrong(spec, trouble)
-    return Given(spec.name, {name: _typed(names[name], value) for name, value in arguments.items()})
+            yield trouble
+
+
+def _of(option: OptionInfo, word: Word) -> str:
+    """What an option holds that was given a word: whom or what is mentioned counts by its id."""
+    if word.bare and option.kind == "flag":
+        return "true"
+    return word.named if option.kind in REFERRED else word.value
 
 
 def _loose(spec: CommandSpec, text: str, first: Sequence[Word]) -> list[Word]:
@@ -162,7 +212,7 @@ def _sorted(spec: CommandSpec, text: str, first: Sequence[Word]) -> tuple[list[W
     names = {option.name for option in spec.options}
     flags = {option.name for option in spec.options if option.kind == "flag"}
     found = [
-        Word(each.value, each.start + begun, each.end + begun, each.name, each.bare)
+        replace(each, start=each.start + begun, end=each.end + begun)
         for each in words(text[begun:], names, flags)
     ]
     loose = [index for index, each in enumerate(found) if not each.name]
@@ -218,18 +268,6 @@ def _typed(option: OptionInfo, value: str) -> str:
 
 def _wrong(spec: CommandSpec, what: str) -> Told:
     return Told(f"{what}; it goes like this: {usage(spec)}")
-
-
-def _help(spelled: Sequence[str], infos: Sequence[CommandInfo]) -> Told:
-    """How one command is given, or all of a group."""
-    spec = _spec(spelled, infos)
-    if spec is not None:
-        lines = [f"- {option.name}: {option.summary}" for option in spec.options]
-        return Told("\n".join([f"{usage(spec)}: {spec.summary}", *lines]))
-    group = _group(spelled[0], infos)
-    if group is None:
-        return Told(_unknown(" ".join(spelled), infos))
-    return Told("\n".join(f"- {usage(each)}: {each.summary}" for each in _specs([group])))
 
 
 def _shown(spec: CommandSpec) -> Iterator[str]:

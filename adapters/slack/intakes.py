@@ -44,7 +44,7 @@ class NotTaken(Exception):
 
 
 class Heard(Protocol):
-    """What is done about what Slack delivers. What the three return is the answer that Slack shows the person."""
+    """What is done about what Slack delivers. What some of these return is the answer that Slack shows the person."""
 
     async def on_event(self, body: Body) -> None:
         """Something has happened. Raises NotTaken."""
@@ -57,6 +57,9 @@ class Heard(Protocol):
 
     async def on_entered(self, body: Body) -> dict[str, Any] | None:
         """Somebody has filled in a form."""
+
+    async def on_typed(self, body: Body) -> list[dict[str, Any]]:
+        """Somebody is typing into a field that offers something: what it offers."""
 
     async def on_shortcut(self, body: Body) -> None:
         """Somebody has chosen something from the menu of a message."""
@@ -102,6 +105,9 @@ def build(client: AsyncWebClient, me: Me, heard: Heard, *, signing_secret: str =
         answer = await heard.on_entered(body)
         await (ack(**answer) if answer else ack())
 
+    async def typed(body: dict[str, Any], ack: AsyncAck) -> None:
+        await ack(options=await heard.on_typed(body))
+
     async def shortcut(body: dict[str, Any], ack: AsyncAck) -> None:
         await ack()
         await heard.on_shortcut(body)
@@ -110,6 +116,7 @@ def build(client: AsyncWebClient, me: Me, heard: Heard, *, signing_secret: str =
     app.command(COMMAND)(command)
     app.action(_ANY)(pressed)
     app.view(_ANY)(entered)
+    app.options(_ANY)(typed)
     app.shortcut(_ANY)(shortcut)
     app.error(_failed)
     return app

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from adapters.base import Event, Host, NotSaved, Receipt, SendFailed
-from adapters.slack import commands, home, ids, normalize
+from adapters.base import Event, Host, NotSaved, Receipt
+from adapters.slack import commands, forms, ids, normalize
 from adapters.slack.acts import (
     BROKEN,
     NOT_READ,
@@ -22,19 +22,22 @@ from adapters.slack.acts import (
     Body,
     of_command,
     of_form,
+    of_home,
     of_interaction,
     read_note,
 )
-from adapters.slack.answering import Answering
+from adapters.slack.answering import NOT_OPENED, Answering
 from adapters.slack.asked import Asked
 from adapters.slack.asking import CALLBACK, Asking, asking, is_asked
-from adapters.slack.commands import Given, Told
+from adapters.slack.commands import Given, Several, Told, Unfinished
+from adapters.slack.filling import Filling
 from adapters.slack.groups import Groups
 from adapters.slack.heeded import Heeded
 from adapters.slack.normalize import Me, Place
 from adapters.slack.once import Once
 from adapters.slack.question import entered, parse_action_id
 from adapters.slack.replying import NOT_FOR_YOU, Page, ephemeral, laid_out, said
+from adapters.slack.tabs import Tabs
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
 from agent.protocol.clock import Clock, now_ms
@@ -67,16 +70,15 @@ class Interactions:
         prompts: Sequence[tuple[str, str]] = (),
         clock: Clock = now_ms,
     ) -> None:
-        self._web = web
         self._host = host
-        self._prompts = prompts
         self._clock = clock
-        self._me = me
         self._acts = Acts(
             web, host, asked, timing, groups, me, agent_view=agent_view, resumed=resumed, clock=clock
         )
         self._answering = Answering(self._acts)
         self._asking = Asking(self._acts, fetch)
+        self._filling = Filling(self._acts)
+        self._tabs = Tabs(self._acts, prompts)
         self._heeded = Heeded(host.notes)
         self._once = Once()
         self._running: OrderedDict[str, asyncio.Task[list[Page]]] = OrderedDict()
@@ -100,35 +102,46 @@ class Interactions:
             task = self._running[act.id] = self._acts.keep(self._run(act, str(body.get("text") or "")))
             while len(self._running) > COMMANDS_KEPT:
                 self._running.popitem(last=False)
-        if await self._acts.in_time(task) and not task.cancelled() and len(task.result()) == 1:
-            return ephemeral(task.result()[0])
+        if await self._acts.in_time(task) and not task.cancelled() and len(task.result()) <= 1:
+            return ephemeral(task.result()[0]) if task.result() else None
         if is_first:
             self._acts.go_on(act, self._later(act, task))
         return None
 
     async def _run(self, act: Act, text: str) -> list[Page]:
-        """What the person is told, in pages."""
+        """What the person is told, in pages: in none where a form was opened."""
         try:
             found = commands.parse(text, self._host.commands())
             if isinstance(found, Told):
                 return laid_out(found.text)
+            if isinstance(found, Unfinished | Several):
+                await self._form(act, found)
+                return []
             receipt = await self._given(act, found)
-            return laid_out(said(receipt), receipt.ask)
+            return self._filling.instead(found, receipt) or laid_out(said(receipt), receipt.ask)
         except Exception:
             _log.exception("a command could not be dealt with", extra={"event_id": act.id})
             return laid_out(BROKEN)
 
+    async def _form(self, act: Act, meant: Unfinished | Several) -> None:
+        if isinstance(meant, Several):
+            await self._filling.choose(act, meant)
+        else:
+            await self._filling.open(act, meant)
+
     async def _later(self, act: Act, task: asyncio.Task[list[Page]]) -> None:
-        await self._acts.replying.tell(act.spot, "", pages=await task)
+        if pages := await task:
+            await self._acts.replying.tell(act.spot, "", pages=pages)
 
     async def _given(self, act: Act, given: Given) -> Receipt:
         return await self._acts.receive(act, "command", command=given.name, arguments=dict(given.arguments))
 
-    async def spoken(self, event: Event, place: Place) -> bool:
-        """Whether a message was a command, `@roost status` or `!status`: then it is dealt with."""
+    async def spoken(self, event: Event, place: Place, text: str) -> bool:
+        """Whether a message was a command, `@roost status` or `!status`: then it is dealt with. `text` is what was said
+        with the ids in it."""
         if event.sender.is_bot:
             return False
-        given = commands.spoken(event.text, self._host.commands(), addressed=event.mentions_bot)
+        given = commands.spoken(text, self._host.commands(), addressed=event.mentions_bot)
         if given is None:
             return False
         thread = None if place.opens else place.route.thread_id
@@ -136,12 +149,15 @@ class Interactions:
         await self._acts.within(act, self._heed(act, given, event))
         return True
 
-    async def _heed(self, act: Act, given: Given, event: Event) -> None:
+    async def _heed(self, act: Act, given: Given | Unfinished, event: Event) -> None:
         try:
             if not await self._heeded.first(event.id):
                 return
         except NotSaved:
             await self._acts.replying.tell(act.spot, UNSAVED)
+            return
+        if isinstance(given, Unfinished):
+            await self._filling.told(act, given)
             return
         receipt = await self._given(act, given)
         # What begins with "!" may have been meant for another bot.
@@ -168,12 +184,18 @@ class Interactions:
         if act is None:
             return
         action = actions[0] if isinstance(actions, Sequence) and actions else None
+        if self._tabs.is_ours(body) and isinstance(action, Mapping):
+            await self._acts.within(act, self._tabs.pressed(act, action))
+            return
         message, container = body.get("message"), body.get("container")
         if not isinstance(message, Mapping) and isinstance(container, Mapping):
             # Of what one person alone sees Slack keeps nothing that it could tell.
             message = {} if container.get("is_ephemeral") else None
         if not isinstance(action, Mapping) or not isinstance(message, Mapping):
             await self._acts.within(act, self._unread(act))
+            return
+        if str(action.get("action_id", "")).startswith(forms.FILL_IN):
+            await self._acts.within(act, self._filling.pressed(act, action))
             return
         await self._acts.within(act, self._answering.pressed(act, action, message))
 
@@ -193,19 +215,26 @@ class Interactions:
         try:
             if not isinstance(view, Mapping):
                 raise ValueError("there is no form")
-            act = of_form(body, read_note(str(view.get("private_metadata") or "")))
             question = parse_action_id(str(view.get("callback_id") or ""))
-            if not is_asked(view) and (question is None or question.kind != "form"):
+            is_command = self._filling.is_ours(view)
+            if is_command:
+                act = self._filling.act_of(body, view)
+            else:
+                act = of_form(body, read_note(str(view.get("private_metadata") or "")))
+            if not is_command and not is_asked(view) and (question is None or question.kind != "form"):
                 raise ValueError("a form that is none of ours was filled in")
         except ValueError as exc:
             _log.warning("a form could not be read: %s", exc)
             return None
         if not self._once.first(act.id):
             return None
-        if question is None:
+        if is_command:
+            task = self._acts.keep(self._filling.entered(act, view))
+        elif question is not None:
+            task = self._acts.keep(self._answering.filled_in(act, question, view))
+        else:
             self._acts.go_on(act, self._asking.ask(act, entered(view)))
             return None
-        task = self._acts.keep(self._answering.filled_in(act, question, view))
         if not await self._acts.in_time(task):
             self._acts.go_on(act, self._taken_late(act, task))
             return None
@@ -215,15 +244,30 @@ class Interactions:
         try:
             return await task
         except Exception:
-            _log.exception("an answer could not be dealt with", extra={"event_id": act.id})
+            _log.exception("a form could not be dealt with", extra={"event_id": act.id})
             await self._acts.replying.tell(act.spot, BROKEN)
             return None
 
     async def _taken_late(self, act: Act, task: asyncio.Task[dict[str, Any] | None]) -> None:
         """The form is closed by now."""
-        wrong = await task
+        wrong = await self._outcome(act, task)
         if wrong is not None:
-            await self._acts.replying.tell(act.spot, " ".join(map(str, wrong["errors"].values())))
+            told = wrong.get("errors") or {"": NOT_OPENED}
+            await self._acts.replying.tell(act.spot, " ".join(map(str, told.values())))
+
+    async def typed(self, body: Body) -> list[dict[str, Any]]:
+        """Something is typed into a field: what that offers, and nothing where it takes longer than Slack waits."""
+        task = self._acts.keep(self._suggested(body))
+        return task.result() if await self._acts.in_time(task) else []
+
+    async def _suggested(self, body: Body) -> list[dict[str, Any]]:
+        try:
+            return await self._filling.suggest(body)
+        except ValueError as exc:
+            _log.warning("what is typed could not be read: %s", exc)
+        except Exception:
+            _log.exception("nothing could be offered for what is typed")
+        return []
 
     async def _unread(self, act: Act) -> None:
         raise ValueError(f"nobody knows what was pressed in {act.channel}")
@@ -231,7 +275,7 @@ class Interactions:
     def _first(self, body: Body) -> Act | None:
         """What was done, unless that is not to be read or was delivered before."""
         try:
-            act = of_interaction(body)
+            act = of_home(body) if self._tabs.is_ours(body) else of_interaction(body)
         except ValueError as exc:
             _log.warning("an interaction could not be read: %s", exc)
             return None
@@ -243,36 +287,10 @@ class Interactions:
         """Somebody has opened the Home tab."""
         if ids.is_id(user):
             act = Act(f"{ids.NAME}:interaction:home:{user}:{self._clock()}", user, "", user)
-            await self._acts.within(act, self._home(act))
-
-    async def _home(self, act: Act) -> None:
-        names = {spec.name for info in self._host.commands() for spec in info.specs or (info,)}
-        who, listed = "", None
-        if "whoami" in names:
-            who = (await self._given(act, Given("whoami"))).text or ""
-        if home.CONVERSATIONS in names:
-            receipt = await self._given(act, Given(home.CONVERSATIONS))
-            if receipt.state == "accepted" and isinstance(receipt.data, Sequence):
-                listed = [each for each in receipt.data if isinstance(each, Mapping)]
-            else:
-                who = f"{who}\n\n{receipt.text or NOT_FOR_YOU}"
-        view = home.view(self._me.user, who, listed, self._me.team)
-        await self._web.call("views.publish", user_id=act.user, view=view)
+            await self._acts.within(act, self._tabs.open(act))
 
     async def prompts(self, channel: str) -> None:
         """Somebody has opened the conversation with the bot."""
-        if not self._prompts or not ids.is_id(channel):
-            return
-        act = Act(f"{ids.NAME}:interaction:prompts:{channel}", "", "", channel)
-        await self._acts.within(act, self._suggest(channel))
-
-    async def _suggest(self, channel: str) -> None:
-        try:
-            await self._web.call(
-                "assistant.threads.setSuggestedPrompts",
-                channel_id=channel,
-                prompts=home.suggested(self._prompts),
-                title=home.PROMPT_TITLE,
-            )
-        except SendFailed as exc:
-            _log.info("nothing could be suggested: %s", exc)
+        if ids.is_id(channel):
+            act = Act(f"{ids.NAME}:interaction:prompts:{channel}", "", "", channel)
+            await self._acts.within(act, self._tabs.suggest(channel))

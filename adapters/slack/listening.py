@@ -28,6 +28,7 @@ from adapters.slack.interactions import Interactions
 from adapters.slack.normalize import Me, Message, Place
 from adapters.slack.once import Once
 from adapters.slack.people import People
+from adapters.slack.places import Places
 from adapters.slack.shapes import is_for, is_told
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
@@ -54,6 +55,7 @@ class Listening:
         asked: Asked,
         timing: Timing,
         groups: Groups,
+        places: Places,
         *,
         agent_view: bool,
         stopped: Callable[[str, str, list[str]], Awaitable[None]],
@@ -69,6 +71,7 @@ class Listening:
         self._asked = asked
         self._timing = timing
         self._groups = groups
+        self._places = places
         self._agent_view = agent_view
         self._stopped = stopped
         self._revoked = revoked
@@ -150,6 +153,10 @@ class Listening:
         """Somebody has filled in a form."""
         return None if self._interactions is None else await self._interactions.entered(body)
 
+    async def on_typed(self, body: Body) -> list[dict[str, Any]]:
+        """Somebody is typing into a field that offers something."""
+        return [] if self._interactions is None else await self._interactions.typed(body)
+
     async def on_shortcut(self, body: Body) -> None:
         """Somebody has chosen something from the menu of a message."""
         if self._interactions is not None:
@@ -207,6 +214,14 @@ class Listening:
             case "subteam_created" | "subteam_updated" | "subteam_members_changed":
                 self._groups.changed(told)
                 return None
+            case "channel_rename" | "group_rename" if self._host is not None:
+                self._places.renamed(self._host, told)
+                return None
+            case "channel_deleted" | "group_deleted" if self._host is not None:
+                self._places.deleted(self._host, told)
+                return None
+            case "channel_archive" | "channel_unarchive" | "group_archive" | "group_unarchive" if self._host:
+                return partial(self._places.look, self._host, str(told.get("channel", "")))
             case "app_home_opened":
                 return partial(self._opened, told)
             case "agent_session_stopped" if self._once.first(event_id):
@@ -279,7 +294,7 @@ class Listening:
         people = await self._people.of(normalize.named_in(message))
         message = await fetcher.known(message)
         event = self._grouped(normalize.event(message, channel, place, me, people, fetcher.fetch))
-        if await interactions.spoken(event, place):
+        if await interactions.spoken(event, place, normalize.words_of(message, me)):
             return None
         self._asked.note(event.id, Asker(event.sender.id, str(message.get("user_team") or team or me.team)))
         if place.opens or (event.mentions_bot and not place.direct):

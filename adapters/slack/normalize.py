@@ -11,7 +11,7 @@ from adapters.base import Event, RemoteFile, Said, Sender
 from adapters.naming import file_name
 from adapters.slack import ids
 from adapters.slack.blocks import card_of, text_of_blocks
-from adapters.slack.escapes import mentioned, plain
+from adapters.slack.escapes import MENTION, mentioned, plain
 from adapters.slack.people import SOMEBODY, Known
 from adapters.text import shown_name
 from agent.protocol.messages import Route
@@ -104,6 +104,7 @@ def event(
         created_at=ids.made_at(message["ts"]),
         text=text_of(message, me, people),
         direct=place.direct,
+        opens=place.opens,
         mentions_bot=addressed,
         mentions_others=not addressed and any(each != me.user for each in named),
         remote=files_of(message, fetch),
@@ -201,6 +202,11 @@ def text_of(message: Message, me: Me, people: Mapping[str, Known]) -> str:
         if each.get("mode") == EXTERNAL
     ]
     return "\n".join(part for part in parts if part)
+
+
+def words_of(message: Message, me: Me) -> str:
+    """What was said as Slack has it, with the ids in it, without a mention of the bot itself."""
+    return MENTION.sub(lambda found: "" if found[1] == me.user else found[0], _raw(message)).strip()
 
 
 def _raw(message: Message) -> str:

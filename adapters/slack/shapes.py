@@ -14,9 +14,11 @@ from adapters.slack import ids
 MAPPINGS: Final = ("channel", "container", "event", "message", "state", "team", "user", "view")
 """Each may be missing. Slack's documentation, Events API, and Interaction payloads."""
 TEXTS: Final = (
-    "api_app_id", "callback_id", "channel_id", "command", "event_id", "message_ts", "response_url", "team_id", "text",
-    "trigger_id", "type", "user_id",
+    "action_id", "api_app_id", "block_id", "callback_id", "channel_id", "command", "event_id", "message_ts",
+    "response_url", "team_id", "text", "trigger_id", "type", "user_id", "value",
 )  # fmt: skip
+RENAMED: Final = ("channel_rename", "group_rename")
+"""Events whose channel is not an id alone: it has a name as well."""
 LISTS: Final = ("actions", "authorizations")
 """Of mappings."""
 
@@ -37,6 +39,8 @@ def is_told(event: object) -> bool:
     """Whether an event, or a message out of a history, is made of what it has to be, as far as it is read."""
     if not isinstance(event, Mapping):
         return False
+    if event.get("type") in RENAMED and isinstance(event.get("channel"), Mapping):
+        event = {**event, "channel": event["channel"].get("id")}
     return all(
         is_right(event[name])
         for is_right, names in _OF_EVENT
@@ -63,6 +67,8 @@ def _is_whole_inside(body: Mapping[str, Any]) -> bool:
         return all(_is_pressed(each) for each in body.get("actions") or ()) and (
             message is None or _are_mappings(message.get("blocks") or ())
         )
+    if body.get("type") == "block_suggestion" and not isinstance(body.get("action_id"), str):
+        return False
     return not isinstance(view, Mapping) or _is_view(view)
 
 

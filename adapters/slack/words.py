@@ -18,6 +18,7 @@ MAX_CHARS: Final = 12_000
 """Of a text that is looked at: Slack takes no longer command."""
 
 _PIECE: Final = re.compile(r"<[^<>\s][^<>\n]{0,2000}>|[^\s]")
+_MENTION: Final = re.compile(r"<(?:@|#|!subteam\^)([A-Z][A-Z0-9]{1,40})(?:\|[^<>]*)?>", re.ASCII)
 _NAME: Final = re.compile(r"(?P<dashes>--|[—–])?(?P<name>[A-Za-z][A-Za-z0-9_-]{0,40})(?P<sign>[:=]?)")
 _CLOSERS: Final = {
     '"': '"', "'": "'", "“": "”“", "”": "”", "„": "“”", "«": "»", "‘": "’‘", "’": "’", "‚": "‘’",
@@ -29,13 +30,21 @@ _QUOTES: Final = frozenset("".join(_CLOSERS.values()))
 @dataclass(frozen=True)
 class Word:
     """A word, or what stands in quotes, from `start` to `end` of the text. `name` is that of the option which it is
-    given to, where it says one; a `bare` one names the option and holds nothing."""
+    given to, where it says one; a `bare` one names the option and holds nothing. `raw` is its value as Slack has it,
+    with its escapes."""
 
     value: str
     start: int
     end: int
     name: str = ""
     bare: bool = False
+    raw: str = ""
+
+    @property
+    def named(self) -> str:
+        """The id of the person, the group or the channel that it mentions; its value where it mentions none."""
+        found = _MENTION.fullmatch(self.raw.strip())
+        return self.value if found is None else found[1]
 
 
 def words(text: str, names: Container[str] = (), flags: Container[str] = ()) -> list[Word]:
@@ -97,9 +106,10 @@ class _Reader:
         text = self._text
         ends = [end for each in _CLOSERS.get(text[at : at + 1], "") if (end := self._closed(at + 1, each))]
         if ends:
-            return Word(resolved(text[at + 1 : min(ends)]), start, min(ends) + 1, name)
+            raw = text[at + 1 : min(ends)]
+            return Word(resolved(raw), start, min(ends) + 1, name, raw=raw)
         end = _ends(text, at)
-        return Word(resolved(text[at:end]), start, end, name)
+        return Word(resolved(text[at:end]), start, end, name, raw=text[at:end])
 
     def _closed(self, at: int, closer: str) -> int | None:
         places = self._closing.get(closer, ())

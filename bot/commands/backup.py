@@ -11,6 +11,7 @@ from pydantic import Field
 from bot.backup import telling
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, Parameters, Reply
+from bot.db import audit
 from bot.errors import CommandFailed
 
 
@@ -26,7 +27,11 @@ async def create(context: Context, invocation: Invocation, given: To) -> Reply:
         raise CommandFailed("Only the command line on the service's own machine may choose a folder.")
     folder = Path(unquote(urlsplit(given.to).path)) if given.to else None
     told = telling.made(await context.backups.create(folder))
+    now = context.now()
+    await context.db.write(
+        lambda db: audit.record(db, invocation.by, "backup create", "backup", now=now, after=told.data)
+    )
     return Reply(told.text, told.data)
 
 
-COMMANDS: Final = (Command("backup create", "make a backup now", To, create, level="owner"),)
+COMMANDS: Final = (Command("backup create", "make a backup now", To, create, level="owner", changes=True),)

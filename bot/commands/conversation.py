@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from functools import partial
 from typing import Final
 
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
-from bot.db import people
+from bot.db import audit, people
 from bot.errors import CommandFailed
 
 
@@ -22,14 +23,14 @@ class Code(Parameters):
 async def clear(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
     """Forgets this conversation; the next message starts a new one."""
     record = await context.here(invocation.route)
-    await context.operations.clear(record.id)
+    await context.operations.clear(record.id, by=invocation.by)
     return Reply("Cleared: the next message starts with a fresh memory.", {"session": record.id})
 
 
 async def stop(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
-    """Stops the turn that runs here."""
-    record = await context.found_at(invocation.route)
-    stopped = record is not None and await context.operations.interrupt(record.id)
+    """Stops what runs here, of each agent of the place to whom you may talk."""
+    running = await context.all_at(invocation)
+    stopped = any([await context.operations.interrupt(each.id) for each in running])
     return Reply("Stopping." if stopped else "Nothing is running.", {"stopped": stopped})
 
 
@@ -61,7 +62,15 @@ async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
     now, actor, channel = context.clock(), invocation.actor.id, invocation.channel
     if wait_ms := context.guesses.wait_ms(channel, actor):
         raise CommandFailed(f"Too many wrong codes; please wait {-(-wait_ms // 1000)} s before the next one.")
-    if not await context.db.write(lambda db: people.claim(db, channel, actor, given.code, now=now)):
+
+    def work(db: sqlite3.Connection) -> bool:
+        if not people.claim(db, channel, actor, given.code, now=now):
+            return False
+        subject = f"person:{channel}:{actor}"
+        audit.record(db, invocation.by, "claim", subject, now=now, after={"role": "owner"})
+        return True
+
+    if not await context.db.write(work):
         context.guesses.was_wrong(channel, actor)
         raise CommandFailed(
             f"This code is not valid; on the service's machine `roost owner code {channel}` prints a new one."
@@ -70,7 +79,14 @@ async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
 
 
 COMMANDS: Final = (
-    Command("clear", "forget this conversation and start anew", NoParameters, clear, in_place=True),
+    Command(
+        "clear",
+        "forget this conversation and start anew",
+        NoParameters,
+        clear,
+        changes=True,
+        in_place=True,
+    ),
     Command("stop", "stop what runs", NoParameters, stop, in_place=True),
     Command("whoami", "who you are to the bot", NoParameters, whoami, level="anyone"),
     Command(
@@ -79,6 +95,7 @@ COMMANDS: Final = (
         Code,
         claim,
         level="anyone",
+        changes=True,
         in_place=True,
     ),
 )

@@ -15,6 +15,7 @@ from bot.commands.context import Context, Records
 from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, Parameters, Reply
 from bot.db import dead_letters, inbox
+from bot.db.audit import Actor
 from bot.db.dead_letters import Letter
 from bot.db.inbox import Entry
 from bot.errors import CommandFailed
@@ -118,7 +119,7 @@ def _content(said: Outgoing) -> list[str]:
 
 async def replay(context: Context, invocation: Invocation, given: LetterIdOrAll) -> Reply:
     """Sends a dead letter again, from the first part that was not sent; or all that are kept."""
-    by = _who(invocation)
+    by = invocation.by
     if given.id.lower() == ALL:
         return await _replay_all(context, by)
     letter = await _find(context, invocation, given.id)
@@ -131,11 +132,11 @@ async def replay(context: Context, invocation: Invocation, given: LetterIdOrAll)
 async def drop(context: Context, invocation: Invocation, given: LetterId) -> Reply:
     """Lets go of a dead letter for good."""
     letter = await _find(context, invocation, given.id)
-    await context.letters.drop(letter, by=_who(invocation))
+    await context.letters.drop(letter, by=invocation.by)
     return Reply(f"Dead letter {letter.id} is dropped.", {"dropped": letter.id})
 
 
-async def _replay_all(context: Context, by: str) -> Reply:
+async def _replay_all(context: Context, by: Actor) -> Reply:
     letters = await context.letters.replay_all(by=by)
     left = await context.db.read(dead_letters.kept)
     data = {"replaying": [each.id for each in letters], "left": left}
@@ -155,10 +156,6 @@ async def _find(context: Records, invocation: Invocation, prefix: str) -> Letter
         raise CommandFailed(f"More than one dead letter begins with {prefix}; give more of its id.")
     listing = invocation.spelled("deadletter list")
     raise CommandFailed(f"There is no dead letter {prefix}; `{listing}` shows them.")
-
-
-def _who(invocation: Invocation) -> str:
-    return f"{invocation.channel}:{invocation.actor.id}"
 
 
 def _asked(letter: Letter, about: Entry | None) -> str:
@@ -237,6 +234,10 @@ READING: Final[tuple[Command[Records, Any], ...]] = (
 """Those that need no running service."""
 COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
     *READING,
-    Command("deadletter replay", "send a dead letter again", LetterIdOrAll, replay, level="admin"),
-    Command("deadletter drop", "let go of a dead letter for good", LetterId, drop, level="admin"),
+    Command(
+        "deadletter replay", "send a dead letter again", LetterIdOrAll, replay, level="admin", changes=True
+    ),
+    Command(
+        "deadletter drop", "let go of a dead letter for good", LetterId, drop, level="admin", changes=True
+    ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -13,7 +14,7 @@ from bot.commands.context import Context
 from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
 from bot.commands.role import Whom, entry, put
-from bot.db import people
+from bot.db import audit, people
 from bot.errors import CommandFailed
 
 NOBODY: Final = "Nobody owns the bot yet."
@@ -47,7 +48,12 @@ async def code(context: Context, invocation: Invocation, given: Where) -> Reply:
     if await context.db.read(lambda db: people.has_owner(db, given.channel)):
         raise CommandFailed(f"The bot has an owner on {given.channel} already.")
     now = context.clock()
-    made = await context.db.write(lambda db: people.new_code(db, given.channel, now=now))
+
+    def make(db: sqlite3.Connection) -> str:
+        audit.record(db, invocation.by, "owner code", f"channel:{given.channel}", now=now)
+        return people.new_code(db, given.channel, now=now)
+
+    made = await context.db.write(make)
     claim = surfaces.spelled(given.channel, f"claim {made}")
     text = f"Send the bot on {given.channel} the command `{claim}`. Older codes are void."
     return Reply(text, {"channel": given.channel, "code": made})
@@ -79,7 +85,14 @@ async def remove(context: Context, invocation: Invocation, given: Removed) -> Re
 
 
 COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
-    Command("owner code", "a new code with which the first owner claims the bot", Where, code, level="owner"),
+    Command(
+        "owner code",
+        "a new code with which the first owner claims the bot",
+        Where,
+        code,
+        level="owner",
+        changes=True,
+    ),
     Command("owner list", "who owns the bot", NoParameters, list_owners, level="admin"),
     Command("owner add", "make somebody an owner", Whom, add, level="owner", changes=True),
     Command("owner remove", "take that away again", Removed, remove, level="owner", changes=True),

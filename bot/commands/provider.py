@@ -50,7 +50,7 @@ async def model(context: Context, invocation: Invocation, given: Model) -> Reply
         return await _which_model(context, invocation)
     record = await context.begun_at(invocation.route)
     chosen = None if given.name == CONFIGURED else given.name
-    await context.operations.set_model(record.id, chosen)
+    await context.operations.set_model(record.id, chosen, by=invocation.by)
     said = _configured(context, record.agent) if chosen is None else f"the model {chosen}"
     return Reply(f"From the next turn on this conversation uses {said}.", {"model": chosen})
 
@@ -77,7 +77,12 @@ def _configured(context: Context, agent: str) -> str:
 
 COMMANDS: Final = (
     Command(
-        "model", f"which model answers here; {CONFIGURED}: the configured one", Model, model, in_place=True
+        "model",
+        f"which model answers here; {CONFIGURED}: the configured one",
+        Model,
+        model,
+        changes=True,
+        in_place=True,
     ),
     Command(
         "compact",

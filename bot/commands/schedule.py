@@ -19,7 +19,6 @@ from bot.commands.context import Context
 from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, Parameters, Reply
 from bot.db import series
-from bot.db import sessions as rows
 from bot.db.series import CatchUp, Draft, SeriesRecord
 from bot.errors import CommandFailed
 from bot.planning import Wish
@@ -92,7 +91,9 @@ async def create(context: Context, invocation: Invocation, given: Create) -> Rep
         again = f"say the same with {invocation.option('yes')}"
         again += "." if given.when else f": `{invocation.spelled(f'schedule create yes {when}: …')}`"
         return Reply(f"{said}\nNothing is kept yet; to keep it, {again}", {"kept": False, **data})
-    made = await context.schedules.create(await _session_for(context, invocation, given.session), draft)
+    session_id = await _session_for(context, invocation, given.session)
+    place = None if given.session else invocation.route
+    made = await context.schedules.create(session_id, draft, place=place)
     return Reply(f"Schedule {made.id} is kept. {said}", {"kept": True, **data, **_data(made)})
 
 
@@ -212,8 +213,7 @@ async def _session_for(context: Context, invocation: Invocation, prefix: str) ->
     route = invocation.route
     if route is None:
         raise CommandFailed(f"Say for which session; `{invocation.spelled('session list')}` shows them.")
-    agent, now = context.agent_of(route), context.clock()
-    return (await context.db.write(lambda db: rows.resolve(db, agent, route, now))).id
+    return (await context.begun_at(route)).id
 
 
 async def _sessions_meant(context: Context, invocation: Invocation, asked: str) -> str | None:

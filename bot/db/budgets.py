@@ -222,9 +222,17 @@ def kept_count(db: sqlite3.Connection, subject: str) -> tuple[int, int]:
     return int(row["own"]), int(row["every"])
 
 
-def is_kept(db: sqlite3.Connection, event_id: str) -> bool:
-    """Whether this event waits."""
-    return db.execute("SELECT 1 FROM budget_kept WHERE event_id = ?", (event_id,)).fetchone() is not None
+def kept_of(db: sqlite3.Connection, event_id: str, channel: str) -> list[Kept]:
+    """Those that an event of this channel has become."""
+    found = db.execute(
+        "SELECT * FROM budget_kept WHERE event_id = ? AND channel = ? AND kind = 'chat'", (event_id, channel)
+    )
+    return [Kept.from_row(row) for row in found]
+
+
+def reword(db: sqlite3.Connection, message_id: str, content: str) -> None:
+    """It reads otherwise now; `content` is as it would stand in inbox."""
+    db.execute("UPDATE budget_kept SET content = ? WHERE message_id = ?", (content, message_id))
 
 
 def let_go(db: sqlite3.Connection, message_id: str) -> bool:

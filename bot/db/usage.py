@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from agent.protocol.messages import Route
 from bot import money
+from bot.db import errands
 from bot.money import Whose
 
 By = Literal["person", "channel", "agent", "session", "day", "model"]
@@ -85,11 +86,17 @@ def whose(db: sqlite3.Connection, session_id: str, message_id: str | None) -> Wh
     if session is None:
         return None
     row = db.execute(
-        "SELECT kind, seq, channel, platform_id, sender_id FROM inbox WHERE id = ? AND session = ?",
+        "SELECT kind, seq, channel, platform_id, sender_id, event_id FROM inbox WHERE id = ? AND session = ?",
         (message_id, session_id),
     ).fetchone()
     if row is None:
         return Whose(session["agent"], (session["channel"], session["platform_id"]))
+    errand = errands.get(db, row["event_id"])
+    if errand is not None:
+        # Another agent has asked: it is for the person behind it, where they have asked that one.
+        began = errand.began
+        behind = f"{began.channel}:{errand.person}" if errand.person else ""
+        return Whose(session["agent"], (began.channel, began.platform_id), behind)
     person = _maker(db, message_id) if row["kind"] == "task" else None
     if person is None and row["sender_id"]:
         person = f"{row['channel']}:{row['sender_id']}"

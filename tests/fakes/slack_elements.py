@@ -13,6 +13,7 @@ ELEMENTS: Final = frozenset(
         "conversations_select",
         "datepicker",
         "email_text_input",
+        "external_select",
         "feedback_buttons",
         "file_input",
         "icon_button",
@@ -76,23 +77,38 @@ def check_element(element: object) -> list[str]:
             found.append(f"max_length must be from 1 to {INPUT_CHARS}")
     if element["type"] in MAX_OPTIONS:
         found += _options(element)
+    if element["type"] == "number_input" and not isinstance(element.get("is_decimal_allowed"), bool):
+        found.append("missing required field: is_decimal_allowed")
+    if element.get("initial_option") is not None and element["type"] == "external_select":
+        found += _option(element["initial_option"], ("plain_text",))
+    elif element.get("initial_option") is not None and element["initial_option"] not in _all_options(element):
+        found.append("initial_option must be one of the options")
     return found
 
 
-def _options(element: Mapping[str, Any]) -> list[str]:
+def _all_options(element: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     groups = element.get("option_groups") or []
-    options = element.get("options") or [each for group in groups for each in group.get("options") or ()]
+    return element.get("options") or [each for group in groups for each in group.get("options") or ()]
+
+
+def _options(element: Mapping[str, Any]) -> list[str]:
+    options = _all_options(element)
     most = MAX_OPTIONS[element["type"]]
     found = [] if 1 <= len(options) <= most else [f"must have 1 to {most} options"]
     kinds = (
         ("plain_text", "mrkdwn") if element["type"] in ("radio_buttons", "checkboxes") else ("plain_text",)
     )
     for each in options:
-        found += check_text(each.get("text"), OPTION_CHARS, kinds=kinds)
-        if each.get("description") is not None:
-            found += check_text(each["description"], OPTION_CHARS, kinds=kinds)
-        if not 1 <= len(str(each.get("value", ""))) <= OPTION_VALUE_CHARS:
-            found.append(f"the value of an option must have 1 to {OPTION_VALUE_CHARS} characters")
+        found += _option(each, kinds)
+    return found
+
+
+def _option(option: Mapping[str, Any], kinds: Sequence[str]) -> list[str]:
+    found = check_text(option.get("text"), OPTION_CHARS, kinds=kinds)
+    if option.get("description") is not None:
+        found += check_text(option["description"], OPTION_CHARS, kinds=kinds)
+    if not 1 <= len(str(option.get("value", ""))) <= OPTION_VALUE_CHARS:
+        found.append(f"the value of an option must have 1 to {OPTION_VALUE_CHARS} characters")
     return found
 
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 from tests.fakes.slack_refusals import CannotDo
 
 SEVERAL: Final = ("multi_static_select", "checkboxes")
+OFFERED: Final = ("external_select",)
+"""What can be chosen in it the app is asked for."""
 INPUT_CHARS: Final = 3_000
 
 Block = Mapping[str, Any]
@@ -93,9 +95,12 @@ def filled(view: Mapping[str, Any], texts: str | Mapping[str, str]) -> dict[str,
     if not fields:
         raise CannotDo("This form has no fields.")
     values: dict[str, dict[str, Any]] = {}
+    known = {name for block in fields for name in _names(block)}
+    if not isinstance(texts, str) and (unknown := set(texts) - known):
+        raise CannotDo(f"There is no field {sorted(unknown)} here, but {sorted(known)}.")
     for number, block in enumerate(fields):
         element = block["element"]
-        names = (block["label"]["text"], block.get("block_id"), element.get("action_id"))
+        names = _names(block)
         if isinstance(texts, str):
             text = texts if number == 0 else ""
         else:
@@ -107,7 +112,38 @@ def filled(view: Mapping[str, Any], texts: str | Mapping[str, str]) -> dict[str,
     return {"values": values}
 
 
+REFERS: Final[Mapping[str, str]] = {
+    "users_select": "user",
+    "conversations_select": "conversation",
+    "channels_select": "channel",
+}
+"""Menus of people and places, and what they name: an id."""
+
+
+def typed_so_far(view: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
+    """The `state` of a form while somebody fills it in."""
+    values: dict[str, dict[str, Any]] = {}
+    for block in view["blocks"]:
+        if block["type"] == "input":
+            text = next((texts[name] for name in _names(block) if name in texts), "")
+            element = block["element"]
+            told = _field(element, text or element.get("initial_value", ""), optional=True)
+            values.setdefault(str(block["block_id"]), {})[str(element["action_id"])] = told
+    return {"values": values}
+
+
+def _names(block: Block) -> tuple[str, ...]:
+    """By which somebody can mean a field."""
+    return (block["label"]["text"], str(block.get("block_id")), str(block["element"].get("action_id")))
+
+
 def _field(element: Mapping[str, Any], text: str, *, optional: bool) -> dict[str, Any]:
+    if (named := REFERS.get(element["type"])) is not None:
+        text = text or str(element.get(f"initial_{named}", ""))
+    elif element["type"] in OFFERED and not text:
+        text = str((element.get("initial_option") or {}).get("value", ""))
+    elif element["type"] not in SEVERAL and not text and element.get("initial_option"):
+        text = str(element["initial_option"]["text"]["text"])
     if not text and not optional:
         raise CannotDo("Slack's client wants this field filled in.")
     if element["type"] in ("plain_text_input", "email_text_input", "url_text_input", "number_input"):
@@ -117,6 +153,12 @@ def _field(element: Mapping[str, Any], text: str, *, optional: bool) -> dict[str
         if text and len(text) < least:
             raise CannotDo(f"No fewer than {least} characters.")
         return {"type": element["type"], "value": text or None}
+    if named is not None:
+        return {"type": element["type"], f"selected_{named}": text or None}
+    if element["type"] in OFFERED:
+        # Whoever asks has been offered it: see `Interactions.type`.
+        option = {"text": {"type": "plain_text", "text": text, "emoji": True}, "value": text}
+        return {"type": element["type"], "selected_option": option if text else None}
     by_label = {each["text"]["text"]: each for each in options(element)}
     wanted = [each.strip() for each in text.split("|")] if text else []
     if unknown := [each for each in wanted if each not in by_label]:

@@ -134,6 +134,33 @@ class Interactions:
         self._send("interactive", body, given)
         return given
 
+    def type(
+        self, user: User, form: Given, field: str, typed: str, texts: Mapping[str, str] | None = None
+    ) -> Given:
+        """Types into a field of a form that the app offers something for, by its label or its block id; the others hold
+        `texts`. What is offered is in `ack`. Raises CannotDo."""
+        view = form.view
+        for block in view["blocks"]:
+            element = block.get("element") or {}
+            if block["type"] == "input" and field in (block["label"]["text"], block["block_id"]):
+                break
+        else:
+            raise CannotDo(f"There is no field {field!r} here.")
+        if element["type"] != "external_select" or len(typed) < element.get("min_query_length", 3):
+            raise CannotDo("Nothing is asked for in this field.")
+        given = self._begin("block_suggestion", user, None)
+        state = filling.typed_so_far(view, texts or {})
+        body = self._payload(given) | {
+            "action_id": element["action_id"],
+            "block_id": block["block_id"],
+            "value": typed,
+            "view": {**view, "state": state},
+            "container": {"type": "view", "view_id": view["id"]},
+        }
+        del body["trigger_id"]
+        self._send("interactive", body, given)
+        return given
+
     def close(self, user: User, form: Given) -> Given | None:
         """Closes a form; the app is told so if it wants to be. Raises CannotDo."""
         view = form.view

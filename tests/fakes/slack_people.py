@@ -119,6 +119,10 @@ class Person(User):
         """Fills in the form that something has opened, and sends it off: its first field, or each by its label."""
         return self.interactions.submit(self, given, texts)
 
+    def type(self, given: Given, field: str, typed: str, texts: Mapping[str, str] | None = None) -> Given:
+        """Types into a field that offers something; the other fields hold `texts`."""
+        return self.interactions.type(self, given, field, typed, texts)
+
     def close(self, given: Given) -> Given | None:
         """Closes the form that something has opened; what the app was told of it."""
         return self.interactions.close(self, given)

@@ -42,6 +42,10 @@ class SlowHost(FakeHost):
         self.connected = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
 
+    def offer(self, info: CommandInfo) -> None:
+        """There is this one, too."""
+        self._commands = [*self._commands, info]
+
     def trouble(self, channel: str, text: str | None) -> None:
         super().trouble(channel, text)
         if text is None:

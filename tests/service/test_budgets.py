@@ -277,7 +277,7 @@ async def test_budgets_are_set_and_taken_away_in_the_chat(house: House) -> None:
         gone = await command(p, "budget unset", subject="bot", period="day", yes="true")
         assert gone.data == {"removed": True}, gone.text
         assert ("bot", "day") not in house.app.context.budgets.all
-        audits = house.query("SELECT action FROM audit ORDER BY number")
+        audits = house.query("SELECT action FROM audit WHERE subject LIKE 'budget:%' ORDER BY number")
         assert [row["action"] for row in audits] == ["budget set", "budget set", "budget unset"]
     async with house.open():
         assert ("bot", "day") not in house.app.context.budgets.all

@@ -339,6 +339,9 @@ class Listener:
     async def on_event(self, body: intakes.Body) -> None:
         raise AssertionError(body)
 
+    async def on_typed(self, body: intakes.Body) -> list[dict[str, Any]]:
+        raise AssertionError(body)
+
     on_command = on_pressed = on_entered = on_shortcut = on_event
 
 

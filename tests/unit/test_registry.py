@@ -177,7 +177,7 @@ async def test_options_are_texts() -> None:
     [
         ("control", "Usage: roost group show FIRST [SECOND]"),
         ("terminal", "Usage: /group show FIRST [SECOND]"),
-        ("discord", "Usage: /roost group show FIRST [SECOND]"),
+        ("discord", "Usage: /roost-group show FIRST [SECOND]"),
     ],
 )
 async def test_a_command_is_spelled_as_its_surface_has_it(channel: str, usage: str) -> None:
@@ -307,17 +307,69 @@ async def test_help_lists_what_one_may_use(role: Role | None, hidden: set[str]) 
     assert command is not None
     reply = await obeyed(registry, command, {}, caller(role))
     listed = {entry["usage"] for entry in reply.data}
-    assert {"help", "whoami", "claim CODE"} <= listed
+    assert {"help [GROUP] [COMMAND]", "whoami", "claim CODE"} <= listed
     assert not hidden & listed
-    assert len(reply.text.splitlines()) == len(listed)
     if role == "owner":
         assert listed == {each.usage for each in commands.ALL}
+    first = {f"/roost {each.name.split()[0]}" for each in commands.ALL}
+    lines = {" ".join(line.split()[:2]) for line in reply.text.splitlines() if line.startswith("/roost")}
+    assert lines <= first
+    assert (lines == first) is (role == "owner")
 
 
-async def test_help_is_aligned() -> None:
-    groups: tuple[Command[Any, Any], ...] = (Command("session show", "one", Two, echo),)
-    reply = await about(groups).handler(None, caller(), NoParameters())  # type: ignore[arg-type]
+async def helped(text: str, role: Role | None = "member") -> Reply:
+    own: tuple[Command[Any, Any], ...] = (
+        Command("session show", "one", Two, echo),
+        Command("session list", "all", NoParameters, plain, level="admin"),
+        Command("status", "how it is", NoParameters, plain),
+    )
+    registry: Registry[Any] = Registry(None, [about(own), *own])
+    found = registry.find("help", text)
+    assert found is not None
+    return await obeyed(registry, found, {}, caller(role))
+
+
+async def test_help_is_a_line_for_each_group_and_each_command_of_one_word() -> None:
+    reply = await helped("")
     assert reply.text.splitlines() == [
-        "/roost help                         what you can tell the bot",
-        "/roost session show FIRST [SECOND]  one",
+        "/roost help [GROUP] [COMMAND]  what you can tell the bot",
+        "/roost status                  how it is",
+        "",
+        "/roost session ...  Look at conversations and act on them.",
+        "",
+        "`/roost help GROUP` lists the commands of one group, `/roost help GROUP COMMAND` all that one command takes.",
     ]
+
+
+async def test_help_about_a_group_is_its_commands() -> None:
+    reply = await helped("session")
+    assert "/roost session show FIRST [SECOND]  one" in reply.text and "list" not in reply.text
+    assert [each["name"] for each in reply.data] == ["session show"]
+    assert len((await helped("session", "admin")).data) == 2
+
+
+async def test_help_about_a_command_is_all_that_it_takes() -> None:
+    reply = await helped("session show")
+    (told,) = reply.data
+    assert [each["name"] for each in told["options"]] == ["first", "second"]
+    assert "/roost session show FIRST [SECOND]" in reply.text and "needed" in reply.text
+    assert (await helped("STATUS")).data[0]["name"] == "status"
+
+
+@pytest.mark.parametrize("text", ["frob", "session frob", "session list", "status now"])
+async def test_help_tells_nothing_of_what_one_may_not_use(text: str) -> None:
+    with pytest.raises(CommandFailed, match="There is nothing about “"):
+        await helped(text)
+
+
+async def test_help_is_completed_by_what_one_may_use() -> None:
+    own: tuple[Command[Any, Any], ...] = (
+        Command("session show", "one", Two, echo),
+        Command("secret code", "x", NoParameters, plain, level="owner"),
+    )
+    command = about(own)
+    registry: Registry[Any] = Registry(None, [command, *own])
+    first = await registry.complete(command, "group", "se", {}, caller("member"))
+    assert [each.value for each in first] == ["session"]
+    second = await registry.complete(command, "command", "", {"group": "session"}, caller("member"))
+    assert [(each.value, each.label) for each in second] == [("show", "show: one")]

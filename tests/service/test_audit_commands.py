@@ -1,0 +1,139 @@
+"""The audit: every command that changes something leaves a row."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import pytest
+
+from adapters.base import Receipt, Sender
+from bot import commands
+from bot.db import people
+from tests.fakes.platform import FakePlatform, refusal
+from tests.service.conftest import House
+from tests.service.test_cards import ask
+
+OTHER: Final = Sender("u3", "Cy")
+
+Drive = Callable[[House, FakePlatform], Awaitable[Receipt]]
+"""Gives a command so that it succeeds; what it needs is made first."""
+
+
+def given(command: str, **arguments: Any) -> Drive:
+    """One that needs nothing."""
+
+    async def drive(_: House, p: FakePlatform) -> Receipt:
+        return await p.order(command, **arguments)
+
+    return drive
+
+
+async def _approve(house: House, p: FakePlatform) -> Receipt:
+    return await p.order("approval approve", id=(await ask(house)).id)
+
+
+async def _deny(house: House, p: FakePlatform) -> Receipt:
+    return await p.order("approval deny", id=(await ask(house)).id)
+
+
+def in_conversation(command: str, *, by_id: bool = False, **arguments: Any) -> Drive:
+    """Where something was said before."""
+
+    async def drive(house: House, p: FakePlatform) -> Receipt:
+        await p.say("hello")
+        await p.ends(1)
+        more: dict[str, Any] = {"id": house.session_id()} if by_id else {}
+        return await p.order(command, **more, **arguments)
+
+    return drive
+
+
+def of_a_letter(command: str) -> Drive:
+    """Where something could not be delivered."""
+
+    async def drive(house: House, p: FakePlatform) -> Receipt:
+        p.failures = [refusal(retry_after=None)]
+        await p.say("hello")
+        await house.until(lambda: bool(house.query("SELECT 1 FROM dead_letters")))
+        return await p.order(command, id=house.query("SELECT id FROM dead_letters")[0][0])
+
+    return drive
+
+
+def of_a_schedule(command: str, *before: str, **arguments: Any) -> Drive:
+    """Where there is one."""
+
+    async def drive(house: House, p: FakePlatform) -> Receipt:
+        await p.order("schedule create", when="daily at 8", prompt="say", yes="true")
+        series_id = house.query("SELECT id FROM series")[0][0]
+        for each in before:
+            assert (await p.order(each, id=series_id)).state == "accepted"
+        return await p.order(command, id=series_id, **arguments)
+
+    return drive
+
+
+def with_role(command: str, role: people.Role, **arguments: Any) -> Drive:
+    """Where somebody has this role."""
+
+    async def drive(house: House, p: FakePlatform) -> Receipt:
+        await house.app.db.write(lambda db: people.grant(db, "fake", OTHER.id, role, now=1))
+        return await p.order(command, **arguments)
+
+    return drive
+
+
+async def _claim(house: House, p: FakePlatform) -> Receipt:
+    def make(db: sqlite3.Connection) -> str:
+        people.revoke(db, "fake", "u1")
+        return people.new_code(db, "fake", now=1)
+
+    return await p.order("claim", code=await house.app.db.write(make))
+
+
+async def _undeny(house: House, p: FakePlatform) -> Receipt:
+    await house.app.db.write(lambda db: people.deny(db, "fake", OTHER.id, now=1))
+    return await p.order("member undeny", who="fake:u3")
+
+
+DRIVES: Final[Mapping[str, Drive]] = {
+    "approval approve": _approve,
+    "approval deny": _deny,
+    "backup create": given("backup create"),
+    "claim": _claim,
+    "clear": in_conversation("clear"),
+    "deadletter drop": of_a_letter("deadletter drop"),
+    "deadletter replay": of_a_letter("deadletter replay"),
+    "member add": given("member add", who="fake:u3"),
+    "member remove": with_role("member remove", "member", who="fake:u3"),
+    "member undeny": _undeny,
+    "model": in_conversation("model", name="other"),
+    "owner add": given("owner add", who="fake:u3"),
+    "owner remove": with_role("owner remove", "owner", who="fake:u3", yes="true"),
+    "role grant": given("role grant", who="fake:u3", role="admin"),
+    "role revoke": with_role("role revoke", "admin", who="fake:u3", yes="true"),
+    "session clear": in_conversation("session clear", by_id=True),
+    "session stop": in_conversation("session stop", by_id=True),
+}
+"""One for each command that changes something: whoever adds a command adds it here as well."""
+ON_THE_COMMAND_LINE: Final = {"owner code": "owner code"}
+"""Those that nobody can give in a chat, and the test that has them."""
+CHANGING: Final = sorted(each.name for each in commands.ALL if each.changes)
+
+
+def test_no_command_that_changes_something_is_left_out() -> None:
+    assert set(CHANGING) == set(DRIVES) | set(ON_THE_COMMAND_LINE)
+
+
+@pytest.mark.parametrize("name", sorted(DRIVES))
+async def test_every_command_that_changes_something_leaves_a_row(house: House, name: str) -> None:
+    async with house.open() as p:
+        receipt = await DRIVES[name](house, p)
+        assert receipt.state == "accepted", receipt.text
+        rows = house.query("SELECT * FROM audit WHERE action = ? AND surface = 'fake'", name)
+        assert [row["actor"] for row in rows] == ["u1"], [
+            dict(row) for row in house.query("SELECT * FROM audit")
+        ]
+        assert rows[0]["actor_name"] == "Ada" and rows[0]["platform_id"] == "p1" and rows[0]["subject"]
