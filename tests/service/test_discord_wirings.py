@@ -105,7 +105,10 @@ async def test_commands_of_a_development_server_are_registered_there_alone(town:
 
 def says(text: str) -> dict[str, object]:
     """An agent that says this whatever it is asked."""
-    return {"idle_seconds": 0.3, "provider_options": {"script": [{"steps": [{"do": "result", "text": text}]}]}}
+    return {
+        "idle_seconds": 0.3,
+        "provider_options": {"script": [{"steps": [{"do": "result", "text": text}]}]},
+    }
 
 
 async def test_two_agents_serve_one_channel(town: Town) -> None:
