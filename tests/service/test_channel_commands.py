@@ -407,3 +407,12 @@ async def test_two_admins_at_once_lose_nothing(house: House) -> None:
         assert wiring.manners.mentions and not wiring.manners.threads
         settings = house.app.context.wirings.settings(route())
         assert settings.footer and settings.forget_deleted and served(house) == ["helper", "poet"]
+
+
+async def test_an_agent_writes_to_another_one_if_an_admin_of_both_says_so(house: House) -> None:
+    three(house)
+    async with house.open() as p:
+        await grant(house, ADMIN, "admin", "poet")
+        text = await refused(p, "destination add", by=ADMIN, agent="poet", name="boss", place="agent:helper")
+        assert text == "To let an agent write to the agent helper you have to be an admin of both."
+        await done(p, "destination add", agent="poet", name="boss", place="agent:helper")
