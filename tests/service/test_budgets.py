@@ -305,6 +305,52 @@ async def test_what_an_answer_has_cost_stands_beneath_its_last_part(house: House
         ]
 
 
+async def test_what_waits_can_be_changed_and_taken_back(house: House) -> None:
+    priced(house, {"subject": "bot", "day_usd": 0.01})
+    async with house.open() as p:
+        await p.say(TEN_WORDS)
+        await p.ends(1)
+        for event_id in ("e1", "e2"):
+            assert (await p.say(f"as {event_id} was", event_id=event_id)).state == "refused"
+        assert (await p.say("as e1 was", event_id="e1")).state != "accepted"
+        assert (await p.edit("e1", "as it is", by=BOB)).state == "dropped"
+        assert (await p.edit("e1", "as it is")).state == "accepted"
+        assert (await p.delete("e2")).state == "accepted"
+        assert (await command(p, "budget extend bot day 1")).state == "accepted"
+        assert await p.replies(3) and "You said: as it is" in p.texts()
+        await house.until_quiet()
+        assert not any("as e2 was" in text or "as e1 was" in text for text in p.texts())
+
+
+async def test_a_colleague_is_paid_by_the_person_behind_it_and_refused_like_anybody(house: House) -> None:
+    ask = {"do": "result", "text": '<message to="helper">look it up please</message>'}
+    house.agents = {
+        "boss": {
+            **house.agent,
+            "provider_options": {"script": [{"match": "go", "steps": [ask]}]},
+            "destinations": [
+                {"name": "helper", "channel": "agent", "platform_id": "helper"},
+            ],
+        },
+        "helper": house.agent,
+    }
+    priced(house)
+    async with house.open() as p:
+        await let_in(house)
+        await say(p, "go")
+        await house.until(
+            lambda: bool(house.query("SELECT 1 FROM usage WHERE agent = 'helper' AND usd_micros > 0"))
+        )
+        (row,) = house.query("SELECT DISTINCT person, channel, platform_id FROM usage WHERE agent = 'helper'")
+        assert tuple(row) == ("fake:u2", "fake", "p1")
+        await house.until_quiet_everywhere()
+        made = await command(p, "budget set helper day 0.001")
+        assert made.state == "accepted", made.text
+        await say(p, "go")
+        sql = "SELECT content FROM inbox WHERE content LIKE '%not delivered: The budget of today for this agent%'"
+        await house.until(lambda: bool(house.query(sql)))
+
+
 @pytest.mark.claude
 async def test_a_budget_ends_in_the_middle_of_a_turn_and_the_conversation_goes_on(
     house: House, monkeypatch: pytest.MonkeyPatch

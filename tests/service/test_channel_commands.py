@@ -170,10 +170,10 @@ async def test_only_what_is_given_changes(house: House) -> None:
 async def test_bad_patterns_are_refused_when_they_are_set(house: House) -> None:
     three(house)
     async with house.open() as p:
-        assert "with the option pattern" in await refused(p, "wiring set", agent="helper", engage="pattern")
+        assert "needs a `pattern`" in await refused(p, "wiring set", agent="helper", engage="pattern")
         assert "pattern" in await refused(p, "wiring set", agent="helper", engage="pattern", pattern="(")
         await done(p, "wiring set", agent="helper", engage="pattern", pattern="^deploy")
-        assert "with the option pattern" in await refused(p, "wiring set", agent="helper", pattern="none")
+        assert "needs a `pattern`" in await refused(p, "wiring set", agent="helper", pattern="none")
         await done(p, "wiring set", agent="helper", engage="mention", pattern="none")
         wiring = house.app.context.wirings.by_agent(route(), "helper")
         assert wiring is not None and wiring.pattern is None
