@@ -59,7 +59,7 @@ def session(db: sqlite3.Connection, session_id: str) -> list[str]:
     )
     for table in ("notices", "questions", "cards", "approvals", "series", "dead_letters", "problems"):
         db.execute(f"DELETE FROM {table} WHERE session = ?", (session_id,))
-    for table in ("reservations", "egress"):
+    for table in ("budget_kept", "egress"):
         db.execute(f"DELETE FROM {table} WHERE session = ?", (session_id,))
     for table in ("deliveries", "inbox"):
         db.execute(f"DELETE FROM {table} WHERE session = ?", (session_id,))
