@@ -114,6 +114,11 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "owner remove": with_role("owner remove", "owner", who="fake:u3", yes="true"),
     "role grant": given("role grant", who="fake:u3", role="admin"),
     "role revoke": with_role("role revoke", "admin", who="fake:u3", yes="true"),
+    "schedule cancel": of_a_schedule("schedule cancel", yes="true"),
+    "schedule create": given("schedule create", when="daily at 8", prompt="say", yes="true"),
+    "schedule pause": of_a_schedule("schedule pause"),
+    "schedule resume": of_a_schedule("schedule resume", "schedule pause"),
+    "schedule run": of_a_schedule("schedule run"),
     "session clear": in_conversation("session clear", by_id=True),
     "session stop": in_conversation("session stop", by_id=True),
 }
