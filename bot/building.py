@@ -267,6 +267,7 @@ def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_sec
         sessions,
         containers,
         posting,
+        out.delivery,
         out.tries,
         stop_grace_seconds=config.backend.stop_grace_seconds,
         interrupt_grace_seconds=interrupt_grace_seconds,
