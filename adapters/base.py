@@ -133,6 +133,8 @@ class Event:
     files: Sequence[IncomingFile] = ()
     remote: Sequence[RemoteFile] = ()
     """Files as well, in the place of `files`."""
+    opens: bool = False
+    """It stands in the place itself: its thread is the one in which it is answered, and does not exist before."""
     before: Callable[[], Awaitable[Sequence[Said]]] | None = None
     """Reads what was said in its thread before it, the oldest first: asked only for the first message that is accepted
     there. Bounded by the adapter, and empty where it cannot be had; never raises."""

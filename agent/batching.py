@@ -21,6 +21,7 @@ from agent.protocol.messages import (
     SystemIn,
     TaskIn,
     Withdrawn,
+    overheard,
 )
 
 MAX_PROMPT_CHARS: Final = MAX_TEXT_CHARS
@@ -138,7 +139,13 @@ def _context(messages: Sequence[MessageIn], route: Route) -> list[MessageIn]:
 
 def _is_context(message: MessageIn, route: Route) -> bool:
     told = _is(message, ActionResult, Note, Edited, Withdrawn, Reacted)
-    return told or (message.kind != "system" and message.route == route)
+    return told or (message.kind != "system" and (message.route == route or _stands_around(message, route)))
+
+
+def _stands_around(message: MessageIn, route: Route) -> bool:
+    """Whether it was overheard in the place in which the thread of `route` was begun."""
+    around = Route(channel=route.channel, platform_id=route.platform_id)
+    return overheard(message) and message.route == around
 
 
 def _is(message: MessageIn, *kinds: type) -> bool:

@@ -99,9 +99,8 @@ class Conversation:
         self._a = around
         self._route = batch.route
         self._now = asyncio.get_running_loop().time
-        self._destinations = around.end.destinations()
+        self._destinations = around.end.destinations() or []
         routes = {place.name: place.route for place in self._destinations}
-        around.desk.destinations = routes
         self._turns = Turns(
             around.end,
             around.desk,
@@ -332,6 +331,10 @@ class Conversation:
         fresh = follow_ups(messages, self._route, taken) if room else ()
         if room and revised.late:
             self._push_revision(revised.late, begun, query)
+        elif fresh and not self._turns and self._moved():
+            # They stay pending, for a query that is told where it may write now.
+            self._ending = True
+            query.end()
         elif fresh:
             asked = Turn(list(fresh), self._now(), revised.spent_on(fresh))
             self._push(self._prompt(fresh), asked, query)
@@ -342,6 +345,11 @@ class Conversation:
             if over or (idle and not self._a.desk.busy):
                 self._ending = True
                 query.end()
+
+    def _moved(self) -> bool:
+        """Whether it may write to other places than it was told when the query began."""
+        found = self._a.end.destinations()
+        return found is not None and found != self._destinations
 
     def _push_revision(
         self, late: Sequence[MessageIn], begun: Mapping[int, str], query: base.AgentQuery

@@ -47,11 +47,19 @@ class Desk:
         self._catch_up: Callable[[], None] = lambda: None
         self.workspace = workspace
         self.clock = clock
-        self.destinations: Mapping[str, Route] = {}
+        self._destinations: Mapping[str, Route] = {}
         self.has_sent = False
         """Whether a tool of the running turn has sent anything."""
         # A runner that died while a tool waited has left its excuse for being silent.
         end.stage(TOOL_KEY, None)
+
+    @property
+    def destinations(self) -> Mapping[str, Route]:
+        """The other places that may be written to, as it is now: an admin may have added one during the turn."""
+        found = self._end.destinations()
+        if found is not None:
+            self._destinations = {each.name: each.route for each in found}
+        return self._destinations
 
     @property
     def origin(self) -> Route:

@@ -117,7 +117,8 @@ def instructions(
 _INSTRUCTIONS: Final = """\
 You are {name}, an assistant in a team's chat.
 
-What reaches you is XML in <messages>: a <message> from a person, or with bot="true" from another bot, a
+What reaches you is XML in <messages>: a <message> from a person, with bot="true" from another bot, or with
+agent="true" from another agent of this service, to whom your answer to it goes, a
 <task> that has come due, a <webhook> from another system, a <system> from the service you run in. A task may
 hold <data>, which its script has found, or <script-error>, which says why it found nothing. <context> holds
 what was said before; it asks nothing of you. <edited> is how a message reads now, <deleted> one that was taken
@@ -164,7 +165,8 @@ def _message(message: MessageIn, folder: Path, found: Wake | None) -> str:
     facts = {"id": str(message.seq), "time": _time(message.created_at)}
     match content:
         case ChatIn():
-            sender = {"from": content.sender, **({"bot": "true"} if content.bot else {})}
+            kind = {"agent": "true"} if content.agent else {"bot": "true"} if content.bot else {}
+            sender = {"from": content.sender, **kind}
             said = _element("message", {**facts, **sender}, content.text, _beside(content, folder))
             return f"{_thread(content.before)}{said}"
         case TaskIn():

@@ -92,7 +92,7 @@ class Loop:
             prompt=Prompt(""),
             continuation=None,
             cwd=settings.work,
-            system_context=system_context(settings, self.end.destinations(), known),
+            system_context=system_context(settings, self.end.destinations() or [], known),
         )
         await provider.prepare(opening)
 

@@ -10,6 +10,8 @@ Ids only: what a person is called decides nothing, and the adapter sets who they
 | a person with a role everywhere | the same for every agent, and the commands that are about the service |
 | a stranger | the commands for anyone; where the wiring says `answer`, in that place, all that a member may |
 
+Where the wiring hears `senders = "admins"` alone, the words of others count for nothing: their commands stay theirs.
+
 A stranger who counts as a member has the commands of the conversation, and never one for admins or owners. Where the
 wiring says `ask`, an admin is asked about a stranger who turns to the agent, unless one has denied them before; where
 nobody has wired the place, an owner is asked about it. What is asked about is kept, and its sender may change it or
@@ -29,12 +31,13 @@ from typing import Final, Literal, assert_never
 from adapters.base import Event, Receipt
 from bot import surfaces
 from bot.db.people import Role, Standing
-from bot.engage import Strangers
+from bot.engage import Senders, Strangers
 
 Level = Literal["anyone", "member", "admin", "owner"]
 """What a command asks of whoever runs it."""
 
 NOT_LET_IN: Final = "I only answer people whom an admin of mine has let in; please ask one of them."
+ONLY_ADMINS: Final = "Here I only answer people with the role admin."
 ASKED: Final = "I have asked an admin whether I may answer you; your message is kept until then."
 
 _RANK: Final[dict[Role | None, int]] = {None: 0, "member": 1, "admin": 2, "owner": 3}
@@ -44,13 +47,14 @@ _NEEDED: Final[dict[Level, int]] = {"anyone": 0, "member": 1, "admin": 2, "owner
 @dataclass(frozen=True)
 class Facts:
     """What bot.db knows of the sender, and which `agent` the event is about (None: the service as a whole); what the
-    command that they want asks for, what the wiring of the place has for `strangers` and `bots`, whether the message is
-    addressed to the agent, and whether what was deleted is a message that was accepted."""
+    command that they want asks for, what the wiring of the place has for `strangers`, `senders` and `bots`, whether the
+    message is addressed to the agent, and whether what was deleted is a message that was accepted."""
 
     standing: Standing = field(default_factory=Standing)
     agent: str | None = None
     command_level: Level | None = None
     strangers: Strangers = "ignore"
+    senders: Senders = "anyone"
     bots: bool = False
     addressed: bool = True
     accepted: bool = False
@@ -76,6 +80,10 @@ class Facts:
         whatever it is about."""
         standing = Standing(self.standing.anywhere, denied=self.standing.denied)
         return replace(self, agent=None, standing=standing)
+
+    def unaddressed(self) -> Facts:
+        """The same for a message that is not for the agent."""
+        return replace(self, addressed=False)
 
     def about(self, agent: str | None) -> Facts:
         """The same for something that is about this agent, or about the service as a whole. Being a guest of a place is
@@ -128,11 +136,19 @@ def decide(event: Event, facts: Facts) -> Allow | Ask | Drop:
         case "message" if facts.admitted:
             return Allow()
         case "message" | "answer" | "edit" | "delete" | "reaction":
-            return Allow() if may(facts.role, "member") else _stranger(event, facts)
+            return _words(event, facts) if may(facts.role, "member") else _stranger(event, facts)
         case "command" | "complete":
             return _command(event, facts)
         case unknown:
             assert_never(unknown)
+
+
+def _words(event: Event, facts: Facts) -> Allow | Drop:
+    # Whoever may talk may take back what they have said, whoever else is heard.
+    if facts.senders == "anyone" or event.kind == "delete" or may(facts.role, "admin"):
+        return Allow()
+    spoke = event.kind in ("message", "answer") and facts.addressed
+    return Drop("not_admin", ONLY_ADMINS if spoke else None)
 
 
 def _bot(event: Event, facts: Facts) -> Allow | Drop:
@@ -145,7 +161,9 @@ def _stranger(event: Event, facts: Facts) -> Ask | Drop:
     """One is told so only where the wiring wants it, and only who has turned to the agent."""
     if facts.held and event.kind in ("edit", "delete"):
         return Ask(None)
-    if event.kind == "message" and facts.addressed and (facts.strangers == "ask" or facts.first_contact):
+    # Where admins alone are heard nobody is asked who else may be.
+    asks = (facts.strangers == "ask" and facts.senders == "anyone") or facts.first_contact
+    if event.kind == "message" and facts.addressed and asks:
         # "" stands for all agents; `known` people of another agent are strangers here, and can be let in as well.
         if facts.standing.denied & {"", facts.agent}:
             return Drop("denied")

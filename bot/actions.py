@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from adapters.base import CARD, Edit, Outgoing, Reaction
 from adapters.terminal.text import plain
@@ -34,6 +34,7 @@ from agent.protocol.messages import (
     UpdateTask,
     Withdrawn,
 )
+from agent.protocol.requests import AnyRequest
 from bot import destinations, log, outgoing, tasks
 from bot.config_tables import SchedulesConfig
 from bot.db import deliveries, inbox, problems, questions, targets
@@ -69,13 +70,32 @@ Effect = Callable[[sqlite3.Connection, int], str]
 changed anything."""
 
 
+class Asks(Protocol):
+    """Who makes approvals of what an agent may not do alone (bot.requests.Requests)."""
+
+    def ask(
+        self, db: sqlite3.Connection, session: Session, message: MessageOut, asked: AnyRequest, *, now: int
+    ) -> tuple[str, list[str]]:
+        """Asks, in this transaction; what the agent is told, and the sessions that have something to be delivered.
+        Raises CommandFailed before it has changed anything."""
+
+
 class Actions:
     """Carries out what can be done at once, and makes of the rest what is to be sent."""
 
     def __init__(
-        self, schedules: SchedulesConfig, *, planned: Signal[str], metrics: Metrics, clock: Clock
+        self,
+        schedules: SchedulesConfig,
+        requests: Asks,
+        *,
+        planned: Signal[str],
+        said: Signal[str],
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
-        """`planned` is told the session whose schedules were changed."""
+        """`planned` is told the session whose schedules were changed, `said` one that has something to deliver."""
+        self._requests = requests
+        self._said = said
         self._schedules = schedules
         self._planned = planned
         self._metrics = metrics
@@ -97,6 +117,8 @@ class Actions:
                 return await self._plan(session, message, task)
             case Report() as report:
                 return await self._report(session, message, report)
+            case request:
+                return await self._request(session, message, request)
 
     # ---------------------------------------------------------------- to be sent
 
@@ -181,9 +203,24 @@ class Actions:
             return await self._refuse(session, message, TOO_MANY)
 
         def effect(db: sqlite3.Connection, now: int) -> str:
-            return tasks.carry_out(db, session.id, asked, self._schedules, now=now)
+            return tasks.carry_out(db, session.id, asked, self._schedules, now=now, place=message.route)
 
         return await self._carry_out(session, message, effect, lambda: self._planned(session.id))
+
+    async def _request(self, session: Session, message: MessageOut, asked: AnyRequest) -> Receipt:
+        if not session.may_act():
+            return await self._refuse(session, message, TOO_MANY)
+        kicked: list[str] = []
+
+        def effect(db: sqlite3.Connection, now: int) -> str:
+            text, kicked[:] = self._requests.ask(db, session, message, asked, now=now)
+            return text
+
+        def then() -> None:
+            for each in kicked:
+                self._said(each)
+
+        return await self._carry_out(session, message, effect, then)
 
     async def _report(self, session: Session, message: MessageOut, asked: Report) -> Receipt:
         if not session.may_act():
@@ -293,7 +330,7 @@ def tell(
     """Puts a row of the host's own into the session's inbox; None when that event was there before or
     the session is not. Only a `trigger` wakes anybody."""
     record = rows.get(db, session_id)
-    if record is None or inbox.known(db, event_id):
+    if record is None or inbox.known_in(db, session_id, event_id):
         return None
     return inbox.accept(
         db,

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from bot.backends import may_be_there
 from bot.config import Config
 from bot.config_tables import AgentConfig
 from bot.config_wiring import unserved
+from bot.destinations import AGENT_CHANNEL
 from bot.errors import ConfigError
 from bot.mounts import Mounts
 from bot.platforms import DISCORD, SLACK
@@ -39,7 +40,8 @@ def channels_of(config: Config) -> tuple[str, ...]:
 def check_agents(config: Config) -> None:
     """Raises ConfigError with a line for each agent that could not answer, and each place that nobody serves."""
     channels = channels_of(config)
-    wrong = [line for name, agent in config.agents.items() for line in _mistakes(name, agent, channels)]
+    agents = config.agents
+    wrong = [line for name, agent in agents.items() for line in _mistakes(name, agent, channels, agents)]
     wrong += unserved(config.wirings, channels, known=_quoted(channels))
     wrong += _mount_mistakes(config)
     if wrong:
@@ -62,12 +64,17 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{each}"' for each in names)
 
 
-def _mistakes(name: str, agent: AgentConfig, channels: Sequence[str]) -> list[str]:
+def _mistakes(name: str, agent: AgentConfig, channels: Sequence[str], agents: Collection[str]) -> list[str]:
     known = _quoted(channels)
     wrong = [
         f"[agents.{name}] destinations[{number}].channel: nothing serves this channel; known is {known}"
         for number, place in enumerate(agent.destinations)
-        if place.channel not in channels
+        if place.channel not in (*channels, AGENT_CHANNEL)
+    ]
+    wrong += [
+        f"[agents.{name}] destinations[{number}].platform_id: there is no other agent of this name"
+        for number, place in enumerate(agent.destinations)
+        if place.channel == AGENT_CHANNEL and place.platform_id not in set(agents) - {name}
     ]
     fault = provider_fault(agent)
     return wrong if fault is None else [*wrong, f"[agents.{name}] provider_options: {fault}"]

@@ -87,6 +87,12 @@ class AgentEditing:
         self._data = data
         self._clock = clock
 
+    async def tried(self, name: str, edit: Edit) -> AgentConfig:
+        """The agent as this would make it; nothing is changed. Raises CommandFailed, DatabaseError."""
+        to = await self._db.read(lambda db: self._edited(self._row(db, name), edit))
+        await self._try_out(to)
+        return self._roster.as_changed(to)
+
     async def change(self, name: str, edit: Edit, *, by: Actor, action: str) -> Outcome:
         """Changes what is set for an agent in the chat, from its next turn on. `action` is the command's name. Raises
         CommandFailed, DatabaseError."""
@@ -110,11 +116,18 @@ class AgentEditing:
         return outcome
 
     async def create(
-        self, name: str, settings: Settings, *, like: str | None, with_folders: bool, by: Actor
+        self,
+        name: str,
+        settings: Settings,
+        *,
+        like: str | None,
+        with_folders: bool,
+        by: Actor,
+        base: str | None = None,
     ) -> Outcome:
         """Makes an agent. It has the settings of `like`, where that is given, but for its places, and for its folders
-        unless they are asked for `with_folders`; else it has only its model from the first agent. Raises
-        CommandFailed, DatabaseError, OSError."""
+        unless they are asked for `with_folders`; else it has only its model, from `base` or from the first agent.
+        Raises CommandFailed, DatabaseError, OSError."""
         _check_name(name)
         now = self._clock()
 
@@ -126,11 +139,11 @@ class AgentEditing:
             if len(self._roster) >= MAX_AGENTS:
                 raise CommandFailed(TOO_MANY)
             if like is None:
-                return Changed(name, settings, own=True, deleted=False)
+                return Changed(name, settings, own=True, deleted=False, base=base)
             source = self._row(db, like)
             copied = self._copied(source, with_folders=with_folders)
-            base = source.base if source.own else like
-            return Changed(name, {**copied, **settings}, own=True, deleted=False, base=base)
+            lender = source.base if source.own else like
+            return Changed(name, {**copied, **settings}, own=True, deleted=False, base=lender)
 
         await self._try_out(await self._db.read(drafted))
 

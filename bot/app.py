@@ -38,6 +38,7 @@ from bot.keeping import Keeping
 from bot.metrics import Metrics
 from bot.operations import INTERRUPT_GRACE_SECONDS
 from bot.posting import Posting
+from bot.rebuilding import Images
 from bot.roster import Roster
 from bot.services import running
 from bot.sessions import Sessions
@@ -120,12 +121,13 @@ async def running_app(
             stack.enter_context(metrics.serve(config.service.metrics_port))
         db = open_database(data / "bot.db")
         stack.push_async_callback(db.close)
-        images: Mapping[str, str] = {}
+        images, builder = Images({}), None
         if backend is None:
             chosen = await choose(config, os.environ, say)
             stack.push_async_callback(chosen.backend.aclose)
             _announce(chosen, say)
-            backend, images = chosen.backend, chosen.images
+            backend, builder = chosen.backend, chosen.builder
+            images = Images(chosen.images, None if builder is None else builder.common)
         roster, wirings = Roster(config, isolated=backend.mounts), Wirings.configured(config)
         await roster.refresh(db)
         await wirings.refresh(db)
@@ -150,14 +152,16 @@ async def running_app(
             clock,
             wake=Signal(),
             planned=Signal(),
+            said=Signal(),
         )
-        out = build_outbound(ground)
+        out = build_outbound(ground, backend, builder)
         wall = build_wall(ground, backend, vault, images=images)
-        work = build_work(ground, out, wall, interrupt_grace_seconds=interrupt_grace_seconds)
+        work = build_work(ground, out, wall, builder, interrupt_grace_seconds=interrupt_grace_seconds)
         chores = build_chores(ground, out, wall, work)
         entrance = build_entrance(ground, out, wall, work, chores.backups, effects or {})
 
         await recall_problems(db, roster, metrics)
+        await work.rebuilding.recall()
         await greet_owners(db, channels, terminal.person.id, clock(), say)
         inner = (
             db,
@@ -180,11 +184,13 @@ async def running_app(
             chores.received,
             chores.history,
             work.schedules,
+            work.rebuilding,
             entrance.cards,
             entrance.place_names,
             entrance.approvals,
             entrance.erasing,
             entrance.keeping,
+            entrance.letting_in,
             entrance.control,
             chores.pool,
         )

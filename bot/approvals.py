@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from adapters.base import DIRECT
@@ -35,6 +36,7 @@ from bot.errors import CommandFailed, DatabaseError, RoostError
 from bot.redaction import redact
 from bot.sessions import Sessions
 from bot.signals import Signal
+from bot.striking import struck
 from container.base import BackendError
 
 EXPIRES_MS: Final = 24 * 3_600_000
@@ -63,6 +65,11 @@ Effect = Callable[[ApprovalRecord], Awaitable[str]]
 """Does what an approved one of its kind is for, in the way of its `choice`; returns what was done, in one sentence. It
 may be called again for the same one after a crash. Raises CommandFailed with what has kept it from being done."""
 
+Refusal = Callable[[sqlite3.Connection, ApprovalRecord, int], Sequence[str]]
+"""What the end of one of its kind without an effect does, in the transaction in which it is denied, expires or is
+withdrawn, at that time: returns the sessions to be delivered."""
+NOTHING: Final[Mapping[str, Refusal]] = MappingProxyType({})
+
 
 def ask(
     db: sqlite3.Connection,
@@ -80,18 +87,20 @@ def ask(
     level: Literal["admin", "owner"] = "admin",
     announced: bool = False,
     expires_ms: int = EXPIRES_MS,
+    near: Route | None = None,
 ) -> tuple[ApprovalRecord, list[str]]:
     """Asks the admins of `agent`, in this transaction; returns the approval, and the sessions to be delivered once it
     is committed (`Cards.deliver`). The agent has to be one that there is, or "" for the service as a whole. `summary`
     is one sentence; `details` is Markdown, with everything that would be done. `session`: its agent is told what
-    becomes of it. `announced`: the service itself says so at `route`. What is asked for already is not asked for
-    twice. Raises CommandFailed when nobody could decide, or too much is open."""
+    becomes of it. `announced`: the service itself says so at `route`. `near` is the place whose admins are asked, where
+    that is not `route`. What is asked for already is not asked for twice. Raises CommandFailed when nobody could
+    decide, or too much is open."""
     found = approvals.same_open(db, kind, agent, effect)
     if found is not None:
         return found, []
     if session is not None and (count := approvals.open_of(db, session)) >= MAX_OPEN:
         raise CommandFailed(TOO_MANY.format(count=count))
-    to = audience(db, agent or None, level, route)
+    to = audience(db, agent or None, level, near or route)
     if not to:
         raise CommandFailed(NOBODY)
     approval = ApprovalRecord(
@@ -179,7 +188,15 @@ class Step:
     told: Accepted | None = None
 
 
-def decide(db: sqlite3.Connection, approval_id: str, choice: str | None, *, by: Actor, now: int) -> Step:
+def decide(
+    db: sqlite3.Connection,
+    approval_id: str,
+    choice: str | None,
+    *,
+    by: Actor,
+    now: int,
+    refusals: Mapping[str, Refusal] = NOTHING,
+) -> Step:
     """Decides, in this transaction: `choice` is one of its own, None denies it. Whether `by` may was decided before.
     Raises CommandFailed."""
     found = approvals.get(db, approval_id)
@@ -189,26 +206,43 @@ def decide(db: sqlite3.Connection, approval_id: str, choice: str | None, *, by: 
         raise CommandFailed(f'This can be allowed as {" or ".join(found.choices)}, not as "{choice[:40]}".')
     state: Literal["approved", "denied"] = "denied" if choice is None else "approved"
     who = f"{by.name} ({by.surface}:{by.id})"
-    settled = approvals.settle(db, approval_id, state, choice=choice, by=who, now=now)
+    settled = approvals.settle(
+        db, approval_id, state, choice=choice, by=who, now=now, decided_as=by.remembered
+    )
     if settled is None:
         raise CommandFailed(OVER if found.state in ("open", "expired") else _settled(found))
     command = "approval deny" if choice is None else "approval approve"
     audit.record(
         db, by, command, found.subject, now=now, agent=found.agent or None,
-        before={"kind": found.kind, "summary": found.summary, "effect": dict(found.effect)}, after={"choice": choice},
+        before={"kind": found.kind, "summary": found.summary, "effect": struck(dict(found.effect))},
+        after={"choice": choice},
     )  # fmt: skip
     how = "Denied" if choice is None else "Approved" if choice == APPROVE else choice
     kicked = cards.close(db, found.subject, f"{how} by {by.name}.", now=now)
     if choice is not None:
         return Step(settled, kicked)
+    kicked += _refuse(db, settled, refusals, now=now)
     return _tell_asker(db, Step(settled, kicked), f"An admin has denied this: {found.summary}", now=now)
 
 
 def withdraw(
-    db: sqlite3.Connection, approval: ApprovalRecord, why: str, *, by: Actor = SERVICE, now: int
+    db: sqlite3.Connection,
+    approval: ApprovalRecord,
+    why: str,
+    *,
+    by: Actor = SERVICE,
+    now: int,
+    refusals: Mapping[str, Refusal] = NOTHING,
 ) -> Step | None:
     """Ends an open one that cannot be decided any more, in this transaction; None when it is not open."""
-    return _end_open(db, approval, "withdrawn", why, why, by=by, now=now)
+    return _end_open(db, approval, "withdrawn", why, why, by=by, now=now, refusals=refusals)
+
+
+def _refuse(
+    db: sqlite3.Connection, settled: ApprovalRecord, refusals: Mapping[str, Refusal], *, now: int
+) -> Sequence[str]:
+    refusal = refusals.get(settled.kind)
+    return () if refusal is None else refusal(db, settled, now)
 
 
 def _settled(found: ApprovalRecord) -> str:
@@ -244,13 +278,15 @@ class Approvals:
         *,
         wake: Signal[str],
         clock: Clock,
+        refusals: Mapping[str, Refusal] = NOTHING,
     ) -> None:
-        """`effects` are what approvals of each kind do, `agents` the names of those that there are; `wake` is told the
-        session whose agent has asked."""
+        """`effects` are what approvals of each kind do, and `refusals` what their end without one does; `agents` are
+        the names of those that there are; `wake` is told the session whose agent has asked."""
         self._db = db
         self._sessions = loaded
         self._cards = boards
         self._effects = effects
+        self.refusals = refusals
         self._agents = agents
         self._wake = wake
         self._clock = clock
@@ -298,9 +334,9 @@ class Approvals:
         for found in await self._db.read(approvals.open_ones):
             if self.is_orphan(found):
                 why = AGENT_GONE.format(agent=found.agent)
-                await self.took(partial(withdraw, approval=found, why=why, now=now))
+                await self.took(partial(withdraw, approval=found, why=why, now=now, refusals=self.refusals))
             elif found.expires_at <= now:
-                await self.took(partial(_expire, approval=found, now=now))
+                await self.took(partial(_expire, approval=found, now=now, refusals=self.refusals))
 
     def is_orphan(self, approval: ApprovalRecord) -> bool:
         """Whether its agent is not there any more."""
@@ -366,9 +402,11 @@ def _end(
     return _tell_asker(db, Step(settled, kicked), f"{approval.summary} {said}", now=now)
 
 
-def _expire(db: sqlite3.Connection, approval: ApprovalRecord, now: int) -> Step | None:
+def _expire(
+    db: sqlite3.Connection, approval: ApprovalRecord, now: int, refusals: Mapping[str, Refusal]
+) -> Step | None:
     why = f"Nobody has decided in time: {approval.summary}"
-    return _end_open(db, approval, "expired", cards.OVER, why, by=SERVICE, now=now)
+    return _end_open(db, approval, "expired", cards.OVER, why, by=SERVICE, now=now, refusals=refusals)
 
 
 def _end_open(
@@ -380,6 +418,7 @@ def _end_open(
     *,
     by: Actor,
     now: int,
+    refusals: Mapping[str, Refusal],
 ) -> Step | None:
     settled = approvals.settle(db, approval.id, state, choice=None, by=by.name, now=now)
     if settled is None:
@@ -390,4 +429,5 @@ def _end_open(
         before={"kind": approval.kind, "summary": approval.summary}, after=outcome,
     )  # fmt: skip
     kicked = cards.close(db, approval.subject, outcome, now=now)
+    kicked += _refuse(db, settled, refusals, now=now)
     return _tell_asker(db, Step(settled, kicked), told, now=now)

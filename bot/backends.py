@@ -18,6 +18,7 @@ from bot import log
 from bot.config import Config
 from bot.errors import NoBackend
 from bot.launching import instance_of
+from bot.rebuilding import Builds
 from container.base import Backend, BackendUnavailable
 from container.process import ProcessBackend
 
@@ -26,6 +27,7 @@ PARTS: Final = {
     "engine fault": "container.engine:fault",
     "ensure image": "bot.images:ensure_image",
     "image fault": "bot.images:fault",
+    "builder": "bot.images:Builder",
 }
 """Opened by name: whoever does not use Docker need not wait for its client to load."""
 PROCESSES: Final = "roost"
@@ -52,6 +54,7 @@ class Chosen:
     kind: Literal["docker", "process"]
     why: str
     images: Mapping[str, str] = field(default_factory=dict)
+    builder: Builds | None = None
 
 
 def may_be_there(environ: Mapping[str, str]) -> bool:
@@ -83,7 +86,8 @@ async def _choose(config: Config, environ: Mapping[str, str], say: Callable[[str
         backend = _opened("docker")(
             instance_of(config.service.data_dir), environ, runtime=config.backend.runtime
         )
-        return Chosen(backend, "docker", ANSWERS if kind == "auto" else AS_CONFIGURED, images)
+        builder = await asyncio.to_thread(_opened("builder"), config)
+        return Chosen(backend, "docker", ANSWERS if kind == "auto" else AS_CONFIGURED, images, builder)
     if kind == "docker":
         raise NoBackend(f"Agents are to run in containers, but {why_not}.")
     if refusal := config.unsandboxed():

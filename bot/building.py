@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from adapters.base import Adapter
 from adapters.terminal import TerminalAdapter
@@ -18,10 +18,11 @@ from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
 from bot.agent_editing import AgentEditing
-from bot.approvals import Approvals, Effect
+from bot.approvals import Approvals, Effect, Refusal
 from bot.backup.daily import Backups
 from bot.cards import Cards
 from bot.clearing import Clearing
+from bot.colleagues import Colleagues
 from bot.commands.context import Context
 from bot.commands.registry import Registry
 from bot.config import Config
@@ -33,6 +34,7 @@ from bot.delivery import Delivery
 from bot.erasing import Erasing
 from bot.figures import Figures
 from bot.gateway.service import Gateway
+from bot.granting import Granting
 from bot.guesses import Guesses
 from bot.history import History
 from bot.intake import Intake
@@ -40,17 +42,21 @@ from bot.keeping import Keeping
 from bot.launching import Launcher, instance_of
 from bot.leftovers import Leftovers
 from bot.letter_files import LetterFiles
+from bot.letting_in import LettingIn
 from bot.metrics import Metrics
 from bot.mounts import Mounts
 from bot.notebook import Notebook
 from bot.operations import Operations
 from bot.orphans import Orphans
+from bot.patterns import Patterns
 from bot.place_names import PlaceNames
 from bot.polling import Polling
 from bot.posting import Posting
 from bot.presence import Presence
+from bot.rebuilding import Builds, Images, Rebuilding
 from bot.received import Received
 from bot.renewal import Renewal
+from bot.requests import Requests
 from bot.roster import Roster
 from bot.salvage import Salvage
 from bot.schedules import Schedules
@@ -91,6 +97,8 @@ class Ground:
     """Rung for a session that is to be posted and woken."""
     planned: Signal[str]
     """Rung when an action has changed a schedule."""
+    said: Signal[str]
+    """Rung for a session of which something that the service says waits to be delivered."""
 
     @property
     def data(self) -> Path:
@@ -118,6 +126,7 @@ class Wall:
     launcher: Launcher
     clearing: Clearing
     mounts: Mounts
+    images: Images
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,7 @@ class Work:
     posting: Posting
     operations: Operations
     schedules: Schedules
+    rebuilding: Rebuilding
 
 
 @dataclass(frozen=True)
@@ -159,16 +169,26 @@ class Entrance:
     approvals: Approvals
     erasing: Erasing
     keeping: Keeping
+    letting_in: LettingIn
     control: Control
 
 
-def build_outbound(ground: Ground) -> Outbound:
+def build_outbound(ground: Ground, backend: Backend, builder: Builds | None) -> Outbound:
     """From a row of the outbox to what a platform has taken."""
     config, db, metrics, clock = ground.config, ground.db, ground.metrics, ground.clock
     presence = Presence(ground.channels)
     letter_files = LetterFiles(ground.data / "deadletters")
+    colleagues = Colleagues(
+        db,
+        ground.sessions,
+        ground.roster,
+        config.limits,
+        incoming=ground.data / "incoming",
+        wake=ground.wake,
+        clock=clock,
+    )
     sending = Sending(
-        ground.channels,
+        {**ground.channels, colleagues.name: colleagues},
         SendPolicy(
             config.delivery.max_attempts,
             int(config.delivery.retry_base_seconds * 1000),
@@ -183,7 +203,20 @@ def build_outbound(ground: Ground) -> Outbound:
         ground.sessions,
         sending,
         presence,
-        Actions(config.schedules, planned=ground.planned, metrics=metrics, clock=clock),
+        Actions(
+            config.schedules,
+            Requests(
+                ground.roster,
+                Registry[Any](None, commands.ALL),
+                ground.channels.keys(),
+                containers=builder is not None,
+                mounts=backend.mounts,
+            ),
+            planned=ground.planned,
+            said=ground.said,
+            metrics=metrics,
+            clock=clock,
+        ),
         max_file_bytes=config.limits.attachment_mb * MIB,
         rate=config.limits.rate,
         wake=ground.wake,
@@ -195,7 +228,7 @@ def build_outbound(ground: Ground) -> Outbound:
     return Outbound(presence, letter_files, sending, delivery, tries)
 
 
-def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mapping[str, str]) -> Wall:
+def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Images) -> Wall:
     """`images` are those of the agents by their names; none where agents run without."""
     config, data = ground.config, ground.data
     gateway = Gateway(
@@ -222,11 +255,13 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Mappin
     )
     image = next(iter(images.values()), None)
     clearing = Clearing(backend, image=image, instance=instance_of(data), logs=data / "logs")
-    return Wall(backend, gateway, launcher, clearing, mounts)
+    return Wall(backend, gateway, launcher, clearing, mounts, images)
 
 
-def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_seconds: float) -> Work:
-    """From a row of bot.db to a runner that answers it."""
+def build_work(
+    ground: Ground, out: Outbound, wall: Wall, builder: Builds | None, *, interrupt_grace_seconds: float
+) -> Work:
+    """From a row of bot.db to a runner that answers it. `builder` is None where agents run without images."""
     config, db, sessions = ground.config, ground.db, ground.sessions
     metrics, clock = ground.metrics, ground.clock
     admission = Admission(config.backend.max_awake, wake=ground.wake)
@@ -277,8 +312,10 @@ def build_work(ground: Ground, out: Outbound, wall: Wall, *, interrupt_grace_sec
     schedules = Schedules(
         db, sessions, posting, out.delivery, config.schedules, changed=ground.planned, clock=clock
     )
-    Renewal(ground.roster, sessions, containers, posting, wall.gateway, metrics)
-    return Work(admission, containers, posting, operations, schedules)
+    renewal = Renewal(ground.roster, sessions, containers, posting, wall.gateway, metrics)
+    rebuilding = Rebuilding(ground.roster, wall.images, builder, outdated=renewal.agent_changed)
+    ground.roster.changed.connect(rebuilding.changed)
+    return Work(admission, containers, posting, operations, schedules, rebuilding)
 
 
 def build_chores(ground: Ground, out: Outbound, wall: Wall, work: Work) -> Chores:
@@ -353,9 +390,15 @@ def build_entrance(
     )
     keeping = Keeping(db, wirings, erasing, sessions=ground.data / "sessions", clock=clock)
     cards = Cards(db, sessions, out.delivery, clock)
-    approvals = Approvals(db, sessions, cards, {**effects}, ground.roster, wake=ground.wake, clock=clock)
+    ground.said.connect(lambda session: cards.deliver([session]))
+    carried_out: dict[str, Effect] = {**effects}
+    refusals: dict[str, Refusal] = {}
+    approvals = Approvals(
+        db, sessions, cards, carried_out, ground.roster, wake=ground.wake, clock=clock, refusals=refusals
+    )
     troubles = Troubles(ground.channels, metrics=metrics, clock=clock)
     place_names = PlaceNames(db, wirings)
+    patterns = Patterns(metrics=metrics, clock=clock)
     context = Context(
         db,
         work.containers,
@@ -378,6 +421,7 @@ def build_entrance(
         erasing=erasing,
         approvals=approvals,
         troubles=troubles,
+        rebuilding=work.rebuilding,
         agents=AgentEditing(
             db,
             ground.roster,
@@ -386,8 +430,12 @@ def build_entrance(
             clock=clock,
         ),
         place_names=place_names,
+        patterns=patterns,
     )
     registry = Registry(context, commands.ALL)
+    # What is approved may be a command, and a command may approve: whoever carries it out comes last.
+    granting = Granting(db, ground.roster, work.rebuilding, context.agents, cards, registry, clock=clock)
+    carried_out.update(granting.effects)
     intake = Intake(
         db,
         sessions,
@@ -401,8 +449,15 @@ def build_entrance(
         troubles=troubles,
         keeping=keeping,
         place_names=place_names,
+        patterns=patterns,
         metrics=metrics,
         clock=clock,
     )
+    letting_in = LettingIn(db, wirings, cards, intake.let_in, incoming=ground.data / "incoming", clock=clock)
+    # What is allowed comes in by the intake, which stands on the commands that allow it.
+    carried_out |= letting_in.effects
+    refusals |= letting_in.refusals
     control = Control(ground.data / "control.sock", registry, ground.terminal)
-    return Entrance(letters, context, intake, cards, place_names, approvals, erasing, keeping, control)
+    return Entrance(
+        letters, context, intake, cards, place_names, approvals, erasing, keeping, letting_in, control
+    )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from adapters.checkup import Checkup, Named
 from agent.protocol.messages import Route
-from bot import log
+from bot import engage, log
 from bot.config import Config
 from bot.wirings import Wirings
 
@@ -45,7 +45,7 @@ def places(config: Config, channel: str) -> Iterator[Named]:
     for where, route in _routes(config, channel):
         if route not in seen:
             seen.add(route)
-            yield Named(where, route, wirings.of(route).manners.threads)
+            yield Named(where, route, engage.together(wirings.at(route)).threads)
 
 
 def told(found: Checkup) -> Told:

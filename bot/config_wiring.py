@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from adapters.base import Manners
 from bot.config_fields import AgentName
 from bot.config_model import ConfigModel
-from bot.engage import Mode, Others, Senders, SessionMode, Strangers, Wiring
+from bot.engage import Mode, Others, Senders, SessionMode, Strangers, Wiring, pattern_fault
+
+MAX_PATTERN_CHARS: Final = 500
+
+
+def _usable(pattern: str) -> str:
+    if (fault := pattern_fault(pattern)) is not None:
+        raise ValueError(fault)
+    return pattern
+
 
 PLACED: Final = frozenset({"channel", "place", "agent"})
 """The settings of a wiring that say which it is; the others say how its agent serves."""
 PlatformName = Annotated[str, Field(min_length=1, max_length=200)]
+Pattern = Annotated[str, Field(min_length=1, max_length=MAX_PATTERN_CHARS), AfterValidator(_usable)]
 
 
 class WiringConfig(ConfigModel):
@@ -30,7 +40,7 @@ class WiringConfig(ConfigModel):
         description='What is for the agent: "mention", what names the bot; "mention-sticky", all of a thread '
         'that it talks in as well; "all", everything; "pattern", what names the bot or fits `pattern`.',
     )
-    pattern: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
+    pattern: Pattern | None = Field(
         None, description='A regular expression that is looked for in what is said, for "pattern".'
     )
     sessions: SessionMode = Field(
@@ -65,6 +75,12 @@ class WiringConfig(ConfigModel):
     )
     previews: bool = Field(False, description="Whether the platform may show what is behind a link.")
 
+    @model_validator(mode="after")
+    def _has_its_pattern(self) -> Self:
+        if self.engage == "pattern" and self.pattern is None:
+            raise ValueError('engage = "pattern" needs a `pattern`')
+        return self
+
     def wiring(self, first_agent: str) -> Wiring:
         """The same for the service; `first_agent` serves where none is named."""
         return Wiring(
@@ -96,18 +112,19 @@ def settings_of(wiring: Wiring) -> dict[str, Any]:
 
 
 def mistakes(wirings: Sequence[WiringConfig], agents: Iterable[str]) -> list[str]:
-    """A line for each wiring that names no agent of these, or a place that an earlier one has."""
+    """A line for each wiring that names no agent of these, or one that an earlier wiring has for the same place."""
     known = list(agents)
     names = f"known {'are' if len(known) > 1 else 'is'} " + ", ".join(f'"{each}"' for each in known)
     wrong: list[str] = []
-    seen: dict[tuple[str, str | None], int] = {}
+    first = next(iter(known), None)
+    seen: dict[tuple[str, str | None, str | None], int] = {}
     for number, each in enumerate(wirings):
         if each.agent is not None and each.agent not in known:
             wrong.append(f"wirings[{number}].agent: there is no such agent; {names}")
-        earlier = seen.setdefault((each.channel, each.place), number)
+        earlier = seen.setdefault((each.channel, each.place, each.agent or first), number)
         if earlier != number:
             wrong.append(
-                f"wirings[{number}]: is for the same place as wirings[{earlier}]; leave one of them out"
+                f"wirings[{number}]: is for the same place and agent as wirings[{earlier}]; leave one of them out"
             )
     return wrong
 

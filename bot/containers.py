@@ -12,6 +12,7 @@ from typing import Final
 
 from agent.protocol import bell, failpoint
 from agent.protocol.clock import steady_ms
+from agent.protocol.messages import MessageIn
 from agent.protocol.settings import EXIT_BROKEN, EXIT_MISFIT, EXIT_UNUSABLE
 from bot import log
 from bot.admission import Admission
@@ -165,15 +166,17 @@ class Containers:
         finish its turn."""
         return self._launcher.is_superseded(runner.session.agent, runner.labels)
 
+    def works_on(self, runner: Runner) -> MessageIn | None:
+        """The oldest message that it has to answer. What one that is to be replaced was not shown is for the next."""
+        return runner.session.oldest(posted=runner.outdated or self.superseded(runner))
+
     async def renew(self, session: Session) -> None:
         """Ends a container that was started with other settings than the agent has now, unless it is at work; one of
         an agent that is gone in any case. Whoever is woken next has those of now. Raises BackendError."""
         runner = self._runners.get(session.id)
         if runner is None or not self.superseded(runner):
             return
-        if self._launcher.knows(session.agent) and any(
-            message.trigger and session.was_posted(message) for message in session.unfinished.values()
-        ):
+        if self._launcher.knows(session.agent) and self.works_on(runner) is not None:
             return
         _log.info("a container is replaced: its agent is set otherwise by now", session=session.id)
         await self.end(session, grace_seconds=self._grace)
@@ -214,7 +217,7 @@ class Containers:
             return
         session = runner.session
         async with session.lock:
-            if not (if_idle and session.oldest() is not None):
+            if not (if_idle and self.works_on(runner) is not None):
                 await self.end(session, grace_seconds=self._grace)
         self._wake(session_id)
 

@@ -24,6 +24,7 @@ from agent.protocol.messages import (
     MessageIn,
     MessageOut,
     Receipt,
+    Route,
 )
 from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
 from bot import backlog, destinations, folding, log, outgoing
@@ -298,7 +299,7 @@ class Delivery:
         if wait := session.allowance.wait_ms():
             session.marks.held_back(Outgoing(message.id, message.route, ""), TOO_MUCH)
             return self._wait(session, self._clock() + wait)
-        refusal = destinations.refusal(session, message, asked)
+        refusal = destinations.refusal(session, message, asked, await self._begun_at(session, message))
         if refusal is not None:
             session.allowance.said(outgoing.size(message))
             await self._refuse(session, message, refusal)
@@ -348,6 +349,14 @@ class Delivery:
         if message_id in asked:
             return asked[message_id].event_id
         return await self._db.read(lambda db: inbox.event_of(db, session.id, message_id))
+
+    async def _begun_at(self, session: Session, message: MessageOut) -> Route | None:
+        """Where the turn was asked for that has ended with this reply, which waits since: it may go there still, though
+        the question waits for nothing any more. Only a turn whose end was booked with the reply counts, so that an
+        agent cannot name an old one for a place that it may not write to by now."""
+        if message.route == session.home or message.turn_id is None or message.id not in session.expected:
+            return None
+        return await self._db.read(lambda db: inbox.asked_at(db, session.id, message.turn_id))
 
     async def _refuse(self, session: Session, message: MessageOut, why: str) -> None:
         """The agent is told; nobody else has to know."""

@@ -61,6 +61,40 @@ def take_in(files: Sequence[IncomingFile], folder: Path, limits: LimitsConfig) -
     return taken
 
 
+class Readying:
+    """The files of one message that is on its way in, for each of those that it may become a message of. They lie in
+    folders of the ids that these are going to have."""
+
+    def __init__(self, incoming: Path) -> None:
+        self._incoming = incoming
+        self._folders: list[str] = []
+
+    def take_in(
+        self, files: Sequence[IncomingFile], ids: Sequence[str], limits: LimitsConfig
+    ) -> list[Attachment]:
+        """The same for each of the ids. Raises Refused, OSError."""
+        first, *others = ids
+        self._folders = [first]
+        taken = take_in(files, self._incoming / first, limits)
+        for each in others:
+            self._folders.append(each)
+            # Copied and not linked: what a session does to its file is nothing to another one.
+            shutil.copytree(self._incoming / first, self._incoming / each)
+            for attachment in taken:
+                _sync(self._incoming / each / attachment.path)
+            _sync(self._incoming / each)
+        if others:
+            _sync(self._incoming)
+        return taken
+
+    def discard(self, files: Sequence[IncomingFile], accepted: Collection[str]) -> None:
+        """Removes what nobody will ask for, but for the folders of those that were accepted."""
+        discard(files)
+        for each in self._folders:
+            if each not in accepted:
+                discard((), self._incoming / each)
+
+
 def discard(files: Sequence[IncomingFile], folder: Path | None = None) -> None:
     """Removes what nobody will ask for, and the folder that some of it may be in already. Absent is success."""
     if folder is not None:

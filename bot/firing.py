@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.protocol import failpoint
-from agent.protocol.messages import MessageIn, TaskIn
+from agent.protocol.messages import MessageIn, Route, TaskIn
 from bot.db import inbox, series
 from bot.db import sessions as rows
 from bot.db.series import SeriesRecord
 from bot.db.sessions import SessionRecord
+from bot.engage import SHARED
 from bot.recurrence import newest_times
 
 UNFINISHED_RUNS: Final = 100
@@ -77,6 +78,12 @@ def fire_now(db: sqlite3.Connection, series_id: str, *, now: int) -> Fired | Non
     return None if message is None else Fired(record, (message,))
 
 
+def _place(db: sqlite3.Connection, record: SessionRecord) -> Route:
+    """What several places share has none of its own: it is where its agent was asked last."""
+    asked_at = inbox.asked_at(db, record.id) if record.route.channel == SHARED else None
+    return asked_at or record.route
+
+
 def _begin(
     db: sqlite3.Connection, found: SeriesRecord, record: SessionRecord, due_at: int, *, manual: bool, now: int
 ) -> MessageIn | None:
@@ -93,7 +100,7 @@ def _begin(
         event_id=event_id,
         kind="task",
         content=TaskIn(prompt=found.prompt, series=found.id, script=found.script),
-        route=record.route,
+        route=found.place or _place(db, record),
         created_at=due_at,
         now=now,
     )

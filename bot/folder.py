@@ -11,7 +11,17 @@ from typing import Final
 
 from agent.protocol import failpoint
 from agent.protocol.mailbox import HostEnd, MailboxGone, StatusChange
-from agent.protocol.messages import ChatIn, Destination, MessageIn, Receipt, Route, Schedule, is_new
+from agent.protocol.messages import (
+    ChatIn,
+    Destination,
+    MessageIn,
+    Note,
+    Receipt,
+    Route,
+    Schedule,
+    SystemIn,
+    is_new,
+)
 from agent.protocol.workspace import Workspace
 
 FOLDER_MODES: Final = {
@@ -60,15 +70,17 @@ class Outbox:
             self.receipts = [each for each in self.receipts if each.message_out_id not in unwritten]
         self.forgotten += [out_id for out_id in out_ids if out_id not in unwritten]
 
-    def split(self) -> tuple[Outbox, Outbox]:
-        """What every runner can read, and the rest. What stands behind a chat that waits waits, too: they keep their
-        order."""
+    def split(self, *, outdated: bool) -> tuple[Outbox, Outbox]:
+        """What a runner is shown that is to be replaced, and the rest. A note that asks for a turn waits: it may tell
+        of what only the next runner has. So does what an `outdated` one may not know to read; and what stands behind a
+        chat that waits, waits, too: they keep their order."""
         old: list[MessageIn] = []
         new: list[MessageIn] = []
         held = False
         for message in self.messages:
-            held = held or (is_new(message) and message.kind == "chat")
-            (new if held or is_new(message) else old).append(message)
+            unknown = outdated and is_new(message)
+            held = held or (unknown and message.kind == "chat")
+            (new if held or unknown or _is_word(message) else old).append(message)
         return replace(self, messages=old), Outbox(messages=new)
 
     def before(self, later: Outbox) -> Outbox:
@@ -80,6 +92,11 @@ class Outbox:
             self.forgotten + later.forgotten,
             self.schedules if later.schedules is None else later.schedules,
         )
+
+
+def _is_word(message: MessageIn) -> bool:
+    content = message.content
+    return message.trigger and isinstance(content, SystemIn) and isinstance(content.system, Note)
 
 
 class Folder:

@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.protocol.clock import Clock
 from bot import log
-from bot.db import retention
+from bot.db import overheard, retention
 from bot.db.engine import Database
 from bot.errors import DatabaseError
 
@@ -46,7 +46,9 @@ class History:
     async def prune(self) -> int:
         """Forgets what is old enough, and returns how many rows that were. Raises DatabaseError."""
         before = self._clock() - self._days * _DAY_MS
-        return sum([await self._prune(table, before) for table in retention.TABLES])
+        passing = max(before, self._clock() - overheard.KEPT_MS)
+        forgotten = await self._db.write(lambda db: overheard.forget(db, before=passing))
+        return forgotten + sum([await self._prune(table, before) for table in retention.TABLES])
 
     async def _prune(self, table: str, before: int) -> int:
         forgotten, after = 0, 0

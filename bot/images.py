@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from agent.protocol.schema import VERSION as PROTOCOL
 from agent.protocol.settings import CHECK_FLAG, AgentSettings
 from agent.protocol.workspace import Workspace
 from bot.config import Config
+from bot.config_tables import AgentConfig
 from bot.errors import UnusableImage
 from bot.version import VERSION
 from container.image import build as building
 from container.image.check import Verdict, check
+from container.image.client import Halt
 from container.image.engine import Engine
 from container.image.recipe import DEBIAN_BASE, AgentRecipe, AnyRecipe, ImageError, Recipe
 
@@ -39,12 +41,40 @@ class Told:
 
 def recipes(config: Config) -> dict[str, AnyRecipe]:
     """The image of each agent: the common one, or one of its own on top of that."""
-    image = config.image
-    common = Recipe(ROOT, PROTOCOL, VERSION, image.base_image, image.options, image.name)
-    return {
-        name: AgentRecipe(common, name, agent.image.options) if agent.image.apt or agent.image.pip else common
-        for name, agent in config.agents.items()
-    }
+    common = _common(config)
+    return {name: _recipe(common, name, agent) for name, agent in config.agents.items()}
+
+
+class Builder:
+    """The images of agents whose packages change while the service runs. All that it does blocks."""
+
+    def __init__(self, config: Config) -> None:
+        self._common = _common(config)
+
+    @property
+    def common(self) -> str:
+        """The tag of the image of whoever has no packages of its own; the service has built it at its start."""
+        return self._common.tag
+
+    def tag(self, name: str, agent: AgentConfig) -> str:
+        """The tag of the image that such an agent has."""
+        return _recipe(self._common, name, agent).tag
+
+    def fits(self, name: str, agent: AgentConfig) -> bool:
+        """Whether that image is there. Raises UnusableImage."""
+        with _engine() as engine:
+            return check(_recipe(self._common, name, agent), engine).fits
+
+    def build(self, name: str, agent: AgentConfig, say: Callable[[str], None], halt: Halt) -> str:
+        """Has it there, for minutes where it has to be built, and returns its tag; `halt` ends that. Raises
+        UnusableImage."""
+        recipe = _recipe(self._common, name, agent)
+        with _engine() as engine:
+            shop = replace(_workshop(engine, say), terminal=False, halt=halt)
+            for each in _in_order([recipe]):
+                if not check(each, engine).fits:
+                    building.build(each, shop, base=building.base_for(each, engine))
+        return recipe.tag
 
 
 def ensure_image(config: Config, agents: Iterable[str], say: Callable[[str], None]) -> dict[str, str]:
@@ -120,6 +150,16 @@ def _environment() -> Mapping[str, str]:
         work=seen.work,
     )
     return settings.to_env()
+
+
+def _common(config: Config) -> Recipe:
+    image = config.image
+    return Recipe(ROOT, PROTOCOL, VERSION, image.base_image, image.options, image.name)
+
+
+def _recipe(common: Recipe, name: str, agent: AgentConfig) -> AnyRecipe:
+    own = agent.image.apt or agent.image.pip
+    return AgentRecipe(common, name, agent.image.options) if own else common
 
 
 def _in_order(wanted: Iterable[AnyRecipe]) -> list[AnyRecipe]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -13,58 +14,46 @@ from adapters.base import AGAIN, CARD, Event, Manners, Receipt, clean
 from adapters.offers import CommandInfo
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
-from agent.protocol.messages import Attachment, ChatIn, Quote, Route
-from bot import access, answers, beforehand, hearing, log, reactions, revisions
-from bot.access import Drop
+from agent.protocol.messages import Quote, Route
+from bot import access, beforehand, engage, log, strangers
+from bot.acceptance import Acceptance, Outcome, Ready, TooMuch
 from bot.beforehand import MAX_QUOTE_CHARS, one_name
 from bot.commands.context import Context
 from bot.commands.registry import Registry
 from bot.config_tables import LimitsConfig
-from bot.db import backlog, inbox
+from bot.db import held, inbox
 from bot.db import sessions as rows
 from bot.db.engine import Database
-from bot.db.inbox import Accepted
-from bot.db.sessions import SessionRecord
+from bot.db.held import Held
 from bot.delivery import Delivery
 from bot.errors import DatabaseError
 from bot.fetching import Fetching
-from bot.files import Refused, discard, discard_leftovers, take_in
+from bot.files import Readying, Refused, discard, discard_leftovers
 from bot.gate import Crowded, Gate, Overload
+from bot.hearing import Fits
 from bot.keeping import Keeping
 from bot.metrics import Metrics
 from bot.notebook import Notebook
 from bot.ordering import Ordering
+from bot.patterns import Patterns
 from bot.place_names import PlaceNames
 from bot.posting import Posting
 from bot.sessions import Sessions
+from bot.strangers import Asked
 from bot.troubles import Troubles
+from bot.waiting_files import WaitingFiles
 from bot.wirings import Wirings
 
 FILES_AT_ONCE: Final = 2
 """Files come in on threads that the rest of the service needs as well."""
-BOTS_MS: Final = 3_600_000
-BOTS_TIMES: Final = 5
-"""In so long a place takes so many times what a wiring lets bots say in a row, over all its threads."""
 TURNED_AWAY_MS: Final = 600_000
 """A stranger who is told that they are one is told again after this time."""
-TOO_MUCH_HERE: Final = (
-    "I still have {count} messages of this conversation to answer; please wait a moment and send it again."
-)
-TOO_MUCH_EVERYWHERE: Final = (
-    "I have too many messages to answer at the moment; please wait a moment and send it again."
-)
+SELDOM_SAID: Final = strangers.SELDOM | {access.ONLY_ADMINS}
 CROWDED: Final = "Too many messages come in here at once; please wait a moment and send it again."
 NOT_SAVED: Final = "Roost could not save this message; please send it again in a moment."
 
 T = TypeVar("T")
 _log = log.get("roost.intake")
-
-
-@dataclass(frozen=True)
-class _TooMuch:
-    """An event is refused because of what waits already."""
-
-    text: str
 
 
 class Intake:
@@ -85,6 +74,7 @@ class Intake:
         troubles: Troubles,
         keeping: Keeping,
         place_names: PlaceNames,
+        patterns: Patterns,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -96,27 +86,30 @@ class Intake:
         self._sessions = sessions
         self._posting = posting
         self._delivery = delivery
+        self._cards = registry.context.cards
         self._ordering = Ordering(db, registry, wirings, clock)
+        self._acceptance = Acceptance(wirings, limits, clock)
+        self._patterns = patterns
         self._wirings = wirings
         self._limits = limits
         self._incoming = incoming
         self._metrics = metrics
         self._clock = clock
         self._seldom = log.Seldom()
-        self._silent = log.Seldom()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._gates: dict[tuple[str, str], Gate] = {}
         self._overload = Overload()
         self._turned_away = Overload(TURNED_AWAY_MS, more="")
         self._taking_files = asyncio.Semaphore(FILES_AT_ONCE)
         self._fetching = Fetching(limits)
+        self._waiting_files = WaitingFiles(db, self._fetching, limits, incoming=incoming)
         self._under_way: dict[str, asyncio.Event] = {}
         """By the ids of the events that are being taken in."""
 
     async def clean_up(self) -> None:
         """Removes the files that a killed service took in for messages that it never accepted. To be called
         before anything is received. Raises DatabaseError, OSError."""
-        wanted = await self._db.read(inbox.unfinished_ids)
+        wanted = await self._db.read(lambda db: inbox.unfinished_ids(db) | held.message_ids(db))
         await asyncio.to_thread(discard_leftovers, self._incoming, wanted)
 
     async def receive(self, event: Event) -> Receipt:
@@ -140,7 +133,7 @@ class Intake:
         or whoever goes on talking would have the bot fill the place with it."""
         if event.sender.is_bot:
             return None
-        if event.kind == "message" and text == access.NOT_LET_IN:
+        if event.kind == "message" and text in SELDOM_SAID:
             who = (event.route.channel, event.sender.id)
             return self._turned_away.say(who, text, now=self._clock())
         return text
@@ -155,8 +148,8 @@ class Intake:
         return self._ordering.commands()
 
     def manners(self, route: Route) -> Manners:
-        """How the agent behaves in a place."""
-        return self._wirings.of(route).manners
+        """How the agents of a place behave there."""
+        return engage.together(self._wirings.at(route))
 
     def trouble(self, channel: str, text: str | None) -> None:
         """What keeps an adapter from working, in one sentence for the operator; None when it works (again)."""
@@ -234,140 +227,88 @@ class Intake:
                 del self._under_way[event.id]
 
     async def _row_of(self, event: Event) -> Receipt:
-        message_id = inbox.new_id()
-        folder = self._incoming / message_id
-        outcome: Accepted | _TooMuch | Receipt | None = None
+        readying = Readying(self._incoming)
+        outcome: Outcome | None = None
         try:
-            outcome = await self._admit(event, message_id, folder)
+            outcome = await self._admit(event, readying)
         except Refused as exc:
             outcome = Receipt("refused", str(exc))
         finally:
-            if (event.files or event.remote) and not isinstance(outcome, Accepted):
-                await asyncio.to_thread(discard, event.files, folder)
+            if event.files or event.remote:
+                taken = outcome if isinstance(outcome, list) else ()
+                await asyncio.to_thread(readying.discard, event.files, {each.message.id for each in taken})
         failpoint.hit("inbox-committed")
+        return self._done(event.route, outcome)
+
+    def _done(self, route: Route, outcome: Outcome) -> Receipt:
+        """What was accepted is known to its sessions, in the same step of the event loop in which it was committed."""
         if isinstance(outcome, Receipt):
             return outcome
-        if isinstance(outcome, _TooMuch):
-            return self._overloaded(event.route, outcome.text)
-        self._sessions.accepted(outcome.record, outcome.message)
-        self._posting.kick(outcome.record.id)
+        if isinstance(outcome, Asked):
+            self._cards.deliver(outcome.kicked)
+            return outcome.receipt
+        if isinstance(outcome, TooMuch):
+            return self._overloaded(route, outcome.text)
+        for each in outcome:
+            self._sessions.accepted(each.record, each.message)
+        for session_id in {each.record.id for each in outcome}:
+            self._posting.kick(session_id)
         return Receipt("accepted")
 
-    async def _admit(self, event: Event, message_id: str, folder: Path) -> Accepted | _TooMuch | Receipt:
+    async def _admit(self, event: Event, readying: Readying) -> Outcome:
         """Raises Refused, DatabaseError, OSError."""
-        attachments: list[Attachment] = []
-        before: list[Quote] = []
-        if event.kind == "message" and (event.files or event.remote or event.before is not None):
-            # The files of a stranger are not even looked at, and nothing is read for one.
-            refusal, is_first = await self._db.read(lambda db: self._first_look(db, event))
-            if refusal is not None:
-                return refusal
-            if is_first and event.before is not None:
+        fits = await self._patterns.fit(self._acceptance.patterns(event), event.text)
+        accept = self._acceptance.accept
+        if event.kind != "message" or not (event.files or event.remote or event.before is not None):
+            return await self._db.write(lambda db: accept(db, event, fits))
+        look = await self._db.read(lambda db: self._acceptance.look(db, event, fits))
+        if look.asks:
+            return await self._ask(event, fits)
+        ready: dict[str, Ready] = {}
+        if look.takers:
+            before: list[Quote] = []
+            if look.new_here and event.before is not None:
                 before = await beforehand.read(event.before, event_id=event.id)
-        if (event.files or event.remote) and event.kind == "message":
-            # A folder like that of a message which was never accepted: the next service removes it.
-            async with self._fetching.fetched(event.remote, self._incoming / inbox.new_id()) as fetched:
-                files = [*event.files, *fetched]
-                async with self._taking_files:
-                    attachments = await asyncio.to_thread(take_in, files, folder, self._limits)
-            failpoint.hit("files-taken-in")
-        return await self._db.write(lambda db: self._accept(db, event, message_id, attachments, before))
+            ready = {agent: Ready(before=before if agent in look.new_here else ()) for agent in look.takers}
+            if event.files or event.remote:
+                ready = await self._with_files(event, ready, readying)
+        return await self._db.write(lambda db: accept(db, event, fits, ready))
 
-    def _first_look(self, db: sqlite3.Connection, event: Event) -> tuple[Receipt | None, bool]:
-        """Why the event is not taken, and whether it would be the first of its conversation."""
-        agent = self._wirings.of(event.route).agent
-        refusal = self._refusal(db, event)
-        return refusal, refusal is None and rows.find(db, agent, event.route) is None
+    async def _ask(self, event: Event, fits: Fits) -> Outcome:
+        """An admin is asked about its sender; what belongs to the message is kept with it. Raises DatabaseError,
+        OSError."""
+        kept = await self._waiting_files.kept(event)
+        outcome: Outcome | None = None
+        try:
+            accept = partial(self._acceptance.accept, event=event, fits=fits, kept=kept)
+            outcome = await self._db.write(accept)
+        finally:
+            if not (isinstance(outcome, Asked) and outcome.kept):
+                await asyncio.to_thread(discard, (), self._incoming / kept.message_id)
+        return outcome
 
-    def _accept(
-        self,
-        db: sqlite3.Connection,
-        event: Event,
-        message_id: str,
-        attachments: list[Attachment],
-        before: list[Quote],
-    ) -> Accepted | _TooMuch | Receipt:
-        """Facts, decisions and the row in one transaction: nothing can change between them."""
-        wiring, now = self._wirings.of(event.route), self._clock()
-        if event.kind in ("edit", "delete"):
-            return revisions.accept(db, event, wiring, max_chars=self._limits.message_chars, now=now)
-        if event.kind == "reaction":
-            return reactions.accept(db, event, wiring, now=now)
-        refusal = self._refusal(db, event)
-        if refusal is not None:
-            return refusal
-        if event.kind == "answer":
-            return answers.accept(db, event, now=now)
-        # Answers are always taken: somebody was asked.
-        if backlog.total(db) >= self._limits.backlog_total:
-            return _TooMuch(TOO_MUCH_EVERYWHERE)
-        if before and rows.find(db, wiring.agent, event.route) is not None:
-            # Somebody else was quicker, and theirs holds it.
-            before = []
-        record = rows.resolve(db, wiring.agent, event.route, now)
-        if event.sender.is_bot and self._too_many_bots(db, record, event.route, wiring.bot_messages):
-            if self._silent(record.id):
-                _log.info("bots are not heard here until a person speaks", session=record.id)
-            return Receipt("dropped")
-        if (count := backlog.of(db, record.id)) >= self._limits.backlog:
-            return _TooMuch(TOO_MUCH_HERE.format(count=count))
-        return self._accept_message(db, record, event, message_id, attachments, before)
+    async def let_in(self, each: Held) -> Receipt:
+        """Accepts a message that has waited until an admin has let it through. Raises DatabaseError."""
+        fits = await self._patterns.fit(self._acceptance.patterns(each.event), each.event.text)
+        let_in = partial(self._acceptance.let_in, each=each, fits=fits)
+        work = self._begin(self._let_in(each.event.route, let_in))
+        return await asyncio.shield(work)
 
-    def _too_many_bots(
-        self, db: sqlite3.Connection, record: SessionRecord, route: Route, at_once: int
-    ) -> bool:
-        """Whether bots have kept a conversation going by themselves, or a place busy with ever new ones."""
-        lately = inbox.bots_said(db, route, since=self._clock() - BOTS_MS)
-        return lately >= BOTS_TIMES * at_once or inbox.only_bots_spoke(db, record.id, at_once)
+    async def _let_in(self, route: Route, let_in: Callable[[sqlite3.Connection], Outcome]) -> Receipt:
+        return self._done(route, await self._db.write(let_in))
 
-    def _refusal(self, db: sqlite3.Connection, event: Event) -> Receipt | None:
-        facts = hearing.facts(db, event, self._wirings.of(event.route))
-        decided = access.decide(event, facts)
-        if isinstance(decided, Drop):
-            return decided.receipt
-        if inbox.known(db, event.id):
-            return Receipt("duplicate")
-        if not facts.addressed:
-            return Receipt("dropped")
-        if len(event.text) > self._limits.message_chars:
-            return Receipt(
-                "refused",
-                f"This message has {len(event.text):,} characters; the limit is {self._limits.message_chars:,}."
-                " Send it as a file.",
-            )
-        return None
-
-    def _accept_message(
-        self,
-        db: sqlite3.Connection,
-        record: SessionRecord,
-        event: Event,
-        message_id: str,
-        attachments: list[Attachment],
-        before: list[Quote],
-    ) -> Accepted:
-        content = ChatIn(
-            sender=event.sender.name,
-            text=event.text,
-            attachments=attachments,
-            reply_to=event.reply_to and Quote(sender=event.reply_to[0], text=event.reply_to[1]),
-            bot=event.sender.is_bot,
-            before=before,
-        )
-        message = inbox.accept(
-            db,
-            record,
-            message_id=message_id,
-            event_id=event.id,
-            kind="chat",
-            content=content,
-            route=event.route,
-            created_at=event.created_at,
-            now=self._clock(),
-            sender_id=event.sender.id,
-        )
-        failpoint.hit("inbox-mid-commit")
-        return Accepted(record, message)
+    async def _with_files(
+        self, event: Event, ready: dict[str, Ready], readying: Readying
+    ) -> dict[str, Ready]:
+        """Each agent gets files of its own: what one does to them is nothing to another. Raises Refused, OSError."""
+        # A folder like that of a message which was never accepted: the next service removes it.
+        async with self._fetching.fetched(event.remote, self._incoming / inbox.new_id()) as fetched:
+            files = [*event.files, *fetched]
+            ids = [each.message_id for each in ready.values()]
+            async with self._taking_files:
+                attachments = await asyncio.to_thread(readying.take_in, files, ids, self._limits)
+        failpoint.hit("files-taken-in")
+        return {agent: replace(each, attachments=attachments) for agent, each in ready.items()}
 
 
 def _cleaned(event: Event) -> Event:

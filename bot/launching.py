@@ -20,7 +20,7 @@ from bot.config_tables import AgentConfig
 from bot.handover import hand_over
 from bot.mount_list import MountRefused
 from bot.session import Session
-from bot.specs import SETTINGS_LABEL, Outside, digest, is_outdated, spec
+from bot.specs import IMAGE_LABEL, SETTINGS_LABEL, Outside, digest, is_outdated, spec
 from bot.vault.base import Vault, VaultError, VaultUnavailable
 from container.base import Mount, Spec
 
@@ -114,7 +114,8 @@ class Launcher:
         return not self.knows(session.agent) or is_outdated(labels, self._images.get(session.agent))
 
     def is_superseded(self, agent: str, labels: Mapping[str, str]) -> bool:
-        """Whether the agent's settings have changed since a container of its was started, or it is gone."""
+        """Whether the agent's settings or its image have changed since a container of its was started, or it is
+        gone."""
         found = self._agents.get(agent)
         if found is None:
             return True
@@ -122,12 +123,12 @@ class Launcher:
         if kept is None or kept[0] is not found:
             limits, folder = found.limits.of_runner(self._config.file_mb), found.folder_in(self._data, agent)
             kept = self._digests[agent] = (found, digest(found, limits=limits, folder=folder))
-        return labels.get(SETTINGS_LABEL) != kept[1]
+        return labels.get(SETTINGS_LABEL) != kept[1] or labels.get(IMAGE_LABEL) != self._images.get(agent)
 
     async def prepare(self, session: Session) -> Spec:
         """What the session's container is started with, its way out being open. Raises UnknownAgent, NotNow,
         Misconfigured, GatewayError, DatabaseError, OSError."""
-        agent = self.agent(session.agent)
+        agent, image = self.agent(session.agent), self._images.get(session.agent)
         await asyncio.to_thread(self._look_for_room)
         await self._identify(session.agent, agent)
         outside = await self.open(session)
@@ -141,7 +142,7 @@ class Launcher:
             limits=agent.limits.of_runner(self._config.file_mb),
             logs=self._data / "logs",
             folder=agent.folder_in(self._data, session.agent),
-            image=self._images.get(session.agent),
+            image=image,
             outside=outside,
             warm=self._warm if session.pooled else "runner",
             extra=await self._granted(session.agent),

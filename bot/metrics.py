@@ -43,6 +43,10 @@ class Metrics:
             namespace=NAMESPACE,
             registry=self._registry,
         )
+        self.patterns_failed = self._counter(
+            "patterns_failed_total",
+            "Messages of which nobody could tell whether they fit a wiring's pattern.",
+        )
         self.gateway_requests = self._counter(
             "gateway_requests_total", "Requests of containers to the outside.", "agent", "outcome"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -154,8 +155,12 @@ class Ordering:
         return Receipt("accepted", data=suggested)
 
     async def _facts(self, event: Event, level: Level | None) -> Facts:
-        wiring = self._wirings.of(event.route)
-        return await self._db.read(lambda db: hearing.facts(db, event, wiring, level))
+        wirings, nobody = self._wirings.at(event.route), self._wirings.of(event.route)
+
+        def gather(db: sqlite3.Connection) -> Facts:
+            return hearing.facts(db, event, hearing.meant(db, event.route, wirings) or nobody, level)
+
+        return await self._db.read(gather)
 
     async def _buttons(self, event: Event, reply: Reply) -> Question:
         now = self._clock()

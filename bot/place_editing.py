@@ -7,7 +7,6 @@ stands in bot.db alone.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -62,8 +61,6 @@ def checked(place: Route, agent: str, settings: Settings) -> dict[str, Any]:
         found = WiringConfig.model_validate({**settings, **given})
     except ValidationError as exc:
         raise CommandFailed(NOT_POSSIBLE.format(why=_why(exc))) from None
-    if found.pattern is not None and (fault := _pattern_fault(found.pattern)):
-        raise CommandFailed(NOT_POSSIBLE.format(why=f"pattern: {fault}"))
     if found.engage == "pattern" and found.pattern is None:
         raise CommandFailed(NO_PATTERN)
     return found.model_dump(exclude=set(PLACED), exclude_defaults=True)
@@ -93,14 +90,6 @@ def _ranks(db: sqlite3.Connection, place: Route) -> list[int]:
         (place.channel, place.platform_id),
     )
     return [row["wired_at"] for row in rows]
-
-
-def _pattern_fault(text: str) -> str | None:
-    try:
-        re.compile(text)
-    except re.error as exc:
-        return f"is no regular expression: {exc}"
-    return None
 
 
 def _why(exc: ValidationError) -> str:

@@ -171,7 +171,12 @@ class Posting:
             try:
                 await self._sessions.ready(session)
                 runner = self._containers.of(session.id)
-                self._posted(await session.post(outdated=runner is not None and runner.outdated))
+                self._posted(
+                    await session.post(
+                        outdated=runner is not None and runner.outdated,
+                        superseded=runner is not None and self._containers.superseded(runner),
+                    )
+                )
                 session.said_full = False
                 return
             except MailboxFull:
@@ -239,7 +244,7 @@ class Posting:
                 await self._say(session, BEHIND)
 
     async def _say(self, session: Session, text: str) -> None:
-        route, now = session.home, self._clock()
+        route, now = session.place, self._clock()
         await self._db.write(lambda db: deliveries.add_notice(db, session.id, route, text, now=now))
         session.notice_waits()
         self._delivery.kick(session.id)

@@ -70,7 +70,7 @@ class Salvage:
         self._fold(session, found)
         burials = await self._bury(session, left, asked, REASON.format(why=why))
         text = DAMAGED + (KEPT.format(count=len(burials)) if burials else "")
-        route, now = session.home, self._clock()
+        route, now = session.place, self._clock()
         session.books.add(
             lambda db: deliveries.add_notice(db, session.id, route, text, now=now), session.notice_waits
         )

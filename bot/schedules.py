@@ -82,20 +82,19 @@ class Schedules:
                     await self._changed.wait()
 
     async def create(
-        self, where: str | tuple[str, Route], draft: Draft, *, by: Actor = SERVICE
+        self, session_id: str, draft: Draft, *, place: Route | None = None, by: Actor = SERVICE
     ) -> SeriesRecord:
-        """Keeps a series for the session of this id, or for that of an agent in a place, which may have none yet.
-        Raises DatabaseError."""
+        """Keeps a series, whose runs are asked for at `place`; None: where its conversation is. Raises
+        DatabaseError."""
         now = self._clock()
 
         def work(db: sqlite3.Connection) -> SeriesRecord:
-            session_id = where if isinstance(where, str) else rows.resolve(db, *where, now).id
-            made = series.create(db, session_id, draft, now=now)
+            made = series.create(db, session_id, draft, now=now, place=place)
             _audit(db, by, "schedule create", made.id, now, before=None)
             return made
 
         made = await self._db.write(work)
-        self.have_changed(made.session)
+        self.have_changed(session_id)
         return made
 
     async def pause(self, series_id: str, *, by: Actor = SERVICE) -> None:

@@ -23,6 +23,7 @@ from agent.protocol.messages import (
     Schedule,
     Withdrawn,
     afterwards,
+    overheard,
 )
 from agent.protocol.room import ASKED_BYTES, ASKED_ROWS
 from agent.protocol.snapshot import Snapshot
@@ -138,6 +139,8 @@ class Session:
         """When the agent was told of the latest refused messages, on the steady clock."""
         self.read_after = 0.0
         """When outbound.db may be read again, on the loop's clock."""
+        self.asked_at: Route | None = None
+        """Where it was asked for something last."""
         self._folder = Folder(root, incoming, record.route, destinations)
         self.root = root
         self.workspace = self._folder.workspace
@@ -150,6 +153,13 @@ class Session:
     def destinations(self) -> Sequence[Destination]:
         """The named places that it may write to now."""
         return self._destinations()
+
+    @property
+    def place(self) -> Route:
+        """Where the service itself says something to those who use it: where the oldest was asked that waits, or what
+        was asked last. What is shared by several places has none of its own."""
+        oldest = self.oldest()
+        return self.asked_at or self.home if oldest is None else oldest.route
 
     @property
     def is_open(self) -> bool:
@@ -195,13 +205,18 @@ class Session:
             self.newest_in_seq = message.seq
             self.unfinished[message.id] = message
             self.waiting.messages.append(message)
-            self.marks.begin(message)
+            if message.trigger:
+                self.asked_at = message.route
+            if not overheard(message):
+                self.marks.begin(message)
             if isinstance(told := afterwards(message), Withdrawn):
                 self.marks.withdrawn(told.seq)
 
-    def oldest(self) -> MessageIn | None:
-        """The oldest message that asks for a turn and has not come to its end."""
-        return next((message for message in self.unfinished.values() if message.trigger), None)
+    def oldest(self, *, posted: bool = False) -> MessageIn | None:
+        """The oldest message that asks for a turn and has not come to its end; of those that were `posted`."""
+        waiting = {each.id for each in self.waiting.messages} if posted else ()
+        asking = (each for each in self.unfinished.values() if each.trigger and each.id not in waiting)
+        return next(asking, None)
 
     def let_through(self, message: MessageIn) -> None:
         """The wait for its next try is over, whatever the clock will say from now on."""
@@ -224,7 +239,7 @@ class Session:
 
     def end(self, message: MessageIn, *, turn_id: str | None, ok: bool) -> None:
         """A message has come to its end, to be announced when everything that answers it is out."""
-        if self.unfinished.pop(message.id, None) is not None:
+        if self.unfinished.pop(message.id, None) is not None and not overheard(message):
             self.endings.append(Settled(message.route, message.event_id, turn_id, ok))
             self.marks.ended(message)
         if self.interrupted_by is not None and message.seq >= self.interrupted_by:
@@ -337,10 +352,13 @@ class Session:
         self.marks.posted(ids)
         return ids
 
-    async def post(self, *, outdated: bool = False) -> list[str]:
+    async def post(self, *, outdated: bool = False, superseded: bool = False) -> list[str]:
         """Writes what waits, and returns the ids of the messages in it. What an `outdated` runner may not know to read
-        waits for the next one. Raises MailboxError, OSError; then all of it still waits."""
-        batch, self.waiting = self.waiting.split() if outdated else (self.waiting, Outbox())
+        waits for the next one, and where it is `superseded`, what may be about the next one. Raises MailboxError,
+        OSError; then all of it still waits."""
+        batch, self.waiting = self.waiting, Outbox()
+        if outdated or superseded:
+            batch, self.waiting = batch.split(outdated=outdated)
         if not batch and not self.moved:
             return []
         try:

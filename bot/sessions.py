@@ -14,7 +14,7 @@ from typing import Final
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.mailbox import MailboxGone
-from agent.protocol.messages import Destination, MessageIn
+from agent.protocol.messages import Destination, MessageIn, Route, overheard
 from bot.db import dead_letters, deliveries, inbox, series
 from bot.db import sessions as rows
 from bot.db.dead_letters import Letter
@@ -146,7 +146,9 @@ class Sessions:
         self._executor.shutdown()
 
     async def _load(self, session_id: str) -> Session:
-        record, entries, said, replays, expected = await self._db.read(lambda db: _gather(db, session_id))
+        record, entries, said, replays, expected, asked_at = await self._db.read(
+            lambda db: _gather(db, session_id)
+        )
         if record is None:
             raise UnknownSession(session_id)
         session = Session(
@@ -161,15 +163,17 @@ class Sessions:
         session.unfinished = {entry.message.id: entry.message for entry in entries}
         session.waiting.messages = [entry.message for entry in entries if entry.state == "accepted"]
         session.has_notices = bool(said)
-        session.marks.resume(entries, said, since=self._started_at)
+        traced = [entry for entry in entries if not overheard(entry.message)]
+        session.marks.resume(traced, said, since=self._started_at)
         session.has_replays = bool(replays)
         session.expected = expected
+        session.asked_at = asked_at
         return session
 
 
 def _gather(
     db: sqlite3.Connection, session_id: str
-) -> tuple[SessionRecord | None, list[Entry], list[Notice], list[Letter], set[str]]:
+) -> tuple[SessionRecord | None, list[Entry], list[Notice], list[Letter], set[str], Route | None]:
     db.execute("BEGIN")
     try:
         return (
@@ -178,6 +182,7 @@ def _gather(
             deliveries.notices(db, session_id),
             dead_letters.replaying(db, session_id),
             deliveries.expected(db, session_id),
+            inbox.asked_at(db, session_id),
         )
     finally:
         db.execute("COMMIT")

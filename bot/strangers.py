@@ -9,16 +9,15 @@ Each of these functions belongs into the transaction of the event or of the deci
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final
 
 from adapters.base import Event, Receipt, RemoteFile
-from adapters.terminal import TerminalAdapter
 from adapters.text import escaped, shown_name, without_mass_mentions
 from agent.protocol.messages import Attachment, Quote, Route
-from bot import access, approvals, cards, surfaces
-from bot.access import Allow, Ask, Drop
+from bot import access, approvals, cards
+from bot.access import Ask, Drop
 from bot.db import approvals as approval_rows
 from bot.db import cards as card_rows
 from bot.db import held, inbox, people
@@ -27,6 +26,7 @@ from bot.db.held import Held
 from bot.db.people import Seen
 from bot.errors import CommandFailed
 from bot.files import MIB
+from bot.redaction import redact
 
 ADMIT: Final = "admit"
 CONTACT: Final = "contact"
@@ -46,7 +46,8 @@ MAX_REVISED: Final = 5
 """So often a message may be changed while it waits: an admin is told each time."""
 MAX_ASKED: Final = 20
 """So many people and places admins are asked about at a time."""
-QUIET_MS: Final = 30 * 24 * 3_600_000
+DAY_MS: Final = 24 * 3_600_000
+QUIET_MS: Final = 30 * DAY_MS
 """So long nobody is asked about a place again that an owner wants to stay silent."""
 QUOTED_CHARS: Final = 300
 
@@ -62,6 +63,7 @@ TAKEN_BACK: Final = "They have taken back what they said."
 SELDOM: Final = frozenset({access.NOT_LET_IN, ENOUGH.format(count=MAX_HELD), CROWDED})
 """What strangers are told once in a while only."""
 _DROPPED: Final = Receipt("dropped")
+_MARKUP: Final = frozenset("*_~`|[]()<>#\\&")
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,6 @@ class Asked:
     receipt: Receipt
     kicked: Sequence[str] = ()
     kept: bool = False
-
-
-def is_first_contact(db: sqlite3.Connection, route: Route, *, wired: bool) -> bool:
-    """Whether an owner is asked about a place when a stranger turns to the bot there: nobody has wired it, and somebody
-    owns the bot. At the terminal everybody is known."""
-    if wired or route.channel in (TerminalAdapter.name, surfaces.CONTROL):
-        return False
-    return people.has_owner(db, route.channel)
 
 
 def affordable(db: sqlite3.Connection, files: Sequence[RemoteFile]) -> tuple[list[RemoteFile], list[str]]:
@@ -127,15 +121,19 @@ def hold(db: sqlite3.Connection, event: Event, agent: str, asked: Ask, kept: Kep
     if len(held.waiting(db, found.id)) >= MAX_HELD:
         return _told(asked, ENOUGH.format(count=MAX_HELD))
     _keep(db, replace(message, approval=found.id), now=now)
+    _describe(db, found)
     kicked = _tell_admins(db, found, f"{_name(event)} has also written:\n\n{_message(message)}", now=now)
     return Asked(_receipt(asked, kept, first=False), kicked, kept=True)
 
 
-def revise(db: sqlite3.Connection, event: Event, agent: str, *, now: int) -> Asked:
-    """What waits is changed, or taken back; an admin is told, whatever they have read before. That it may have an
-    effect was decided by `access.decide`."""
+def revise(db: sqlite3.Connection, event: Event, facts: access.Facts, *, now: int) -> Asked | None:
+    """What waits is changed, or taken back; an admin is told, whatever they have read before. None: nothing waits that
+    the event is about."""
     found = [each for each in held.of_event(db, event.about) if not each.admitted]
-    if not found or (event.kind == "edit" and event.sender.id != found[0].event.sender.id):
+    if not found:
+        return None
+    decided = access.decide(event, replace(facts, held=True))
+    if isinstance(decided, Drop) or (event.kind == "edit" and event.sender.id != found[0].event.sender.id):
         return Asked(_DROPPED)
     kicked: list[str] = []
     for each in found:
@@ -146,16 +144,11 @@ def revise(db: sqlite3.Connection, event: Event, agent: str, *, now: int) -> Ask
             kicked += _withdraw(db, each, approval, now=now)
         elif event.text != each.event.text and each.revised < MAX_REVISED and _fits(event):
             held.revise(db, event.about, event.text)
+            _describe(db, approval)
             changed = replace(each, event=replace(each.event, text=event.text))
-            kicked += _tell_admins(
-                db, approval, f"{_name(each.event)} has changed it:\n\n{_message(changed)}", now=now
-            )
+            said = f"{_name(each.event)} has changed it:\n\n{_message(changed)}"
+            kicked += _tell_admins(db, approval, said, now=now)
     return Asked(_DROPPED, kicked)
-
-
-def decided(db: sqlite3.Connection, event: Event, facts: access.Facts) -> Allow | Ask | Drop:
-    """Whether an edit or a deletion may change what waits."""
-    return access.decide(event, replace(facts, held=held.is_held(db, event.about)))
 
 
 def _fits(event: Event) -> bool:
@@ -165,6 +158,7 @@ def _fits(event: Event) -> bool:
 def _withdraw(db: sqlite3.Connection, each: Held, approval: ApprovalRecord, *, now: int) -> list[str]:
     held.drop(db, each.event.id, each.agent)
     if held.waiting(db, approval.id):
+        _describe(db, approval)
         said = f"{_name(each.event)} has taken this back:\n\n{_message(each)}"
         return _tell_admins(db, approval, said, now=now)
     if (
@@ -197,7 +191,7 @@ def _begin(db: sqlite3.Connection, message: Held, asked: Ask, *, now: int) -> As
             agent=message.agent,
             asked_by=event.sender.id,
             summary=_summary(event, message.agent, asked.kind),
-            details=_details(message, asked.kind),
+            details=_details([message], asked.kind),
             effect=about,
             now=now,
             route=Route(channel=route.channel, platform_id=route.platform_id),
@@ -232,6 +226,12 @@ def _told(asked: Ask, text: str) -> Asked:
     return Asked(_DROPPED if asked.text is None else Receipt("refused", text))
 
 
+def _describe(db: sqlite3.Connection, approval: ApprovalRecord) -> None:
+    """Whoever looks the approval up reads all that waits for it, as it is now."""
+    details = _details(held.waiting(db, approval.id), approval.kind)
+    approval_rows.describe(db, approval.id, redact(details))
+
+
 def _tell_admins(db: sqlite3.Connection, approval: ApprovalRecord, text: str, *, now: int) -> list[str]:
     """Beneath the cards that have asked about it."""
     shown = [each for each in card_rows.about(db, approval.subject) if each.state == "open" and each.notice]
@@ -241,17 +241,10 @@ def _tell_admins(db: sqlite3.Connection, approval: ApprovalRecord, text: str, *,
 # ---------------------------------------------------------------- what was decided
 
 
-def refused(
-    db: sqlite3.Connection,
-    approval: ApprovalRecord,
-    *,
-    now: int,
-    gone: Callable[[Sequence[str]], None] = lambda _: None,
-) -> list[str]:
+def refused(db: sqlite3.Connection, approval: ApprovalRecord, now: int) -> list[str]:
     """It was denied, or nobody has decided in time: nothing waits any more, and the person is told where only they read
-    it. Returns the sessions to be delivered; `gone` is told the ids by which the files were known."""
+    it. Returns the sessions to be delivered."""
     dropped = held.drop_all(db, approval.id)
-    gone([each.message_id for each in dropped if each.attachments])
     channel = str(approval.effect["channel"])
     if approval.state == "denied" and approval.kind == CONTACT:
         held.hush(db, channel, str(approval.effect["place"]), until=now + QUIET_MS)
@@ -268,35 +261,28 @@ def refused(
 # ---------------------------------------------------------------- what an admin reads
 
 
-def _summary(event: Event, agent: str, kind: Literal["admit", "contact"]) -> str:
+def _summary(event: Event, agent: str, kind: str) -> str:
     if kind == CONTACT:
-        return f"{_plain_name(event)} wrote in a place that nobody has wired"
-    return f"{_plain_name(event)} wants to talk to the agent {agent}"
+        return f"{_name(event)} wrote in a place that nobody has wired"
+    return f"{_name(event)} wants to talk to the agent {agent}"
 
 
-def _details(message: Held, kind: Literal["admit", "contact"]) -> str:
-    event = message.event
-    where = "a direct conversation" if event.direct else "a place that several people share"
-    head = [f"Who: {_name(event)}", f"Where: {_where(event.route)}, {where}"]
+def _details(messages: Sequence[Held], kind: str) -> str:
+    first = messages[0]
+    where = "a direct conversation" if first.event.direct else "a place that several people share"
+    head = f"Where: {_where(first.event.route)}, {where}. Agent: {first.agent}."
     if kind == CONTACT:
-        head += [
-            f"Agent: {message.agent}, which would answer there",
-            f'"{LET_IN}" makes them a member for the agent and answers this. "{WIRE}" has everybody answered there'
-            f" who mentions the bot. {approvals.DENY}: the place stays silent for"
-            f" {QUIET_MS // (24 * 3_600_000)} days.",
-        ]
+        choices = (
+            f'"{LET_IN}" makes them a member for the agent and answers this. "{WIRE}" has everybody answered there who'
+            f" mentions the bot. {approvals.DENY}: the place stays silent for {QUIET_MS // DAY_MS} days."
+        )
     else:
-        head += [
-            f"Agent: {message.agent}",
+        choices = (
             f'"{ALLOW_ONCE}" answers what they have said until then. "{ALLOW}" makes them a member for the agent.'
-            f" {approvals.DENY}: nobody is asked about them again.",
-        ]
-    return "\n\n".join([*head, _message(message)])
-
-
-def described(message: Held) -> str:
-    """A message that waits, for whoever looks at its approval."""
-    return f"{_name(message.event)}, {_where(message.event.route)}:\n\n{_message(message)}"
+            f" {approvals.DENY}: nobody is asked about them again."
+        )
+    said = [f"{_name(each.event)} says:\n\n{_message(each)}" for each in messages]
+    return "\n\n".join([head, *said, choices])
 
 
 def _message(message: Held) -> str:
@@ -320,17 +306,10 @@ def _quoted(text: str) -> str:
 
 
 def _name(event: Event) -> str:
-    return f"{escaped(_plain(event))} ({event.route.channel}:{event.sender.id})"
-
-
-def _plain_name(event: Event) -> str:
-    """Where no markup is escaped, a name may have none."""
-    return f"{_plain(event)} ({event.route.channel}:{event.sender.id})"
-
-
-def _plain(event: Event) -> str:
+    """Whoever it is as they are shown, without what could be markup, and their id."""
     name = without_mass_mentions(shown_name(event.sender.name))
-    return " ".join("".join(" " if each in "*_~`|[]()<>#\\" else each for each in name).split()) or "Somebody"
+    plain = " ".join("".join(" " if each in _MARKUP else each for each in name).split())
+    return f"{plain or 'Somebody'} ({event.route.channel}:{event.sender.id})"
 
 
 def _where(route: Route) -> str:

@@ -148,7 +148,7 @@ class Sweep:
 
     def _judge(self, runner: Runner, beat: float) -> Verdict:
         session, now = runner.session, steady_ms()
-        oldest = session.oldest()
+        oldest = self._containers.works_on(runner)
         # Whoever may not go on before the channel has taken what there is has nothing to show for it.
         asked = oldest is not None and oldest.process_after is None and not session.behind
         working = oldest.id if oldest is not None and asked else None

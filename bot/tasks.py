@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from agent.protocol.messages import ChangeTask, ScheduleTask, UpdateTask
+from agent.protocol.messages import ChangeTask, Route, ScheduleTask, UpdateTask
 from bot import planning
 from bot.config_tables import SchedulesConfig
 from bot.db import series
@@ -27,12 +27,19 @@ Asked = ScheduleTask | UpdateTask | ChangeTask
 
 
 def carry_out(
-    db: sqlite3.Connection, session_id: str, asked: Asked, config: SchedulesConfig, *, now: int
+    db: sqlite3.Connection,
+    session_id: str,
+    asked: Asked,
+    config: SchedulesConfig,
+    *,
+    now: int,
+    place: Route | None = None,
 ) -> str:
-    """Does it, and returns what the agent is told. Raises CommandFailed; then nothing was done."""
+    """Does it, at a place where the agent was asked, and returns what it is told. Raises CommandFailed; then nothing
+    was done."""
     match asked:
         case ScheduleTask():
-            return _schedule(db, session_id, asked, config, now)
+            return _schedule(db, session_id, asked, config, now, place)
         case UpdateTask():
             return _update(db, _own(db, session_id, asked.series_id), asked, config, now)
         case ChangeTask(action="pause_task"):
@@ -49,7 +56,12 @@ def carry_out(
 
 
 def _schedule(
-    db: sqlite3.Connection, session_id: str, asked: ScheduleTask, config: SchedulesConfig, now: int
+    db: sqlite3.Connection,
+    session_id: str,
+    asked: ScheduleTask,
+    config: SchedulesConfig,
+    now: int,
+    place: Route | None,
 ) -> str:
     if (asked.when is None) == (asked.recurrence is None):
         raise CommandFailed("Say either when, for once, or a recurrence.")
@@ -66,7 +78,7 @@ def _schedule(
     )
     draft = planning.draft(wish, config, created_by=maker, now=now)
     _is_what_was_said(draft.when, once=asked.when is not None)
-    made = series.create(db, session_id, draft, now=now)
+    made = series.create(db, session_id, draft, now=now, place=place)
     return f"Scheduled as {made.id}: {_told(made)}"
 
 

@@ -89,7 +89,11 @@ class Wirings:
         """The first of them: its agent is the place's own, whom commands mean. Where there is none, a wiring that
         hears nothing."""
         found = self.at(route)
-        return found[0] if found else replace(self._configured.default, strangers="ignore", mode="mention")
+        return (
+            found[0]
+            if found
+            else replace(self._configured.default, strangers="ignore", mode="mention", wired=True)
+        )
 
     def by_agent(self, route: Route, agent: str) -> Wiring | None:
         """That of one agent in a place."""
@@ -102,6 +106,12 @@ class Wirings:
     def elsewhere(self) -> Mapping[str, Sequence[Wiring]]:
         """Those that hold where nobody has named a place: by their channel adapter, and by "" for all others."""
         return {**self._configured.channels, "": (self._configured.default,)}
+
+    def serving(self, route: Route, agent: str) -> Wiring:
+        """The same for what belongs to a conversation that there is: one whose agent does not serve the place any more
+        hears of it what people with a role say."""
+        found = self.by_agent(route, agent)
+        return found or replace(self._configured.default, agent=agent, strangers="ignore", wired=True)
 
     def place(self, route: Route) -> Place | None:
         """What admins have set for a place in the chat, if anything."""

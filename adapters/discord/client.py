@@ -104,6 +104,9 @@ class Listener(Protocol):
     def on_thread_gone(self, thread: int) -> None:
         """A thread was deleted."""
 
+    def on_place(self, channel: discord.abc.GuildChannel, *, gone: bool) -> None:
+        """A channel of a server is there, is called something else, or was deleted."""
+
     def on_begin(self, shard: int) -> None:
         """A new session of the gateway: what was said before it is not told."""
 
@@ -295,6 +298,25 @@ class Client(discord.AutoShardedClient):
     async def on_raw_thread_delete(self, deleted: discord.RawThreadDeleteEvent) -> None:
         """Called by the library."""
         self._listener.on_thread_gone(deleted.thread_id)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Called by the library when the bot was added to a server."""
+        for channel in guild.channels:
+            self._listener.on_place(channel, gone=False)
+
+    async def on_guild_channel_create(self, channel: discord.abc.GuildChannel) -> None:
+        """Called by the library."""
+        self._listener.on_place(channel, gone=False)
+
+    async def on_guild_channel_update(
+        self, before: discord.abc.GuildChannel, after: discord.abc.GuildChannel
+    ) -> None:
+        """Called by the library."""
+        self._listener.on_place(after, gone=False)
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """Called by the library."""
+        self._listener.on_place(channel, gone=True)
 
     async def on_shard_ready(self, shard_id: int) -> None:
         """Called by the library after each new session, when its servers are known."""

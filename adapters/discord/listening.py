@@ -24,6 +24,7 @@ from adapters.discord.rest import Rest
 from adapters.discord.session import UNREACHABLE
 from adapters.discord.threads import Threads
 from adapters.queues import Queues
+from adapters.text import shown_name
 from agent.protocol.clock import Clock
 
 MAX_INTERACTIONS: Final = 500
@@ -127,10 +128,18 @@ class Listening:
         """A thread was deleted."""
         self._threads.gone(thread)
 
+    def on_place(self, channel: discord.abc.GuildChannel, *, gone: bool) -> None:
+        """A channel of a server is there, is called something else, or was deleted."""
+        if self._host is not None and not isinstance(channel, discord.CategoryChannel):
+            self._host.place(ids.NAME, str(channel.id), shown_name(channel.name) or None, gone=gone)
+
     def on_begin(self, shard: int) -> None:
         """A new session of the gateway: what was said before it is not told."""
         if self._host is not None and self._client is not None:
             self._works_again(self._host)
+            for guild in self._client.guilds:
+                for channel in guild.channels if guild.shard_id == shard else ():
+                    self.on_place(channel, gone=False)
             self._begin(self.gaps.fill(self._client, shard), f"discord gap {shard}")
 
     def on_lost(self, shard: int, quiet_seconds: float) -> None:

@@ -95,6 +95,7 @@ def event(message: discord.Message, place: Place, me: discord.ClientUser, fetch:
         created_at=ids.made_at(message.id),
         text=text_of(message, me),
         direct=place.direct,
+        opens=place.opens,
         mentions_bot=addressed,
         mentions_others=not addressed and any(user.id != me.id for user in message.mentions),
         reply_to=quote_of(message, me),

@@ -37,6 +37,7 @@ from adapters.slack.groups import Groups
 from adapters.slack.interactions import Interactions
 from adapters.slack.listening import Listening
 from adapters.slack.normalize import Me
+from adapters.slack.places import Places
 from adapters.slack.posting import Posting
 from adapters.slack.question import is_card
 from adapters.slack.session import UNREACHABLE, is_lasting, outcome, sentence, who_am_i
@@ -98,12 +99,14 @@ class SlackAdapter:
         )
         self._posting = Posting(self._web, self._streams, self._status, clock=clock)
         self._groups = Groups(self._web)
+        self._places = Places(self._web)
         self._directs = Directs(self._web)
         self._listening = Listening(
             self._web,
             self._asked,
             timing,
             self._groups,
+            self._places,
             agent_view=settings.agent_view,
             stopped=self._streams.stopped,
             revoked=self._revoke,
@@ -252,6 +255,7 @@ class SlackAdapter:
                 self._listening.keep(),
                 self._listening.gaps.keep(),
                 self._groups.keep(),
+                self._places.keep(host),
                 self._web.until_denied(),
                 self._until_revoked(),
             )

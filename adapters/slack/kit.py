@@ -18,6 +18,8 @@ MESSAGE_CHARS: Final = 12_000
 BLOCKS: Final = 50
 SECTION_CHARS: Final = 3_000
 HEADER_CHARS: Final = 150
+SMALL_CHARS: Final = 300
+"""Slack has no limit of its own for a line in small print: longer than this nobody reads one."""
 FIELD_CHARS: Final = 2_000
 FIELDS: Final = 10
 """In one section."""
@@ -57,6 +59,11 @@ def section(text: str) -> Block:
     return {"type": "section", "text": words(text)}
 
 
+def small(text: str) -> Block:
+    """One line in small print, in which nothing is markup."""
+    return {"type": "context", "elements": [plain(text, SMALL_CHARS)]}
+
+
 def words(text: str) -> Block:
     """The same without the section around it, as it stands in a field."""
     return {"type": "mrkdwn", "text": text, "verbatim": True}
@@ -83,6 +90,8 @@ def source(blocks: list[Block]) -> Iterator[tuple[str, bool]]:
                 yield shown(Table(rows[0], align, rows[1:])), False
             case "header":
                 yield f"**{block['text']['text']}**", False
+            case "context":
+                yield from ((str(each["text"]), False) for each in block["elements"])
             case "section":
                 yield from (
                     (str(each["text"]), True)

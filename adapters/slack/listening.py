@@ -28,6 +28,7 @@ from adapters.slack.interactions import Interactions
 from adapters.slack.normalize import Me, Message, Place
 from adapters.slack.once import Once
 from adapters.slack.people import People
+from adapters.slack.places import Places
 from adapters.slack.shapes import is_for, is_told
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
@@ -54,6 +55,7 @@ class Listening:
         asked: Asked,
         timing: Timing,
         groups: Groups,
+        places: Places,
         *,
         agent_view: bool,
         stopped: Callable[[str, str, list[str]], Awaitable[None]],
@@ -69,6 +71,7 @@ class Listening:
         self._asked = asked
         self._timing = timing
         self._groups = groups
+        self._places = places
         self._agent_view = agent_view
         self._stopped = stopped
         self._revoked = revoked
@@ -211,6 +214,14 @@ class Listening:
             case "subteam_created" | "subteam_updated" | "subteam_members_changed":
                 self._groups.changed(told)
                 return None
+            case "channel_rename" | "group_rename" if self._host is not None:
+                self._places.renamed(self._host, told)
+                return None
+            case "channel_deleted" | "group_deleted" if self._host is not None:
+                self._places.deleted(self._host, told)
+                return None
+            case "channel_archive" | "channel_unarchive" | "group_archive" | "group_unarchive" if self._host:
+                return partial(self._places.look, self._host, str(told.get("channel", "")))
             case "app_home_opened":
                 return partial(self._opened, told)
             case "agent_session_stopped" if self._once.first(event_id):

@@ -104,6 +104,7 @@ def event(
         created_at=ids.made_at(message["ts"]),
         text=text_of(message, me, people),
         direct=place.direct,
+        opens=place.opens,
         mentions_bot=addressed,
         mentions_others=not addressed and any(each != me.user for each in named),
         remote=files_of(message, fetch),

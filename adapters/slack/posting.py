@@ -92,12 +92,18 @@ class Posting:
         more = whole[len(shown) :] if shown is not None and whole and whole.startswith(shown) else None
         if stream.is_open:
             state = self._state_after(part, last=last)
-            ended = await self._streams.showing.stop(stream, more=more, metadata=metadata(part), state=state)
+            ended = await self._streams.showing.stop(
+                stream,
+                more=more,
+                below=None if more is None else draft.below,
+                metadata=metadata(part),
+                state=state,
+            )
             if ended and state is not None:
                 self._status.told(part.outgoing.route, state)
             if ended and more is not None:
                 return stream.ts
-        elif shown is not None and whole and shown == whole:
+        elif shown is not None and whole and shown == whole and not draft.below:
             return stream.ts
         if stream.ts is None:
             return None

@@ -113,6 +113,21 @@ def _joined(words: list[str], limit: int) -> list[str]:
     return texts
 
 
+def _with_footer(made: Sequence[Draft], footer: str | None) -> list[Draft]:
+    """A line in small print beneath the last of the texts, in a message of its own where there is no room in that."""
+    line = shown_name(guarded(footer or ""), kit.SMALL_CHARS)
+    if not line:
+        return list(made)
+    small = kit.small(line)
+    last = next((n for n in reversed(range(len(made))) if made[n].file is None), None)
+    if last is None or len(made[last].blocks) >= kit.BLOCKS:
+        behind = 0 if last is None else last + 1
+        return [*made[:behind], message([small]), *made[behind:]]
+    above = made[last]
+    beneath = replace(above, blocks=[*above.blocks, small], below=[small] if above.markdown else [])
+    return [*made[:last], beneath, *made[last + 1 :]]
+
+
 def _new(outgoing: Outgoing, max_file_bytes: int, *, people: bool) -> list[Draft]:
     made: list[Draft] = []
     text = outgoing.text
@@ -122,6 +137,7 @@ def _new(outgoing: Outgoing, max_file_bytes: int, *, people: bool) -> list[Draft
     made += _answer(text, max_file_bytes, people=people)
     if outgoing.question is not None:
         made += [message(each) for each in question_blocks(outgoing.question)]
+    made = _with_footer(made, outgoing.footer)
     made += [_file(file, max_file_bytes) for file in outgoing.files]
     return made or [message([kit.markdown(EMPTY)])]
 
@@ -129,6 +145,7 @@ def _new(outgoing: Outgoing, max_file_bytes: int, *, people: bool) -> list[Draft
 def _edited(outgoing: Outgoing, edit: Edit, max_file_bytes: int, *, people: bool) -> list[Draft]:
     """A new text in the place of an old one. A file of the old one gives its place up as well."""
     answer = _answer(outgoing.text, max_file_bytes, people=people) or [message([kit.markdown(EMPTY)])]
+    answer = _with_footer(answer, outgoing.footer)
     texts = [draft for draft in answer if draft.file is None]
     replaced = [
         replace(texts[part.index] if part.text else Draft(), replaces=part.replaces)

@@ -17,6 +17,8 @@ TEXTS: Final = (
     "action_id", "api_app_id", "block_id", "callback_id", "channel_id", "command", "event_id", "message_ts",
     "response_url", "team_id", "text", "trigger_id", "type", "user_id", "value",
 )  # fmt: skip
+RENAMED: Final = ("channel_rename", "group_rename")
+"""Events whose channel is not an id alone: it has a name as well."""
 LISTS: Final = ("actions", "authorizations")
 """Of mappings."""
 
@@ -37,6 +39,8 @@ def is_told(event: object) -> bool:
     """Whether an event, or a message out of a history, is made of what it has to be, as far as it is read."""
     if not isinstance(event, Mapping):
         return False
+    if event.get("type") in RENAMED and isinstance(event.get("channel"), Mapping):
+        event = {**event, "channel": event["channel"].get("id")}
     return all(
         is_right(event[name])
         for is_right, names in _OF_EVENT

@@ -92,11 +92,12 @@ class Showing:
         stream: Stream,
         *,
         more: str | None = None,
+        below: Sequence[Mapping[str, Any]] | None = None,
         metadata: Mapping[str, Any] | None = None,
         state: State | None = None,
     ) -> bool:
-        """Ends the stream, with so much text `more`, and gives its session a `state` where that has one. False where it
-        had ended already, and nothing has changed. Raises SendFailed."""
+        """Ends the stream, with so much text `more` and what stands `below` it, and gives its session a `state` where
+        that has one. False where it had ended already, and nothing has changed. Raises SendFailed."""
         if not stream.is_open:
             return False
         try:
@@ -105,6 +106,7 @@ class Showing:
                 channel=stream.channel,
                 ts=stream.ts,
                 markdown_text=more or None,
+                blocks=below or None,
                 metadata=metadata,
                 session_status=state or self._status.session(stream.route),
             )

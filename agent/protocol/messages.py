@@ -10,15 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-MAX_TEXT_CHARS: Final = 2 * 1024 * 1024
-"""The longest text of one message, either way; longer things travel as files."""
+from agent.protocol.requests import AnyRequest
+from agent.protocol.values import MAX_ID_CHARS as MAX_ID_CHARS
+from agent.protocol.values import MAX_SEQ as MAX_SEQ
+from agent.protocol.values import MAX_TEXT_CHARS as MAX_TEXT_CHARS
+from agent.protocol.values import Frozen as Frozen
+from agent.protocol.values import Id as Id
+from agent.protocol.values import Label as Label
+from agent.protocol.values import Millis as Millis
+from agent.protocol.values import Name as Name
+from agent.protocol.values import Seq as Seq
+from agent.protocol.values import Text as Text
+
 MAX_ATTACHMENTS: Final = 20
 MAX_OPTIONS: Final = 25
 MAX_QUESTION_CHARS: Final = 4_000
 """Of a question: what is longer is a reply, with the question behind it."""
-MAX_ID_CHARS: Final = 200
 MAX_SCHEDULE_CHARS: Final = 2_000
 """Of a schedule's prompt and of its recurrence, as an agent is shown them."""
 MAX_SCRIPT_CHARS: Final = 64 * 1024
@@ -29,30 +38,9 @@ MAX_CARD_VALUE_CHARS: Final = 1_024
 MAX_CARD_TEXT_CHARS: Final = 4_000
 MAX_BEFORE: Final = 30
 """Messages of a thread that are told to an agent that is called into it."""
-MAX_SEQ: Final = 2**53
-"""Beyond this a sum of two numbers stops being exact once SQLite has turned it into a REAL."""
 
-Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
-Millis = Annotated[int, Field(ge=0, le=MAX_SEQ)]
-Seq = Annotated[int, Field(ge=1, le=MAX_SEQ)]
-Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
-Label = Annotated[str, Field(min_length=1, max_length=500)]
 When = Annotated[str, Field(min_length=1, max_length=200)]
 Script = Annotated[str, Field(max_length=MAX_SCRIPT_CHARS)]
-
-
-class Frozen(BaseModel):
-    """A value: compared by content, changed only by `model_copy`, with no room for unknown fields."""
-
-    # Each is built when it is first used: a runner that starts needs a few of them, and somebody waits for it.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-
-    @classmethod
-    def build_all(cls) -> None:
-        """Builds every kind that there is: for who uses them on several threads, and has time at its start."""
-        for kind in cls.__subclasses__():
-            kind.model_rebuild()
-            kind.build_all()
 
 
 class Route(Frozen):
@@ -84,15 +72,17 @@ class Quote(Frozen):
 
 class ChatIn(Frozen):
     """A person's message, or another `bot`'s. `native` marks a provider's slash command that the host parsed and let
-    through. `before` is what was said in its thread before the agent was called into it, the oldest first."""
+    through. `before` is what was said in its thread before the agent was called into it, the oldest first. One of an
+    `agent` was said by another agent of the same service, whose name the sender is."""
 
     sender: Label
     text: Text
-    attachments: Annotated[list[Attachment], Field(max_length=MAX_ATTACHMENTS)] = []
+    attachments: Annotated[list[Attachment], Field(max_length=MAX_ATTACHMENTS)] = Field(default_factory=list)
     reply_to: Quote | None = None
     native: bool = False
     bot: bool = False
-    before: Annotated[list[Quote], Field(max_length=MAX_BEFORE)] = []
+    agent: bool = False
+    before: Annotated[list[Quote], Field(max_length=MAX_BEFORE)] = Field(default_factory=list)
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -100,6 +90,8 @@ class ChatIn(Frozen):
         fields: dict[str, Any] = as_usual(self)
         if not self.before:
             fields.pop("before", None)
+        if not self.agent:
+            fields.pop("agent", None)
         return fields
 
 
@@ -221,7 +213,7 @@ class Card(Frozen):
 
     title: Annotated[str, Field(min_length=1, max_length=MAX_CARD_NAME_CHARS)]
     text: Annotated[str, Field(max_length=MAX_CARD_TEXT_CHARS)] = ""
-    fields: Annotated[list[CardField], Field(max_length=MAX_CARD_FIELDS)] = []
+    fields: Annotated[list[CardField], Field(max_length=MAX_CARD_FIELDS)] = Field(default_factory=list)
 
 
 class ChatOut(Frozen):
@@ -229,7 +221,7 @@ class ChatOut(Frozen):
     text where the channel has cards. A `failed` one says why there is no answer."""
 
     text: Text = ""
-    attachments: Annotated[list[Attachment], Field(max_length=MAX_ATTACHMENTS)] = []
+    attachments: Annotated[list[Attachment], Field(max_length=MAX_ATTACHMENTS)] = Field(default_factory=list)
     card: Card | None = None
     failed: bool = False
 
@@ -241,7 +233,7 @@ class AskQuestion(Frozen):
     question_id: Id
     title: Label
     question: Annotated[str, Field(max_length=MAX_QUESTION_CHARS)]
-    options: Annotated[list[Label], Field(max_length=MAX_OPTIONS)] = []
+    options: Annotated[list[Label], Field(max_length=MAX_OPTIONS)] = Field(default_factory=list)
     expires_at: Millis
 
 
@@ -300,7 +292,7 @@ class Report(Frozen):
 
 
 Action = Annotated[
-    AskQuestion | EditMessage | AddReaction | ScheduleTask | UpdateTask | ChangeTask | Report,
+    AskQuestion | EditMessage | AddReaction | ScheduleTask | UpdateTask | ChangeTask | Report | AnyRequest,
     Field(discriminator="action"),
 ]
 
@@ -358,10 +350,15 @@ class MessageIn(Frozen):
         }
 
 
+def overheard(message: MessageIn) -> bool:
+    """Whether the row is what somebody has said that was not for the agent: it asks for nothing, and nobody waits."""
+    return message.kind == "chat" and not message.trigger
+
+
 def is_new(message: MessageIn) -> bool:
     """Whether a runner of an older version may not be able to read the row."""
     return afterwards(message) is not None or (
-        isinstance(message.content, ChatIn) and bool(message.content.before)
+        isinstance(message.content, ChatIn) and (bool(message.content.before) or message.content.agent)
     )
 
 
@@ -420,7 +417,7 @@ class Ack(Frozen):
 class Destination(Frozen):
     """A named place that a session may write to; the agent knows the name and never the ids."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w.-]+$")]
+    name: Name
     display_name: Label
     route: Route
 

@@ -4,7 +4,7 @@
 the snapshot reader accepts an outbound only when its schema is, to the letter, that of a version in OUTBOUND.
 
 Each version holds what is new in it. It rises as well when there are new kinds of rows, which older runners could
-not read: 2 has edited, withdrawn and reacted, 3 what was said in a thread before a chat.
+not read: 2 has edited, withdrawn and reacted, 3 what was said in a thread before a chat, 4 chats of other agents.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 INBOUND: Final[Mapping[int, tuple[str, ...]]] = {
     1: (
@@ -66,6 +66,7 @@ INBOUND: Final[Mapping[int, tuple[str, ...]]] = {
     ),
     2: (),
     3: (),
+    4: (),
 }
 
 OUTBOUND: Final[Mapping[int, tuple[str, ...]]] = {
@@ -97,6 +98,7 @@ OUTBOUND: Final[Mapping[int, tuple[str, ...]]] = {
     ),
     2: (),
     3: (),
+    4: (),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.providers.base import Tool
-from agent.tools import cards, changes, messages, questions, schedules
+from agent.tools import admin, cards, changes, messages, questions, schedules
 from agent.tools.base import Desk
 
 
@@ -22,4 +22,11 @@ def build(desk: Desk) -> list[Tool]:
         schedules.pause_task(desk),
         schedules.resume_task(desk),
         schedules.cancel_task(desk),
+        admin.install_packages(desk),
+        admin.add_mcp_server(desk),
+        admin.create_agent(desk),
+        admin.request_destination(desk),
+        admin.request_host(desk),
+        admin.request_mount(desk),
+        admin.run_command(desk),
     ]

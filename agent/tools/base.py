@@ -98,7 +98,8 @@ def destination(desk: Desk, to: str | None) -> Route:
     if to not in desk.destinations:
         known = ", ".join(sorted(desk.destinations)) or "none"
         raise Refused(
-            f"There is no destination {to!r}. Known: {known}; leave `to` out to write to whoever asked."
+            f"There is no destination {to!r}. Known: {known}; leave `to` out to write to whoever asked, or ask for"
+            " one with request_destination."
         )
     return desk.destinations[to]
 

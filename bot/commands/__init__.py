@@ -1,5 +1,6 @@
 """Everything that people can tell the service, one file per group."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from bot.commands import (
@@ -15,6 +16,7 @@ from bot.commands import (
     conversations,
     deadletter,
     destination,
+    explain,
     member,
     owner,
     privacy,
@@ -58,4 +60,18 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *wiring.COMMANDS,
     *destination.COMMANDS,
 )
-ALL: Final[tuple[Command[Context, Any], ...]] = (about(_GROUPS), *_GROUPS)
+AGENTS_MAY: Final = frozenset(
+    {
+        *("schedule create", "schedule list", "schedule show", "schedule history"),
+        *("schedule pause", "schedule resume", "schedule run", "schedule cancel"),
+        *("agent list", "agent show", "agent set", "agent unset"),
+        *("channel list", "channel show", "channel set", "channel wire"),
+        *("wiring list", "wiring show", "wiring set"),
+        *("destination list", "destination add", "destination remove"),
+    }
+)
+"""What an agent can have done in the name of an admin who allows it, in one place for whoever reviews it: never a role,
+an approval, the audit, a person's data, a backup or money."""
+_MARKED: Final = tuple(replace(each, agents_may=each.name in AGENTS_MAY) for each in _GROUPS)
+_EXPLAINED: Final[tuple[Command[Context, Any], ...]] = (explain.about(_MARKED), *_MARKED)
+ALL: Final[tuple[Command[Context, Any], ...]] = (about(_EXPLAINED), *_EXPLAINED)

@@ -21,7 +21,7 @@ from bot.db import approvals as rows
 from bot.db.approvals import ApprovalRecord, State
 from bot.db.cards import Option
 from bot.errors import CommandFailed
-from bot.redaction import redact
+from bot.striking import struck
 
 LISTED: Final = 50
 SUMMARY_CHARS: Final = 80
@@ -106,7 +106,7 @@ async def show(context: Context, invocation: Invocation, given: ApprovalId) -> R
         for name, value in data.items()
         if value not in (None, "") and name not in ("effect", "details", "summary")
     ]
-    effect = redact(json.dumps(dict(found.effect), indent=2, ensure_ascii=False))
+    effect = json.dumps(data["effect"], indent=2, ensure_ascii=False)
     parts = [found.summary, found.details, "\n".join(facts), f"effect: {effect}"]
     buttons: list[Option] = []
     if found.state == "open" and may(invocation.standing.of(found.agent or None), found.level):
@@ -128,15 +128,17 @@ async def deny(context: Context, invocation: Invocation, given: ApprovalId) -> R
 async def _decide(
     context: Context, invocation: Invocation, found: ApprovalRecord, choice: str | None
 ) -> Reply:
-    now = context.clock()
+    now, refusals = context.clock(), context.approvals.refusals
     if choice is not None and found.state == "open" and context.approvals.is_orphan(found):
         why = approvals.AGENT_GONE.format(agent=found.agent)
-        withdraw = partial(approvals.withdraw, approval=found, why=why, by=invocation.by, now=now)
+        withdraw = partial(
+            approvals.withdraw, approval=found, why=why, by=invocation.by, now=now, refusals=refusals
+        )
         await context.approvals.took(withdraw)
         raise CommandFailed(f"{why} Nothing is done.")
 
     def work(db: sqlite3.Connection) -> Step:
-        return approvals.decide(db, found.id, choice, by=invocation.by, now=now)
+        return approvals.decide(db, found.id, choice, by=invocation.by, now=now, refusals=refusals)
 
     step = await context.approvals.took(work)
     settled = found if step is None else step.approval
@@ -159,13 +161,8 @@ def _data(found: ApprovalRecord) -> dict[str, Any]:
         "outcome": found.outcome,
         "created_at": shown.iso(found.created_at),
         "expires_at": shown.iso(found.expires_at),
-        "effect": _struck(dict(found.effect)),
+        "effect": struck(dict(found.effect)),
     }
-
-
-def _struck(value: Any) -> Any:
-    """An effect is kept as it will be carried out, and shown without secrets."""
-    return json.loads(redact(json.dumps(value)))
 
 
 def _row(found: ApprovalRecord) -> list[str]:

@@ -48,8 +48,8 @@ async def schedules(context: Context, asked: Asked) -> list[Suggestion]:
     route, everything = asked.invocation.route, may(asked.invocation.role, "admin")
     if route is None:
         return []
-    agent = context.agent_of(route)
-    found = await context.db.read(lambda db: _schedules(db, agent, route, everything=everything))
+    here = await context.found_at(route)
+    found = await context.db.read(lambda db: _schedules(db, here, everything=everything))
     suggested = [Suggestion(each.series_id, _schedule(each)) for each in found]
     return [each for each in suggested if _fits(asked, each.label)]
 
@@ -86,9 +86,8 @@ async def channels(context: Context, asked: Asked) -> list[Suggestion]:
     return [Suggestion(each, each) for each in sorted(context.channels) if _fits(asked, each)]
 
 
-def _schedules(db: sqlite3.Connection, agent: str, route: Route, *, everything: bool) -> list[Schedule]:
+def _schedules(db: sqlite3.Connection, here: SessionRecord | None, *, everything: bool) -> list[Schedule]:
     """Those of the conversation first."""
-    here = rows.find(db, agent, route)
     own = [] if here is None else series.told(db, here.id, LOOKED_AT)
     if not everything:
         return own

@@ -8,6 +8,8 @@ from typing import Final
 
 from agent.protocol.clock import Clock, now_ms
 from agent.protocol.messages import Route
+from bot import hearing
+from bot.access import may
 from bot.admission import Admission
 from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
@@ -28,7 +30,9 @@ from bot.figures import Figures
 from bot.guesses import Guesses
 from bot.metrics import Metrics
 from bot.operations import Operations
+from bot.patterns import Patterns
 from bot.place_names import PlaceNames
+from bot.rebuilding import Rebuilding
 from bot.roster import Roster
 from bot.schedules import Schedules
 from bot.sessions import Sessions
@@ -107,8 +111,12 @@ class Context(Records):
     erasing: Erasing
     troubles: Troubles
     """Of the adapters."""
+    rebuilding: Rebuilding
+    """The images of the agents; `changed(agent)` is to be told when settings of an agent have changed."""
     agents: AgentEditing
     place_names: PlaceNames
+    patterns: Patterns
+    """Those of wirings, and which of them fail."""
 
     def now(self) -> int:
         return self.clock()
@@ -133,12 +141,30 @@ class Context(Records):
         """The same; None where nothing has been said yet."""
         if route is None:
             raise CommandFailed(NO_PLACE)
-        agent = self.agent_of(route)
-        return await self.db.read(lambda db: rows.find(db, agent, route))
+        wirings, nobody = self.wirings.at(route), self.wirings.of(route)
+        return await self.db.read(
+            lambda db: hearing.conversation(db, hearing.meant(db, route, wirings) or nobody, route)
+        )
+
+    async def all_at(self, invocation: Invocation) -> list[SessionRecord]:
+        """The conversations in which a command was given, of all agents of the place to whom its giver may talk. Raises
+        CommandFailed."""
+        route, standing = invocation.route, invocation.standing
+        if route is None:
+            raise CommandFailed(NO_PLACE)
+        theirs = [
+            each
+            for each in self.wirings.at(route)
+            if each.strangers == "answer" or may(standing.of(each.agent), "member")
+        ]
+        found = await self.db.read(lambda db: [hearing.conversation(db, each, route) for each in theirs])
+        return [each for each in found if each is not None]
 
     async def begun_at(self, route: Route | None) -> SessionRecord:
         """The same; made where nothing has been said yet. Raises CommandFailed."""
         if route is None:
             raise CommandFailed(NO_PLACE)
-        agent, now = self.agent_of(route), self.clock()
-        return await self.db.write(lambda db: rows.resolve(db, agent, route, now))
+        wirings, nobody, now = self.wirings.at(route), self.wirings.of(route), self.clock()
+        return await self.db.write(
+            lambda db: hearing.begun(db, hearing.meant(db, route, wirings) or nobody, route, now=now)
+        )

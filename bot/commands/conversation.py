@@ -28,9 +28,9 @@ async def clear(context: Context, invocation: Invocation, _: NoParameters) -> Re
 
 
 async def stop(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
-    """Stops the turn that runs here."""
-    record = await context.found_at(invocation.route)
-    stopped = record is not None and await context.operations.interrupt(record.id)
+    """Stops what runs here, of each agent of the place to whom you may talk."""
+    running = await context.all_at(invocation)
+    stopped = any([await context.operations.interrupt(each.id) for each in running])
     return Reply("Stopping." if stopped else "Nothing is running.", {"stopped": stopped})
 
 

@@ -36,16 +36,16 @@ def _listed(db: sqlite3.Connection, channel: str, person: str) -> list[dict[str,
             "channel": record.route.channel,
             "place": record.route.platform_id,
             "thread": record.route.thread_id,
-            "title": _title(db, record, person),
+            "title": _title(db, record, channel, person),
             "at": shown.iso(record.last_active),
         }
         for record in sessions.spoken_in(db, channel, person, LISTED)
     ]
 
 
-def _title(db: sqlite3.Connection, record: SessionRecord, person: str) -> str:
+def _title(db: sqlite3.Connection, record: SessionRecord, channel: str, person: str) -> str:
     """One's own first words there, as they read now: what others have said is for the place to show."""
-    for entry in inbox.first_of(db, record.id, record.route.channel, person, LOOKED_AT):
+    for entry in inbox.first_of(db, record.id, channel, person, LOOKED_AT):
         content = entry.message.content
         changed = inbox.revised(db, record.id, entry.message.seq)
         text = content.text if isinstance(content, ChatIn) else ""

@@ -20,10 +20,12 @@ from bot.commands.registry import Asked, Command, Invocation, Parameters, Reply,
 from bot.db import agents as rows
 from bot.db import audit
 from bot.db.cards import Option
+from bot.destinations import AGENT_CHANNEL
 from bot.errors import CommandFailed
 
 MAX_DESTINATIONS: Final = 100
 """Of one agent: it is told all of them with every turn."""
+NOT_YOURS: Final = "To let an agent write to the agent {agent} you have to be an admin of both."
 IN_FILE: Final = "{name} stands in config.toml; take it out of [[agents.{agent}.destinations]] there."
 
 
@@ -51,7 +53,9 @@ class Add(Of):
     name: str = Field(
         min_length=1, max_length=100, pattern=r"^[\w.-]+$", description="what the agent calls it: one word"
     )
-    place: PlaceName = Field(HERE, description=f"the channel; {HERE} or left out: this one")
+    place: PlaceName = Field(
+        HERE, description=f"the channel; {HERE} or left out: this one; agent:NAME: an agent"
+    )
     thread: str = Field("", max_length=200, pattern=r"^[\w.-]*$", description="a thread in it, by its id")
 
 
@@ -79,10 +83,7 @@ async def list_destinations(context: Context, invocation: Invocation, given: Of)
 async def add(context: Context, invocation: Invocation, given: Add) -> Reply:
     """Lets an agent write to a place, from now on, in all its conversations."""
     existing(context, invocation, given.agent)
-    target = await looked_up(context, invocation, given.place)
-    route = Route(
-        channel=target.route.channel, platform_id=target.route.platform_id, thread_id=given.thread or None
-    )
+    route, remark = await _route(context, invocation, given)
     destination = Destination(name=given.name, display_name=given.name, route=route)
     now = context.clock()
 
@@ -104,13 +105,29 @@ async def add(context: Context, invocation: Invocation, given: Add) -> Reply:
     await context.roster.refresh(context.db)
     text = [f"{given.agent} may write to {shown.place(route)} now, as {given.name}."]
     text += [f"Before, {given.name} was {shown.place(before.route)}."] if before is not None else []
-    text += [target.remark] if target.remark else []
+    text += [remark] if remark else []
     undo = (
         Option("Undo", "destination remove", {"agent": given.agent, "name": given.name})
         if before is None
         else _again("Undo", given.agent, before)
     )
     return Reply("\n".join(text), {"agent": given.agent, **_data(destination)}, [undo])
+
+
+async def _route(context: Context, invocation: Invocation, given: Add) -> tuple[Route, str | None]:
+    """Where it is, and what there is to be said of that: a place, or as `agent:NAME` another agent."""
+    kind, colon, agent = given.place.partition(":")
+    if colon and kind == AGENT_CHANNEL:
+        if not may(invocation.standing.of(agent), "admin"):
+            raise CommandFailed(NOT_YOURS.format(agent=agent))
+        existing(context, invocation, agent)
+        if agent == given.agent:
+            raise CommandFailed("An agent does not write to itself.")
+        return Route(channel=AGENT_CHANNEL, platform_id=agent), None
+    target = await looked_up(context, invocation, given.place)
+    found = target.route
+    thread = given.thread or None
+    return Route(channel=found.channel, platform_id=found.platform_id, thread_id=thread), target.remark
 
 
 async def remove(context: Context, invocation: Invocation, given: Remove) -> Reply:

@@ -73,8 +73,8 @@ async def agents(context: Context, asked: Asked) -> list[Suggestion]:
     ]
 
 
-WhoName = Annotated[str, Completes(known_people)]
-Anybody = Annotated[str | None, Completes(known_people)]
+WhoName = Annotated[str, Completes(known_people), refs.RefKind("who")]
+Anybody = Annotated[str | None, Completes(known_people), refs.RefKind("who")]
 AgentName = Annotated[str | None, Completes(agents)]
 
 

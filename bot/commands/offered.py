@@ -13,11 +13,11 @@ from bot.commands.registry import Command, Registry
 
 HEAD: Final = """# Commands
 
-Every command can be given by whoever has the role that it asks for, in a channel of every platform: on Discord and
-Slack with `/roost`, at the terminal with `/`, and on the service's own machine as `roost` with the same words, as the
-owner. A command that is about one agent can be given by the admins of that agent as well. Options stand in their order,
-or by name; those in brackets may be left out. Where a person, a group or a place is asked for, a mention or the
-platform's id is taken, never a name.
+Every command can be given by whoever has the role that it asks for, in a channel of every platform: on Slack with
+`/roost`, on Discord with `/roost status` and, where a command has two words, `/roost-session list`, at the terminal
+with `/`, and on the service's own machine as `roost` with the same words, as the owner. A command that is about one
+agent can be given by the admins of that agent as well. Options stand in their order, or by name; those in brackets may
+be left out. Where a person, a group or a place is asked for, a mention or the platform's id is taken, never a name.
 
 This page is made from the commands themselves, by `make docs`.
 """

@@ -65,7 +65,7 @@ class Invocation:
     @property
     def by(self) -> Actor:
         """The same for the audit."""
-        return Actor(self.actor.id, self.actor.name, self.channel, self.route)
+        return Actor(self.actor.id, self.actor.name, self.channel, self.route, self.actor.groups)
 
     def spelled(self, command: str) -> str:
         """A command as one gives it on this surface, for a text that names one."""

@@ -107,8 +107,11 @@ async def create(context: Context, invocation: Invocation, given: Create) -> Rep
         again += "." if given.when else f": `{invocation.spelled(f'schedule create yes {when}: …')}`"
         text = f"{said}\nNothing is kept yet; to keep it, {again}"
         return Reply(text, {"kept": False, **data}, _confirm(given, draft, when))
-    target = where.id if isinstance(where, SessionRecord) else (context.agent_of(where), where)
-    made = await context.schedules.create(target, draft, by=invocation.by)
+    if isinstance(where, SessionRecord):
+        made = await context.schedules.create(where.id, draft, by=invocation.by)
+    else:
+        record = await context.begun_at(where)
+        made = await context.schedules.create(record.id, draft, place=where, by=invocation.by)
     text = f"Schedule {made.id} is kept. {said}"
     return Reply(text, {"kept": True, **data, **_data(made)}, planned.buttons(made))
 

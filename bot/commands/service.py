@@ -45,6 +45,9 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
     troubles = context.troubles.listed() if admin else []
     for trouble in troubles:
         text += f"\nThe channel {trouble.channel} has not worked since {_time(trouble.since)}: {trouble.text}"
+    failing = context.patterns.failing() if admin else []
+    for bad in failing:
+        text += f"\nThe pattern {plain(bad.pattern)} fails since {_time(bad.since)}, {bad.times} times: {bad.why}."
     data = {
         "version": version.VERSION,
         "uptime_seconds": uptime_seconds,
@@ -62,6 +65,9 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
             for each in reported
         ],
         "troubles": [{**asdict(each), "since": shown.iso(each.since)} for each in troubles],
+        "patterns": [
+            {**asdict(bad), "since": shown.iso(bad.since), "last": shown.iso(bad.last)} for bad in failing
+        ],
         "metrics": context.metrics.snapshot(),
     }
     return Reply(text, data)

@@ -47,7 +47,7 @@ class How(AgentAt):
     def given(self) -> dict[str, Any]:
         """What was given, as [[wirings]] has it."""
         found = {name: getattr(self, name) for name in KEYS if getattr(self, name, None) is not None}
-        if str(found.get("pattern")).lower() == NONE:
+        if self.pattern is not None and self.pattern.lower() == NONE:
             found["pattern"] = None
         return found
 

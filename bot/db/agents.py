@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from agent.protocol.messages import Destination, Route
+
+STAMP_DIGITS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,12 @@ class Changed:
     own: bool
     deleted: bool
     base: str | None = None
+
+    @property
+    def stamp(self) -> str:
+        """What tells these settings from others, short."""
+        text = json.dumps(dict(self.settings), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:STAMP_DIGITS]
 
 
 def changed(db: sqlite3.Connection) -> Sequence[Changed]:

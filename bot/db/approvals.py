@@ -40,6 +40,8 @@ class ApprovalRecord:
     outcome: str | None = None
     decided_by: str | None = None
     decided_at: int | None = None
+    decided_as: Mapping[str, Any] | None = None
+    """The same person as `decided_by`, as `audit.Actor.remembered` has it."""
 
     @property
     def subject(self) -> str:
@@ -54,6 +56,7 @@ class ApprovalRecord:
             None if channel is None else Route(channel=channel, platform_id=platform_id, thread_id=thread_id)
         )
         found["effect"], found["choices"] = json.loads(found["effect"]), tuple(json.loads(found["choices"]))
+        found["decided_as"] = None if found["decided_as"] is None else json.loads(found["decided_as"])
         found["announced"] = bool(found["announced"])
         return cls(**found)
 
@@ -83,6 +86,11 @@ def add(db: sqlite3.Connection, approval: ApprovalRecord) -> None:
             ),
         ),
     )
+
+
+def describe(db: sqlite3.Connection, approval_id: str, details: str) -> None:
+    """There is something else to be read about an open one now."""
+    db.execute("UPDATE approvals SET details = ? WHERE id = ? AND state = 'open'", (details, approval_id))
 
 
 def get(db: sqlite3.Connection, approval_id: str) -> ApprovalRecord | None:
@@ -129,6 +137,26 @@ def open_of(db: sqlite3.Connection, session_id: str) -> int:
     return int(row[0])
 
 
+def asked_since(db: sqlite3.Connection, session_id: str, since: int) -> int:
+    """How many a session has asked for since then."""
+    row = db.execute(
+        "SELECT count(*) FROM approvals WHERE session = ? AND created_at >= ?", (session_id, since)
+    ).fetchone()
+    return int(row[0])
+
+
+def denied_since(
+    db: sqlite3.Connection, kind: str, agent: str, effect: Mapping[str, Any], since: int
+) -> bool:
+    """Whether just this was denied to an agent since then, and not allowed after that."""
+    row = db.execute(
+        "SELECT state FROM approvals WHERE kind = ? AND agent = ? AND effect = ? AND decided_at >= ?"
+        " ORDER BY decided_at DESC LIMIT 1",
+        (kind, agent, json.dumps(dict(effect)), since),
+    ).fetchone()
+    return row is not None and row["state"] == "denied"
+
+
 def same_open(
     db: sqlite3.Connection, kind: str, agent: str, effect: Mapping[str, Any]
 ) -> ApprovalRecord | None:
@@ -141,14 +169,24 @@ def same_open(
 
 
 def settle(
-    db: sqlite3.Connection, approval_id: str, state: State, *, choice: str | None, by: str, now: int
+    db: sqlite3.Connection,
+    approval_id: str,
+    state: State,
+    *,
+    choice: str | None,
+    by: str,
+    now: int,
+    decided_as: Mapping[str, Any] | None = None,
 ) -> ApprovalRecord | None:
     """Decides an open one, once; None when somebody was faster, or its time is over, which only keeps it from being
     approved or denied."""
     row = db.execute(
-        "UPDATE approvals SET state = ?, choice = ?, decided_by = ?, decided_at = ? WHERE id = ? AND state = 'open'"
-        " AND (expires_at > ? OR ? IN ('expired', 'withdrawn')) RETURNING *",
-        (state, choice, by, now, approval_id, now, state),
+        "UPDATE approvals SET state = ?, choice = ?, decided_by = ?, decided_as = ?, decided_at = ? WHERE id = ?"
+        " AND state = 'open' AND (expires_at > ? OR ? IN ('expired', 'withdrawn')) RETURNING *",
+        (
+            *(state, choice, by, None if decided_as is None else json.dumps(dict(decided_as))),
+            *(now, approval_id, now, state),
+        ),
     ).fetchone()
     return None if row is None else ApprovalRecord.from_row(row)
 

@@ -21,6 +21,13 @@ class Actor:
     name: str
     surface: str
     route: Route | None = None
+    groups: tuple[str, ...] = ()
+    """The platform's own groups that they are in, as far as it has told."""
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """As JSON can hold it, for what is done in their name later."""
+        return {"id": self.id, "name": self.name, "surface": self.surface, "groups": list(self.groups)}
 
     @property
     def ref(self) -> str:

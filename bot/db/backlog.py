@@ -15,19 +15,23 @@ _AFTERWARDS: Final = "~"
 """Stands before the id of a session, for the rows that tell of other messages: those ask for nothing, and however many
 there are, they must not keep anybody from being answered."""
 _UNFINISHED: Final = "state IN ('accepted', 'posted')"
+_TOLD: Final = "kind = 'chat' AND {row}trigger = 0"
+"""What people have said that was not for the agent: nobody waits for an answer to it."""
 _WATCH: Final = (
     "PRAGMA temp_store = MEMORY",
     "CREATE TEMP TABLE backlog (session TEXT PRIMARY KEY, unfinished INTEGER NOT NULL) WITHOUT ROWID",
     f"INSERT INTO backlog SELECT iif(about IS NULL, '', '{_AFTERWARDS}') || session AS key, count(*) FROM inbox"
-    f" WHERE {_UNFINISHED} GROUP BY key",
-    f"INSERT INTO backlog SELECT '{_ALL}', count(*) FROM inbox WHERE {_UNFINISHED} AND about IS NULL",
-    f"""CREATE TEMP TRIGGER backlog_grows AFTER INSERT ON main.inbox WHEN new.{_UNFINISHED} BEGIN
+    f" WHERE {_UNFINISHED} AND NOT ({_TOLD.format(row='')}) GROUP BY key",
+    f"INSERT INTO backlog SELECT '{_ALL}', count(*) FROM inbox WHERE {_UNFINISHED} AND about IS NULL"
+    f" AND NOT ({_TOLD.format(row='')})",
+    f"""CREATE TEMP TRIGGER backlog_grows AFTER INSERT ON main.inbox
+WHEN new.{_UNFINISHED} AND NOT (new.{_TOLD.format(row="new.")}) BEGIN
     INSERT INTO backlog VALUES (iif(new.about IS NULL, '', '{_AFTERWARDS}') || new.session, 1),
         ('{_ALL}', new.about IS NULL)
     ON CONFLICT (session) DO UPDATE SET unfinished = unfinished + excluded.unfinished;
 END""",
     f"""CREATE TEMP TRIGGER backlog_shrinks AFTER UPDATE OF state ON main.inbox
-WHEN old.{_UNFINISHED} AND NOT new.{_UNFINISHED} BEGIN
+WHEN old.{_UNFINISHED} AND NOT new.{_UNFINISHED} AND NOT (old.{_TOLD.format(row="old.")}) BEGIN
     UPDATE backlog SET unfinished = unfinished - 1
     WHERE session = iif(old.about IS NULL, '', '{_AFTERWARDS}') || old.session
         OR (session = '{_ALL}' AND old.about IS NULL);

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agent.protocol.messages import ChatIn, SystemIn, Withdrawn
-from bot.db import inbox
+from bot.db import inbox, overheard
 from bot.db.sessions import HOUSE
 
 STRUCK: Final = ChatIn(sender="(removed)", text="(removed)").model_dump_json()
@@ -117,8 +117,7 @@ def quiet(db: sqlite3.Connection, channel: str, platform_id: str, before: int) -
 
 def of_event(db: sqlite3.Connection, channel: str, event_id: str) -> list[str]:
     """The messages that an event of a channel became."""
-    entry = inbox.said_in(db, channel, event_id)
-    return [] if entry is None else [entry.message.id]
+    return [entry.message.id for entry in inbox.said_in(db, channel, event_id)]
 
 
 def said_by(db: sqlite3.Connection, channel: str, person: str) -> list[str]:
@@ -145,6 +144,7 @@ def person(db: sqlite3.Connection, channel: str, user_id: str, *, now: int) -> t
     who = f"{channel}:{user_id}"
     messages = strike(db, said_by(db, channel, user_id), now=now)
     db.execute("UPDATE inbox SET sender_id = NULL WHERE channel = ? AND sender_id = ?", (channel, user_id))
+    overheard.forget_of(db, channel, user_id)
     held = db.execute("DELETE FROM held WHERE channel = ? AND sender_id = ?", (channel, user_id)).rowcount
     db.execute(
         "UPDATE questions SET answer = ?, answered_by = NULL WHERE channel = ? AND answered_by = ?",

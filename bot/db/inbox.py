@@ -59,8 +59,14 @@ def new_id() -> str:
 
 
 def known(db: sqlite3.Connection, event_id: str) -> bool:
-    """Whether this event was accepted before."""
+    """Whether this event was accepted before, for whichever session: it is accepted for all of them at once."""
     return db.execute("SELECT 1 FROM inbox WHERE event_id = ?", (event_id,)).fetchone() is not None
+
+
+def known_in(db: sqlite3.Connection, session_id: str, event_id: str) -> bool:
+    """Whether this event was accepted before for this session."""
+    found = db.execute("SELECT 1 FROM inbox WHERE event_id = ? AND session = ?", (event_id, session_id))
+    return found.fetchone() is not None
 
 
 def accept(
@@ -227,10 +233,10 @@ def place(db: sqlite3.Connection, session_id: str, seq: int) -> int:
 
 
 def only_bots_spoke(db: sqlite3.Connection, session_id: str, count: int) -> bool:
-    """Whether the newest `count` messages of a session are all from bots."""
+    """Whether the newest `count` messages that a session was asked are all from bots."""
     row = db.execute(
-        "SELECT count(*) FROM (SELECT by_bot FROM inbox WHERE session = ? AND kind = 'chat' ORDER BY seq DESC LIMIT ?)"
-        " WHERE by_bot = 1",
+        "SELECT count(*) FROM (SELECT by_bot FROM inbox WHERE session = ? AND kind = 'chat' AND trigger = 1"
+        " ORDER BY seq DESC LIMIT ?) WHERE by_bot = 1",
         (session_id, count),
     ).fetchone()
     return bool(row[0] >= count)
@@ -263,6 +269,14 @@ def event_of(db: sqlite3.Connection, session_id: str, message_id: str | None) ->
     return None if row is None else str(row["event_id"])
 
 
+def sender_of(db: sqlite3.Connection, session_id: str, message_id: str) -> str | None:
+    """The name of whoever has said this message of this session; None for what nobody has said."""
+    row = db.execute(
+        "SELECT content FROM inbox WHERE id = ? AND session = ? AND kind = 'chat'", (message_id, session_id)
+    ).fetchone()
+    return None if row is None else ChatIn.model_validate_json(row["content"]).sender
+
+
 def of_event(db: sqlite3.Connection, session_id: str, event_id: str) -> Entry | None:
     """The message of this session that an event became."""
     row = db.execute(
@@ -271,12 +285,23 @@ def of_event(db: sqlite3.Connection, session_id: str, event_id: str) -> Entry | 
     return None if row is None else Entry.from_row(row)
 
 
-def said_in(db: sqlite3.Connection, channel: str, event_id: str) -> Entry | None:
-    """The message that an event of this channel became, in whichever session."""
+def said_in(db: sqlite3.Connection, channel: str, event_id: str) -> list[Entry]:
+    """The messages that an event of this channel became: one in each session that it was for, or was told to."""
+    rows = db.execute(
+        "SELECT * FROM inbox WHERE event_id = ? AND channel = ? AND kind = 'chat' ORDER BY rowid",
+        (event_id, channel),
+    )
+    return [Entry.from_row(row) for row in rows]
+
+
+def asked_at(db: sqlite3.Connection, session_id: str, message_id: str | None = None) -> Route | None:
+    """Where this message of a session was asked; without one its newest that asks for a turn."""
     row = db.execute(
-        "SELECT * FROM inbox WHERE event_id = ? AND channel = ? AND kind = 'chat'", (event_id, channel)
+        "SELECT channel, platform_id, thread_id FROM inbox WHERE session = ?1 AND trigger = 1"
+        " AND (?2 IS NULL OR id = ?2) ORDER BY seq DESC LIMIT 1",
+        (session_id, message_id),
     ).fetchone()
-    return None if row is None else Entry.from_row(row)
+    return None if row is None else Route(**dict(row))
 
 
 def revised(db: sqlite3.Connection, session_id: str, seq: int) -> Edited | Withdrawn | None:
@@ -295,7 +320,9 @@ def counts(db: sqlite3.Connection, session_id: str | None = None) -> dict[str, i
         return {state: tallies.of(db, f"inbox {state}") for state in states}
     found = dict(
         db.execute(
-            "SELECT state, count(*) FROM inbox WHERE session = ? GROUP BY state", (session_id,)
+            "SELECT state, count(*) FROM inbox WHERE session = ? AND NOT (kind = 'chat' AND trigger = 0)"
+            " GROUP BY state",
+            (session_id,),
         ).fetchall()
     )
     return {state: found.get(state, 0) for state in states}

@@ -72,6 +72,64 @@ AGENTS: Final[Sequence[str]] = (
 ) WITHOUT ROWID""",
 )
 
+_NEW_TOLD: Final = "(new.kind = 'chat' AND new.trigger = 0)"
+_OLD_TOLD: Final = "(old.kind = 'chat' AND old.trigger = 0)"
+_SEVERAL_AGENTS: Final[Sequence[str]] = (
+    # One event may be for several agents of a place, each in a session of its own. SQLite takes no constraint away, so
+    # the table is made anew, with its indexes and triggers. What an agent was only told of is not counted.
+    "ALTER TABLE inbox RENAME TO inbox_before",
+    """CREATE TABLE inbox (
+    id TEXT PRIMARY KEY,
+    event_id TEXT NOT NULL,
+    session TEXT NOT NULL REFERENCES sessions (id),
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    trigger INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('accepted', 'posted', 'done', 'failed')),
+    created_at INTEGER NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    settled_at INTEGER,
+    tries INTEGER NOT NULL DEFAULT 0,
+    process_after INTEGER,
+    turn_id TEXT,
+    error TEXT,
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    thread_id TEXT,
+    content TEXT NOT NULL,
+    notice TEXT,
+    sender_id TEXT,
+    about INTEGER,
+    by_bot INTEGER,
+    UNIQUE (event_id, session),
+    UNIQUE (session, seq)
+)""",
+    """INSERT INTO inbox SELECT id, event_id, session, seq, kind, trigger, state, created_at, accepted_at, settled_at,
+tries, process_after, turn_id, error, channel, platform_id, thread_id, content, notice, sender_id, about, by_bot
+FROM inbox_before ORDER BY rowid""",
+    "DROP TABLE inbox_before",
+    "CREATE INDEX inbox_unfinished ON inbox (session, seq) WHERE state IN ('accepted', 'posted')",
+    "CREATE INDEX inbox_failed ON inbox (session) WHERE state = 'failed'",
+    "CREATE INDEX inbox_turns ON inbox (session, turn_id) WHERE turn_id IS NOT NULL",
+    "CREATE INDEX inbox_about ON inbox (session, about) WHERE about IS NOT NULL",
+    "CREATE INDEX inbox_bots ON inbox (channel, platform_id, accepted_at) WHERE by_bot = 1",
+    "CREATE INDEX inbox_people ON inbox (channel, sender_id, session, seq) WHERE sender_id IS NOT NULL",
+    "CREATE INDEX inbox_asked ON inbox (session, channel, platform_id, thread_id) WHERE trigger = 1",
+    f"""CREATE TRIGGER inbox_grows AFTER INSERT ON inbox WHEN NOT {_NEW_TOLD} BEGIN
+    INSERT INTO tallies VALUES ('inbox ' || new.state, 1), ('asked', new.trigger = 1)
+    ON CONFLICT (name) DO UPDATE SET count = count + excluded.count;
+END""",
+    f"""CREATE TRIGGER inbox_changes AFTER UPDATE OF state ON inbox
+WHEN old.state != new.state AND NOT {_OLD_TOLD} BEGIN
+    INSERT INTO tallies VALUES ('inbox ' || old.state, -1), ('inbox ' || new.state, 1)
+    ON CONFLICT (name) DO UPDATE SET count = count + excluded.count;
+END""",
+    f"""CREATE TRIGGER inbox_shrinks AFTER DELETE ON inbox WHEN NOT {_OLD_TOLD} BEGIN
+    INSERT INTO tallies VALUES ('inbox ' || old.state, -1), ('asked', -(old.trigger = 1))
+    ON CONFLICT (name) DO UPDATE SET count = count + excluded.count;
+END""",
+)
+
 WIRINGS: Final[Sequence[str]] = (
     # A place with `wired` is served by the rows of `wirings` alone, whatever config.toml has for it; `settings` of a
     # place are those that hold for all its agents (retention, deletion, ...).
@@ -92,6 +150,26 @@ WIRINGS: Final[Sequence[str]] = (
     wired_at INTEGER NOT NULL,
     PRIMARY KEY (channel, platform_id, agent)
 ) WITHOUT ROWID""",
+    # What people have said in a place that was not for an agent of it, which is told with the next message that is.
+    """CREATE TABLE overheard (
+    number INTEGER PRIMARY KEY,
+    agent TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    thread_id TEXT,
+    event_id TEXT NOT NULL,
+    sender_id TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    text TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    UNIQUE (event_id, agent)
+)""",
+    "CREATE INDEX overheard_place ON overheard (agent, channel, platform_id, thread_id, number)",
+    "CREATE INDEX overheard_at ON overheard (at)",
+    # Where a schedule was made, as JSON, when that is not where its conversation is.
+    "ALTER TABLE series ADD COLUMN place TEXT",
+    *_SEVERAL_AGENTS,
 )
 
 CARDS: Final[Sequence[str]] = (
@@ -143,6 +221,7 @@ APPROVALS: Final[Sequence[str]] = (
     choice TEXT,
     outcome TEXT,
     decided_by TEXT,
+    decided_as TEXT,
     decided_at INTEGER,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
@@ -264,8 +343,30 @@ EGRESS: Final[Sequence[str]] = (
     ports TEXT NOT NULL,
     once INTEGER NOT NULL,
     granted_at INTEGER NOT NULL,
-    PRIMARY KEY (agent, session, host)
+    PRIMARY KEY (agent, session, host, once)
 ) WITHOUT ROWID""",
+    # What was approved and can be had only once: begun with, and perhaps not finished.
+    """CREATE TABLE begun (
+    approval TEXT PRIMARY KEY,
+    at INTEGER NOT NULL
+) WITHOUT ROWID""",
+    # Messages between agents. `route` is where the sender was asked, `began` where a person has begun it.
+    """CREATE TABLE errands (
+    event_id TEXT PRIMARY KEY,
+    sender TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    hops INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    thread_id TEXT,
+    began_channel TEXT NOT NULL,
+    began_platform_id TEXT NOT NULL,
+    began_thread_id TEXT,
+    person TEXT,
+    at INTEGER NOT NULL
+)""",
+    "CREATE INDEX errands_receiver ON errands (receiver, at)",
+    "CREATE INDEX errands_at ON errands (at)",
 )
 
 PRIVACY: Final[Sequence[str]] = (

@@ -16,7 +16,7 @@ from typing import Final, Literal
 from cronsim import CronSimError
 from pydantic import ValidationError
 
-from agent.protocol.messages import MAX_SCHEDULE_CHARS, Schedule
+from agent.protocol.messages import MAX_SCHEDULE_CHARS, Route, Schedule
 from bot import surfaces
 from bot.db import deliveries, sessions
 from bot.recurrence import WHEN, BadTime, When
@@ -74,11 +74,14 @@ class SeriesRecord:
     created_by: str
     created_at: int
     script: str | None
+    place: Route | None = None
+    """Where it was made, which is where its runs are asked for; None: where its conversation is."""
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> SeriesRecord:
-        known = {name: row[name] for name in cls.__dataclass_fields__ if name != "when"}
-        return cls(**known, when=WHEN.validate_json(row["recurrence"]))
+        known = {name: row[name] for name in cls.__dataclass_fields__ if name not in ("when", "place")}
+        place = row["place"] and Route.model_validate_json(row["place"])
+        return cls(**known, when=WHEN.validate_json(row["recurrence"]), place=place)
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,17 @@ class Run:
         return cls(**known, manual=bool(row["manual"]))
 
 
-def create(db: sqlite3.Connection, session_id: str, draft: Draft, *, now: int) -> SeriesRecord:
-    """Keeps a new series."""
+def create(
+    db: sqlite3.Connection, session_id: str, draft: Draft, *, now: int, place: Route | None = None
+) -> SeriesRecord:
+    """Keeps a new series, of which each run is asked for at `place`; None: where its conversation is."""
+    record = sessions.get(db, session_id)
+    elsewhere = place is not None and record is not None and record.route != place
     series_id = secrets.token_hex(4)
     db.execute(
         "INSERT INTO series (id, session, prompt, recurrence, catch_up, status, next_at, remaining, ends_at,"
-        " failures, max_failures, created_by, created_at, script)"
-        " VALUES (?, ?, ?, ?, ?, 'active', ?, ?, ?, 0, ?, ?, ?, ?)",
+        " failures, max_failures, created_by, created_at, script, place)"
+        " VALUES (?, ?, ?, ?, ?, 'active', ?, ?, ?, 0, ?, ?, ?, ?, ?)",
         (
             series_id,
             session_id,
@@ -118,6 +125,7 @@ def create(db: sqlite3.Connection, session_id: str, draft: Draft, *, now: int) -
             draft.created_by,
             now,
             draft.script,
+            place.model_dump_json() if place is not None and elsewhere else None,
         ),
     )
     return _there(db, series_id)

@@ -11,6 +11,7 @@ from typing import Final
 
 from agent.protocol.messages import Route
 from bot.db import pool
+from bot.engage import SHARED
 
 LOOKED_AT: Final = 1_000
 HOUSE: Final = "(roost)"
@@ -119,11 +120,12 @@ def like(db: sqlite3.Connection, typed: str, *, near: Route | None, limit: int) 
 
 
 def spoken_in(db: sqlite3.Connection, channel: str, sender_id: str, limit: int) -> list[SessionRecord]:
-    """The sessions of a channel in which somebody has spoken, those that were active last on top."""
+    """The sessions of a channel in which somebody has spoken, and those that places share: the ones that were active
+    last on top."""
     rows = db.execute(
         "SELECT * FROM sessions WHERE id IN (SELECT session FROM inbox WHERE channel = ?1 AND sender_id = ?2)"
-        " AND channel = ?1 ORDER BY last_active DESC, id LIMIT ?3",
-        (channel, sender_id, limit),
+        " AND channel IN (?1, ?4) ORDER BY last_active DESC, id LIMIT ?3",
+        (channel, sender_id, limit, SHARED),
     )
     return [SessionRecord.from_row(row) for row in rows]
 
@@ -142,8 +144,12 @@ def known(db: sqlite3.Connection, session_ids: Sequence[str]) -> set[str]:
 
 
 def at_place(db: sqlite3.Connection, channel: str, platform_id: str) -> list[str]:
-    """The ids of the sessions that speak in one place, all its threads."""
-    rows = db.execute("SELECT id FROM sessions WHERE channel = ? AND platform_id = ?", (channel, platform_id))
+    """The ids of the sessions that speak in one place, all its threads; those that places share may speak in any."""
+    rows = db.execute(
+        "SELECT id FROM sessions WHERE channel = ?1 AND platform_id = ?2"
+        " UNION ALL SELECT id FROM sessions WHERE channel = ?3",
+        (channel, platform_id, SHARED),
+    )
     return [row["id"] for row in rows]
 
 

@@ -43,9 +43,10 @@ def find(db: sqlite3.Connection, session_id: str, number: int, *, by: str) -> Ow
 
 
 def came_from(db: sqlite3.Connection, session_id: str, route: Route) -> bool:
-    """Whether a message of this session was ever said there."""
+    """Whether its agent was ever asked for something there: what it was only told of asks for nothing."""
     found = db.execute(
-        "SELECT 1 FROM inbox WHERE session = ? AND channel = ? AND platform_id = ? AND thread_id IS ? LIMIT 1",
+        "SELECT 1 FROM inbox WHERE session = ? AND channel = ? AND platform_id = ? AND thread_id IS ?"
+        " AND trigger = 1 LIMIT 1",
         (session_id, route.channel, route.platform_id, route.thread_id),
     )
     return found.fetchone() is not None

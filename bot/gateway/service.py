@@ -26,6 +26,7 @@ from bot.errors import GatewayError
 from bot.gateway.addresses import Policy, forbidden
 from bot.gateway.caller import Caller, Rights
 from bot.gateway.door import Door
+from bot.gateway.granted import Egress
 from bot.gateway.messages import Messages
 from bot.gateway.proxies import Proxies
 from bot.gateway.spend import Spend
@@ -79,7 +80,9 @@ class Gateway:
             metrics,
             chosen=lambda session: db.read(lambda db: inbox.model(db, session)),
         )
-        self._tunnel = Tunnel(self._upstream, metrics, idle_seconds=config.tunnel_idle_seconds)
+        self._tunnel = Tunnel(
+            self._upstream, Egress(db, clock), metrics, idle_seconds=config.tunnel_idle_seconds
+        )
         self._doors: dict[str, Door] = {}
         self._broken: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 

@@ -11,8 +11,11 @@ from typing import Final
 
 from prometheus_client import Counter
 
+from bot.db.egress import Granted
+from bot.errors import DatabaseError
 from bot.gateway.caller import Caller
 from bot.gateway.connect import END, MAX_HEAD_BYTES, BadConnect, Connect, read
+from bot.gateway.granted import Egress
 from bot.gateway.hello import HANDSHAKE_RECORD, MAX_BYTES, BadHello
 from bot.gateway.hello import read as read_hello
 from bot.gateway.hosts import DEFAULT_PORT, BadHost, Host, normal
@@ -32,8 +35,9 @@ ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 class Tunnel:
     """Serves the CONNECT requests of all sessions."""
 
-    def __init__(self, upstream: Upstream, metrics: Metrics, *, idle_seconds: float) -> None:
+    def __init__(self, upstream: Upstream, egress: Egress, metrics: Metrics, *, idle_seconds: float) -> None:
         self._upstream = upstream
+        self._egress = egress
         self._metrics = metrics
         self._idle_seconds = idle_seconds
 
@@ -47,11 +51,12 @@ class Tunnel:
         try:
             head = await _head(reader)
             asked = _read(head)
-            self._check(caller, asked, others)
-            if task is not None:
+            granted = await self._check(caller, asked, others)
+            if task is not None and granted is None:
                 caller.tunnels[task] = asked.host
             there, back = await self._dial(asked.host)
             try:
+                await self._use(granted, asked.host)
                 writer.write(ESTABLISHED)
                 established = True
                 hello = await _hello(reader, asked.host)
@@ -71,8 +76,8 @@ class Tunnel:
             if task is not None:
                 caller.tunnels.pop(task, None)
 
-    def _check(self, caller: Caller, asked: Connect, others: int) -> None:
-        """Raises Refusal."""
+    async def _check(self, caller: Caller, asked: Connect, others: int) -> Granted | None:
+        """By what an admin has granted it may go there, None where its configuration says so. Raises Refusal."""
         if asked.password is None or not same(asked.password, caller.token):
             what = "no token" if asked.password is None else "a wrong token"
             raise Refusal(
@@ -82,14 +87,9 @@ class Tunnel:
                 reason="token",
                 detail=what,
             )
+        granted = None
         if not caller.rights.hosts.allow(asked.host):
-            raise Refusal(
-                403,
-                "permission_error",
-                f"This agent may not reach {asked.host}.",
-                reason="host",
-                detail="it is not among [agents.<name>.gateway] hosts",
-            )
+            granted = await self._granted(caller, asked.host)
         if others >= MAX_TUNNELS:
             raise Refusal(
                 503,
@@ -97,6 +97,27 @@ class Tunnel:
                 f"A conversation may have {MAX_TUNNELS} connections to other hosts at once.",
                 reason="connections",
             )
+        return granted
+
+    async def _granted(self, caller: Caller, host: Host) -> Granted:
+        """Raises Refusal."""
+        try:
+            granted = await self._egress.grant(caller.agent, caller.session, host)
+        except DatabaseError as exc:
+            raise _not_now(exc) from exc
+        if granted is None:
+            raise _not_allowed(
+                host, "it is not among [agents.<name>.gateway] hosts, and no admin has granted it"
+            )
+        return granted
+
+    async def _use(self, granted: Granted | None, host: Host) -> None:
+        """Raises Refusal for what was granted once and is used up."""
+        try:
+            if granted is not None and not await self._egress.use(granted):
+                raise _not_allowed(host, "what was granted once is used up")
+        except DatabaseError as exc:
+            raise _not_now(exc) from exc
 
     async def _dial(self, host: Host) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
@@ -239,6 +260,22 @@ async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
                 pass
     except (TimeoutError, OSError):
         pass
+
+
+def _not_allowed(host: Host, detail: str) -> Refusal:
+    return Refusal(
+        403,
+        "permission_error",
+        f"This agent may not reach {host}. It can ask an admin for it with its tool request_host.",
+        reason="host",
+        detail=detail,
+    )
+
+
+def _not_now(exc: DatabaseError) -> Refusal:
+    return Refusal(
+        503, "overloaded_error", "It cannot be looked up now; try again.", reason="host", detail=str(exc)
+    )
 
 
 def _malformed(detail: str, status: int = 400) -> Refusal:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from container.image import debian, wheels
-from container.image.client import Say, find_client, run, show
+from container.image.client import Halt, Say, find_client, run, show
 from container.image.context import context
 from container.image.engine import Engine, client_environment
 from container.image.recipe import BASE_LABEL, DEBIAN_BASE, AnyRecipe, ImageError, Recipe
@@ -33,6 +33,7 @@ class Workshop:
     terminal: bool = False
     anew: bool = False
     """Uses nothing that an earlier build has left."""
+    halt: Halt | None = None
 
 
 def base_for(recipe: AnyRecipe, engine: Engine) -> str:
@@ -53,8 +54,10 @@ def build(recipe: AnyRecipe, shop: Workshop, *, base: str) -> str:
     client = find_client(shop.environ.get("PATH", ""))
     architecture = shop.engine.architecture()
     common = isinstance(recipe, Recipe)
-    locked = wheels.locked(shop.cache, architecture, shop.say) if common else None
-    extra = wheels.further(shop.cache, architecture, recipe.options.pip, shop.say, anew=shop.anew)
+    locked = wheels.locked(shop.cache, architecture, shop.say, shop.halt) if common else None
+    extra = wheels.further(
+        shop.cache, architecture, recipe.options.pip, shop.say, anew=shop.anew, halt=shop.halt
+    )
     shop.say(f"Building {recipe.tag} on {base} ...")
     with context(recipe, wheels=locked, extra=extra) as folder:
         command = [client, "build", *_arguments(recipe, base, shop), str(folder)]
@@ -64,7 +67,7 @@ def build(recipe: AnyRecipe, shop: Workshop, *, base: str) -> str:
             if shop.terminal:
                 show(command, what=what, env=environment)
             else:
-                run(command, _without_noise(shop.say), what=what, env=environment)
+                run(command, _without_noise(shop.say), what=what, env=environment, halt=shop.halt)
         except ImageError as exc:
             if (
                 base != DEBIAN_BASE

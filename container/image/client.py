@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,29 @@ Say = Callable[[str], None]
 """Takes a line that shows how far it is."""
 
 
+class Halt:
+    """By which another thread ends what is being built. Once it is called nothing begins any more."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._program: subprocess.Popen[str] | None = None
+        self._called = False
+
+    def __call__(self) -> None:
+        """Ends the program that runs, if one does."""
+        with self._lock:
+            self._called = True
+            if self._program is not None:
+                self._program.terminate()
+
+    def watch(self, program: subprocess.Popen[str] | None) -> None:
+        """This one runs now; None: it has ended."""
+        with self._lock:
+            self._program = program
+            if self._called and program is not None:
+                program.terminate()
+
+
 def find_client(path: str, places: Sequence[str] = USUAL_PLACES) -> str:
     """The first client with BuildKit, on `path` (as PATH has it) or in the usual places. Raises ImageError."""
     found = list(_clients([*path.split(os.pathsep), *places]))
@@ -38,8 +62,15 @@ def find_client(path: str, places: Sequence[str] = USUAL_PLACES) -> str:
     raise ImageError(NO_CLIENT.format(found=", ".join(found) if found else "there is none at all"))
 
 
-def run(command: Sequence[str], say: Say, *, what: str, env: Mapping[str, str] | None = None) -> None:
-    """Runs a program and says each line of it. Raises ImageError with the last ones when it fails."""
+def run(
+    command: Sequence[str],
+    say: Say,
+    *,
+    what: str,
+    env: Mapping[str, str] | None = None,
+    halt: Halt | None = None,
+) -> None:
+    """Runs a program and says each line of it. Raises ImageError with the last ones when it fails, or was ended."""
     last: deque[str] = deque(maxlen=LAST_LINES)
     try:
         with subprocess.Popen(
@@ -51,10 +82,16 @@ def run(command: Sequence[str], say: Say, *, what: str, env: Mapping[str, str] |
             text=True,
             errors="replace",
         ) as program:
-            for line in program.stdout or ():
-                if line.strip():
-                    last.append(line.rstrip())
-                    say(line.rstrip())
+            if halt is not None:
+                halt.watch(program)
+            try:
+                for line in program.stdout or ():
+                    if line.strip():
+                        last.append(line.rstrip())
+                        say(line.rstrip())
+            finally:
+                if halt is not None:
+                    halt.watch(None)
     except OSError as exc:
         raise ImageError(f"{what}: {command[0]} cannot be run: {exc.strerror}.") from exc
     if program.returncode != 0:

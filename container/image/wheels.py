@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from container.image.client import Say, run
+from container.image.client import Halt, Say, run
 from container.image.recipe import LOCK, ImageError
 
 PYTHON: Final = "3.11"
@@ -21,14 +21,20 @@ NEWEST_GLIBC: Final = 36
 KEY_DIGITS: Final = 16
 
 
-def locked(cache: Path, architecture: str, say: Say) -> Path:
+def locked(cache: Path, architecture: str, say: Say, halt: Halt | None = None) -> Path:
     """The folder with the wheels of the lock, fetched if they are not there yet. Raises ImageError."""
     wanted = ["--require-hashes", "-r", str(LOCK)]
-    return _fetched(cache, _key(architecture, LOCK.read_text()), architecture, wanted, say)
+    return _fetched(cache, _key(architecture, LOCK.read_text()), architecture, wanted, say, halt)
 
 
 def further(
-    cache: Path, architecture: str, packages: Sequence[str], say: Say, *, anew: bool = False
+    cache: Path,
+    architecture: str,
+    packages: Sequence[str],
+    say: Say,
+    *,
+    anew: bool = False,
+    halt: Halt | None = None,
 ) -> Path | None:
     """The folder with the wheels of further packages and their `requirements.txt`; None when there are none.
     They may want nothing that contradicts the lock. `anew`: not those of an earlier time. Raises ImageError."""
@@ -43,12 +49,14 @@ def further(
         pins.write_text(
             "".join(f"{pin}\n" for pin in re.findall(r"^\S+==\S+", LOCK.read_text(), re.MULTILINE))
         )
-        _fetched(cache, folder.name, architecture, ["-c", str(pins), "--", *packages], say)
+        _fetched(cache, folder.name, architecture, ["-c", str(pins), "--", *packages], say, halt)
     (folder / "requirements.txt").write_text("".join(f"{package}\n" for package in packages))
     return folder
 
 
-def _fetched(cache: Path, key: str, architecture: str, wanted: Sequence[str], say: Say) -> Path:
+def _fetched(
+    cache: Path, key: str, architecture: str, wanted: Sequence[str], say: Say, halt: Halt | None
+) -> Path:
     """A folder that is there is whole: it gets its name when everything lies in it."""
     folder = cache / key
     if folder.is_dir():
@@ -61,6 +69,7 @@ def _fetched(cache: Path, key: str, architecture: str, wanted: Sequence[str], sa
                 _command(Path(place), architecture, wanted),
                 say,
                 what="The image's packages cannot be fetched",
+                halt=halt,
             )
             _settle(Path(place), folder)
     except OSError as exc:

@@ -13,6 +13,10 @@ from typing import Any, ClassVar, Final, Protocol
 
 import pytest
 
+from adapters.base import Outgoing
+from agent.protocol.messages import Route
+from bot import cards
+from bot.db.cards import Option
 from tests.service.conftest import House
 
 Ability = str
@@ -98,6 +102,34 @@ class Rig(Protocol):
 
     async def overhear(self, *texts: str) -> Any:
         """Somebody says this in a thread, and then the person calls the bot into it."""
+
+    def route(self, talk: Any) -> Route:
+        """Where it is."""
+
+    def buttons(self, talk: Any) -> list[str]:
+        """What can be pressed in it of the service's own."""
+
+    async def press(self, talk: Any, label: str) -> str:
+        """Presses it; what the person alone is told."""
+
+    async def grant(self, talk: Any) -> list[str]:
+        """Gives a command that makes somebody a member; what can be pressed beneath its answer."""
+
+    async def undo(self, talk: Any, label: str) -> tuple[str, list[str]]:
+        """Presses that; what stands there then, and what can be pressed there."""
+
+    @property
+    def directly(self) -> Route:
+        """Where the service writes to the person directly."""
+
+    def told(self) -> list[str]:
+        """What it has written there, with its buttons behind it."""
+
+    async def send(self, outgoing: Outgoing) -> None:
+        """Sends it by the adapter."""
+
+    def footer(self, talk: Any) -> str:
+        """The small print beneath what the bot has said last."""
 
 
 class AdapterContract:
@@ -237,6 +269,92 @@ class AdapterContract:
             await rig.until(lambda: rig.said(talk))
             assert re.search(r"[Ss]topped", rig.said(talk)[0])
             await rig.until(lambda: not rig.works(talk))
+
+    # ---------------------------------------------------------------- the service's own words
+
+    async def show(self, rig: Rig, route: Route, text: str = "**May it?**") -> None:
+        """Shows a card with three buttons that are commands."""
+        options = [Option("Who am I", "whoami"), Option("Help", "help"), Option("Nobody knows", "nonsense")]
+        app, now = rig.house.app, rig.house.now()
+        sender = await app.db.write(
+            lambda db: cards.show(
+                db, route, text, options, subject="test:1", expires_at=now + 3_600_000, now=now
+            )
+        )
+        app.context.cards.deliver([sender])
+
+    async def settle(self, rig: Rig, outcome: str) -> None:
+        """The card loses its buttons, for all to see."""
+        app, now = rig.house.app, rig.house.now()
+        app.context.cards.deliver(await app.db.write(lambda db: cards.close(db, "test:1", outcome, now=now)))
+
+    async def test_a_button_is_a_command_of_whoever_presses_it_and_stays(self, rig: Rig) -> None:
+        labels = ["Who am I", "Help", "Nobody knows"]
+        async with rig.open():
+            talk = await rig.ask("hello")
+            await self.answers(rig, talk, "You said: hello")
+            await self.show(rig, rig.route(talk))
+            await rig.until(lambda: rig.buttons(talk) == labels)
+        async with rig.open():
+            assert "owner" in await rig.press(talk, "Who am I")
+            assert "no such command" in await rig.press(talk, "Nobody knows")
+            assert rig.buttons(talk) == labels
+            assert rig.said(talk)[:1] == ["You said: hello"]
+            assert rig.house.query("SELECT count(*) FROM inbox")[0][0] == 1
+            await self.settle(rig, "It may not.")
+            await rig.until(lambda: not rig.buttons(talk))
+            await rig.until(lambda: "It may not." in rig.said(talk)[-1])
+
+    async def test_a_long_card_is_shown_whole_and_settled_whole(self, rig: Rig) -> None:
+        text = "\n\n".join(f"{number}. " + "word " * 100 for number in range(15))
+        async with rig.open():
+            talk = await rig.ask("hello")
+            await self.answers(rig, talk, "You said: hello")
+            await self.show(rig, rig.route(talk), text)
+            await rig.until(lambda: rig.buttons(talk))
+            assert "owner" in await rig.press(talk, "Who am I")
+            await self.settle(rig, "All of it is settled.")
+            await rig.until(lambda: not rig.buttons(talk))
+            await rig.until(lambda: "All of it is settled." in rig.said(talk)[-1])
+            assert " ".join(rig.said(talk)).count("word") == 1_500
+
+    async def test_what_a_command_offers_takes_its_place(self, rig: Rig) -> None:
+        async with rig.open():
+            talk = await rig.ask("hello")
+            await self.answers(rig, talk, "You said: hello")
+            offered = await rig.grant(talk)
+            assert offered == ["Undo"]
+            said, offered = await rig.undo(talk, "Undo")
+            assert "not a member any more" in said and offered == ["Undo"]
+            assert rig.said(talk) == ["You said: hello"]
+
+    async def test_the_service_writes_to_a_person_directly(self, rig: Rig) -> None:
+        async with rig.open():
+            talk = await rig.ask("hello")
+            await self.answers(rig, talk, "You said: hello")
+            app, now, directly = rig.house.app, rig.house.now(), rig.directly
+            sender = await app.db.write(
+                lambda db: cards.say(db, directly, "Somebody wants to talk to me.", now=now)
+            )
+            app.context.cards.deliver([sender])
+            await self.show(rig, directly, "May they?")
+            await rig.until(
+                lambda: (
+                    rig.told()
+                    == ["Somebody wants to talk to me.", "May they?", "Who am I", "Help", "Nobody knows"]
+                )
+            )
+            await self.settle(rig, "They may.")
+            await rig.until(lambda: "They may." in rig.told()[-1])
+
+    async def test_a_footer_stands_beneath_what_was_said(self, rig: Rig) -> None:
+        async with rig.open():
+            talk = await rig.ask("hello")
+            await self.answers(rig, talk, "You said: hello")
+            said = Outgoing("out-9", rig.route(talk), "All is well.", session="s", footer="mock · $0.04")
+            await rig.send(said)
+            await rig.until(lambda: "All is well." in rig.said(talk)[-1])
+            assert "mock · $0.04" in rig.footer(talk)
 
     # ---------------------------------------------------------------- what people change
 

@@ -190,6 +190,18 @@ class Place:
         """It is open again."""
         self._archive(False)
 
+    def rename(self, name: str) -> None:
+        """It is called otherwise from now on."""
+        self.name = name
+        if self.world is not None:
+            self.world.tell_renamed(self)
+
+    def delete(self) -> None:
+        """It is gone for good."""
+        self.is_gone = True
+        if self.world is not None:
+            self.world.tell_deleted(self)
+
     def _archive(self, on: bool) -> None:
         self.is_archived = on
         if self.world is not None:

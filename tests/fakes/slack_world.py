@@ -163,6 +163,24 @@ class World:
         self.tell(body | {"event_ts": self.ts()}, place, READS[place.kind], kind)
         self.changed()
 
+    def tell_renamed(self, place: Place) -> None:
+        """A channel has another name."""
+        kind = f"{'channel' if place.kind == 'channel' else 'group'}_rename"
+        channel = {
+            "id": place.id,
+            "name": place.name,
+            "name_normalized": place.name,
+            "created": 1_700_000_000,
+        }
+        self.tell({"type": kind, "channel": channel, "event_ts": self.ts()}, place, READS[place.kind], kind)
+        self.changed()
+
+    def tell_deleted(self, place: Place) -> None:
+        """A channel is gone for good."""
+        kind = f"{'channel' if place.kind == 'channel' else 'group'}_deleted"
+        self.tell({"type": kind, "channel": place.id, "event_ts": self.ts()}, None, READS[place.kind], kind)
+        self.changed()
+
     # ---------------------------------------------------------------- what happens
 
     def post(self, message: Message) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
+from adapters.base import Adapter, Outgoing
 from adapters.terminal import wire
 from adapters.terminal.seat import Seat
+from agent.protocol.messages import Route
 from tests.contracts.adapter_contract import EVERYTHING, AdapterContract, Rig
 from tests.fakes.discord_server import DiscordServer
 from tests.fakes.discord_things import Message as DiscordMessage
 from tests.fakes.discord_things import Place as DiscordPlace
+from tests.fakes.discord_values import Kind as DiscordKind
 from tests.fakes.slack_server import SlackServer
 from tests.fakes.slack_things import Message as SlackMessage
 from tests.service import slack_town, town
@@ -51,6 +54,7 @@ class TerminalRig:
         self._talks: list[SeatTalk] = []
         self._numbers = itertools.count(1)
         self._tasks: list[asyncio.Task[None]] = []
+        self._main: SeatTalk | None = None
         self._changed = asyncio.Event()
 
     @asynccontextmanager
@@ -71,7 +75,7 @@ class TerminalRig:
     async def _look(self, talk: SeatTalk, seat: Seat) -> None:
         async for frame in seat:
             talk.frames.append(frame)
-            if isinstance(frame, wire.Shown) and frame.question is not None:
+            if isinstance(frame, wire.Shown) and frame.question is not None and not frame.question.card:
                 talk.asked = frame.question
             if isinstance(frame, wire.Working):
                 talk.working = frame.on
@@ -153,6 +157,56 @@ class TerminalRig:
     async def overhear(self, *texts: str) -> Any:
         raise NotImplementedError
 
+    def route(self, talk: SeatTalk) -> Route:
+        return Route(channel="terminal", platform_id=talk.name)
+
+    def buttons(self, talk: SeatTalk) -> list[str]:
+        # What scrolled by says so until something else took its place.
+        last = next((each for each in reversed(_shown(talk)) if each.notice), None)
+        return [] if last is None or last.question is None else last.question.options
+
+    async def press(self, talk: SeatTalk, label: str) -> str:
+        receipt = await self._do(talk, wire.Say(id=f"say{next(self._numbers)}", text=label))
+        return receipt.text or ""
+
+    async def grant(self, talk: SeatTalk) -> list[str]:
+        given = wire.Command(
+            id=f"say{next(self._numbers)}", name="role", arguments={"text": "grant 77 member"}
+        )
+        receipt = await self._do(talk, given)
+        return [] if receipt.ask is None else receipt.ask.options
+
+    async def undo(self, talk: SeatTalk, label: str) -> tuple[str, list[str]]:
+        receipt = await self._do(talk, wire.Say(id=f"say{next(self._numbers)}", text=label))
+        return receipt.text or "", [] if receipt.ask is None else receipt.ask.options
+
+    @property
+    def directly(self) -> Route:
+        self._main = self._main or self._begun("local")
+        return Route(channel="terminal", platform_id=f"@{self.house.app.terminal.person.id}")
+
+    def _begun(self, name: str) -> SeatTalk:
+        talk = SeatTalk(name)
+        self._talks.append(talk)
+        self._sit(talk)
+        return talk
+
+    def told(self) -> list[str]:
+        shown = [] if self._main is None else _shown(self._main)
+        asked = [each.question for each in shown]
+        return [
+            text
+            for each, question in zip(shown, asked, strict=True)
+            for text in ([each.text] if question is None else [question.question, *question.options])
+        ]
+
+    async def send(self, outgoing: Outgoing) -> None:
+        for part in self.house.app.terminal.render(outgoing):
+            await self.house.app.terminal.send(part)
+
+    def footer(self, talk: SeatTalk) -> str:
+        return _shown(talk)[-1].footer or ""
+
 
 def _shown(talk: SeatTalk) -> list[wire.Shown]:
     return [each for each in talk.frames if isinstance(each, wire.Shown)]
@@ -164,13 +218,16 @@ def _shown(talk: SeatTalk) -> list[wire.Shown]:
 class DiscordRig:
     """Ada, who owns the bot, in a channel of a server."""
 
+    _adapter: Adapter
+    _offered: DiscordMessage
+
     def __init__(self, lived_in: town.Town) -> None:
         self.town = lived_in
         self.house = lived_in.house
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        async with self.town.open():
+        async with self.town.open() as self._adapter:
             yield
 
     async def until(self, holds: Callable[[], object]) -> None:
@@ -249,6 +306,52 @@ class DiscordRig:
         ada.say(thread, "what now?", mention=[self.town.discord.bot])
         return root
 
+    def route(self, talk: DiscordMessage) -> Route:
+        return Route(channel="discord", platform_id=self.town.general.id, thread_id=self._thread(talk).id)
+
+    def buttons(self, talk: DiscordMessage) -> list[str]:
+        return self.options(talk)
+
+    async def press(self, talk: DiscordMessage, label: str) -> str:
+        asked = next(each for each in self._mine(talk) if each.components)
+        shown = await self.town.ada.click(asked, label).answer()
+        assert shown.ephemeral
+        return str(shown.text)
+
+    async def grant(self, talk: DiscordMessage) -> list[str]:
+        given = self.town.ada.command("role grant", self._thread(talk), who=self.town.bob, role="member")
+        shown = await given.answer()
+        assert shown.ephemeral and shown.message is not None
+        self._offered = shown.message
+        return _labels(shown.components)
+
+    async def undo(self, talk: DiscordMessage, label: str) -> tuple[str, list[str]]:
+        shown = await self.town.ada.click(self._offered, label).answer()
+        assert shown.message is self._offered
+        return str(shown.text), _labels(shown.components)
+
+    @property
+    def directly(self) -> Route:
+        return Route(channel="discord", platform_id=f"@{self.town.ada.id}")
+
+    def told(self) -> list[str]:
+        found = [each for each in self.town.discord.world.places.values() if each.kind is DiscordKind.DM]
+        said = [message for each in found for message in each.messages if not message.is_deleted]
+        return [text for each in said for text in (each.text, *_labels(each.components))]
+
+    async def send(self, outgoing: Outgoing) -> None:
+        for part in self._adapter.render(outgoing):
+            await self._adapter.send(part)
+
+    def footer(self, talk: DiscordMessage) -> str:
+        *_, last = self.said(talk)[-1].splitlines()
+        assert last.startswith("-# ")
+        return last
+
+
+def _labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(each["label"]) for row in rows for each in row["components"]]
+
 
 # -------------------------------------------------------------------- Slack
 
@@ -256,13 +359,15 @@ class DiscordRig:
 class SlackRig:
     """Ada, who owns the bot, in a channel of a workspace."""
 
+    _adapter: Adapter
+
     def __init__(self, lived_in: slack_town.Town) -> None:
         self.town = lived_in
         self.house = lived_in.house
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        async with self.town.open():
+        async with self.town.open() as self._adapter:
             yield
 
     async def until(self, holds: Callable[[], object]) -> None:
@@ -329,6 +434,50 @@ class SlackRig:
             self.town.bob.say(self.town.general, text, thread=root)
         self.town.ada.say(self.town.general, "what now?", thread=root, mention=[self.town.slack.bot])
         return root
+
+    def route(self, talk: SlackMessage) -> Route:
+        return Route(channel="slack", platform_id=self.town.general.id, thread_id=talk.ts)
+
+    def buttons(self, talk: SlackMessage) -> list[str]:
+        return self.options(talk)
+
+    async def press(self, talk: SlackMessage, label: str) -> str:
+        asked = next(each for each in self._mine(talk) if each.labels)
+        before = len(self.town.general.ephemeral)
+        self.town.ada.click(asked, label)
+        await self.until(lambda: len(self.town.general.ephemeral) > before)
+        told = self.town.general.ephemeral[-1]
+        assert told.only_for is self.town.ada
+        return told.shown
+
+    async def grant(self, talk: SlackMessage) -> list[str]:
+        before = len(self.town.general.ephemeral)
+        self.town.ada.say(self.town.general, f"!role grant {self.town.bob.mention} member", thread=talk)
+        await self.until(lambda: len(self.town.general.ephemeral) > before)
+        return list(self.town.general.ephemeral[-1].labels)
+
+    async def undo(self, talk: SlackMessage, label: str) -> tuple[str, list[str]]:
+        offered = self.town.general.ephemeral[-1]
+        before = offered.shown
+        self.town.ada.click(offered, label)
+        await self.until(lambda: offered.shown != before)
+        return offered.shown, list(offered.labels)
+
+    @property
+    def directly(self) -> Route:
+        return Route(channel="slack", platform_id=f"@{self.town.ada.id}")
+
+    def told(self) -> list[str]:
+        found = [each for each in self.town.slack.world.places.values() if each.id.startswith("D")]
+        said = [message for each in found for message in each.messages]
+        return [text for each in said for text in (each.shown, *each.labels)]
+
+    async def send(self, outgoing: Outgoing) -> None:
+        for part in self._adapter.render(outgoing):
+            await self._adapter.send(part)
+
+    def footer(self, talk: SlackMessage) -> str:
+        return self._mine(talk)[-1].shown
 
 
 # -------------------------------------------------------------------- the contract

@@ -238,7 +238,7 @@ async def test_a_place_without_wirings_of_its_own_can_be_set(house: House) -> No
 
 async def test_a_living_session_knows_its_destinations_at_once(house: House) -> None:
     steps = [
-        {"do": "tool", "tool": "send_message", "args": {"to": "news", "text": "hear, hear"}},
+        {"do": "tool", "name": "send_message", "arguments": {"to": "news", "text": "hear, hear"}},
         {"do": "result", "text": "{tool}"},
     ]
     house.agent["idle_seconds"] = 600
@@ -271,7 +271,7 @@ async def test_a_living_session_knows_its_destinations_at_once(house: House) -> 
 async def test_a_destination_that_is_removed_is_refused_whatever_the_agent_believes(house: House) -> None:
     steps = [
         {"do": "stall", "seconds": 1.5},
-        {"do": "tool", "tool": "send_message", "args": {"to": "news", "text": "too late"}},
+        {"do": "tool", "name": "send_message", "arguments": {"to": "news", "text": "too late"}},
         {"do": "result", "text": "said"},
     ]
     house.script({"steps": steps})
@@ -407,3 +407,12 @@ async def test_two_admins_at_once_lose_nothing(house: House) -> None:
         assert wiring.manners.mentions and not wiring.manners.threads
         settings = house.app.context.wirings.settings(route())
         assert settings.footer and settings.forget_deleted and served(house) == ["helper", "poet"]
+
+
+async def test_an_agent_writes_to_another_one_if_an_admin_of_both_says_so(house: House) -> None:
+    three(house)
+    async with house.open() as p:
+        await grant(house, ADMIN, "admin", "poet")
+        text = await refused(p, "destination add", by=ADMIN, agent="poet", name="boss", place="agent:helper")
+        assert text == "To let an agent write to the agent helper you have to be an admin of both."
+        await done(p, "destination add", agent="poet", name="boss", place="agent:helper")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from bot.acceptance import TOO_MUCH_EVERYWHERE, TOO_MUCH_HERE
 from bot.gate import OF_ONE_PLACE
-from bot.intake import TOO_MUCH_EVERYWHERE, TOO_MUCH_HERE
 from tests.service.conftest import House
 
 FLOOD = 2_000

@@ -334,7 +334,7 @@ async def test_a_strangers_files_are_not_even_looked_at(
     def looked(*_: object) -> None:
         raise AssertionError("looked at")
 
-    monkeypatch.setattr("bot.intake.take_in", looked)
+    monkeypatch.setattr("bot.files.take_in", looked)
     sent = staged(tmp_path / "staging", "a")
     assert await app.intake.receive(event(files=sent, by=STRANGER)) == Receipt("dropped")
 
@@ -419,7 +419,8 @@ async def test_commands_need_their_role(app: App) -> None:
         "There is no such command; /roost help lists them."
     )
     assert await app.intake.receive(command("nothing", by=STRANGER)) == Receipt("dropped")
-    assert (await app.intake.receive(command("whoami", by=STRANGER))).data == {"id": "3", "role": "stranger"}
+    told = await app.intake.receive(command("whoami", by=STRANGER))
+    assert told.data == {"id": "3", "role": "stranger", "roles": []}
     assert await rows(app) == [], "commands are no messages"
 
 

@@ -18,6 +18,7 @@ from bot.commands.registry import Scope
 from bot.config import Config
 from bot.db import audit, people
 from bot.db.people import Seen, Standing
+from bot.surfaces import spelled
 from tests.fakes.backend import FakeBackend
 from tests.fakes.platform import FakePlatform
 
@@ -89,7 +90,8 @@ async def press(app: App, receipt: Receipt, *, by: Sender = OWNER, choice: int =
 async def test_a_member_of_one_agent_is_made_and_undone(app: App) -> None:
     made = await does(app, "role grant", "<@42> member helper", by=OF_HELPER)
     assert made.text == (
-        "discord:42 is a member for the agent helper now. To undo it: `/roost role revoke discord:42 helper`."
+        "discord:42 is a member for the agent helper now."
+        f" To undo it: `{spelled('discord', 'role revoke discord:42 helper')}`."
     )
     assert await of(app, BOB.id) == Standing(None, {"helper": "member"})
     (row, *_) = await app.db.read(lambda db: audit.newest(db, 1))
@@ -122,7 +124,7 @@ async def test_groups_have_roles_on_both_platforms(app: App) -> None:
         ("group:discord:7", "member", None)
     ]
     taken = await does(app, "role revoke", "group:7")
-    assert taken.text is not None and "`/roost role grant group:discord:7 member`" in taken.text
+    assert taken.text is not None and spelled("discord", "role grant group:discord:7 member") in taken.text
     assert not (await of(app, BOB.id, groups=("7",))).known
     assert "owners are people" in await refused(app, "role grant", "<@&7> owner")
 
@@ -263,7 +265,7 @@ async def test_members_in_short(app: App) -> None:
     await does(app, "member add", "42 helper", by=OF_HELPER)
     gone = await does(app, "member remove", "42")
     assert gone.text is not None and gone.text.endswith("They are still: member for the agent helper.")
-    assert "`/roost role revoke discord:2`" in await refused(app, "member remove", "2")
+    assert spelled("discord", "role revoke discord:2") in await refused(app, "member remove", "2")
     await app.db.write(lambda db: people.deny(db, "discord", "50", agent="helper", now=1))
     shown = await does(app, "member show", "50")
     assert shown.data["denied"] == ["helper"] and shown.text is not None

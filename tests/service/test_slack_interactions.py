@@ -37,9 +37,9 @@ async def test_a_command_is_answered_for_its_person_alone(lab: Lab) -> None:
 
 
 async def test_what_is_wrong_with_a_command_is_said_and_nothing_is_run(lab: Lab) -> None:
-    given = lab.ada.command("thing show", lab.general)
+    given = lab.ada.command("thing show a b", lab.general)
     await lab.until(lambda: given.texts)
-    assert given.text == "The option id is missing; it goes like this: `/roost thing show ID`"
+    assert given.text == "“b” is one word too many; it goes like this: `/roost thing show ID`"
     assert lab.of_kind("command") == []
 
 

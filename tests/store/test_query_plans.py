@@ -109,7 +109,7 @@ def ask(db: sqlite3.Connection) -> None:
 
 def run(db: sqlite3.Connection) -> None:
     db.execute(
-        "INSERT INTO series VALUES ('s1', ?, 'p', '{}', 'once', 'active', 1, NULL, NULL, 0, 3, 'Ada', 1, NULL)",
+        "INSERT INTO series VALUES ('s1', ?, 'p', '{}', 'once', 'active', 1, NULL, NULL, 0, 3, 'Ada', 1, NULL, NULL)",
         (session(db),),
     )
     series.begin_run(db, "s1", 1, "m1", manual=False, now=1)

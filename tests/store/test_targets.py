@@ -135,9 +135,9 @@ def test_what_was_told_last_of_a_message(db: sqlite3.Connection, record: Session
         db, record, message_id="m1", event_id="e1", kind="chat", content=ChatIn(sender="Ada", text="one"),
         route=HERE, created_at=1, now=1, sender_id="u1",
     )  # fmt: skip
-    said = inbox.said_in(db, "slack", "e1")
-    assert said is not None and (said.sender_id, said.message.id) == ("u1", "m1")
-    assert inbox.said_in(db, "discord", "e1") is None and inbox.said_in(db, "slack", "m1") is None
+    (said,) = inbox.said_in(db, "slack", "e1")
+    assert (said.sender_id, said.message.id) == ("u1", "m1")
+    assert inbox.said_in(db, "discord", "e1") == [] == inbox.said_in(db, "slack", "m1")
     seq = said.message.seq
     assert inbox.revised(db, record.id, seq) is None
     told: tuple[AnySystem, ...] = (

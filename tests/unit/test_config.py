@@ -296,11 +296,12 @@ def test_a_wiring_names_an_agent_that_there_is_and_a_place_once(tmp_path: Path) 
     agents = "[agents.ann]\n[agents.bob]\n"
     text = agents + (
         '[[wirings]]\nchannel = "terminal"\nagent = "hunter2"\n[[wirings]]\nchannel = "terminal"\nplace = "p"\n'
+        '[[wirings]]\nchannel = "terminal"\nagent = "bob"\n[[wirings]]\nchannel = "terminal"\nagent = "ann"\n'
         '[[wirings]]\nchannel = "terminal"\n'
     )
     assert mistakes(write(tmp_path, text)) == [
         'config.toml: wirings[0].agent: there is no such agent; known are "ann", "bob"; '
-        "wirings[2]: is for the same place as wirings[0]; leave one of them out"
+        "wirings[4]: is for the same place and agent as wirings[3]; leave one of them out"
     ]
     fine = load(write(tmp_path, agents + '[[wirings]]\nchannel = "discord"\nagent = "bob"\n'), {})
     assert fine.wirings[0].agent == "bob"

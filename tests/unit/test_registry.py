@@ -177,7 +177,7 @@ async def test_options_are_texts() -> None:
     [
         ("control", "Usage: roost group show FIRST [SECOND]"),
         ("terminal", "Usage: /group show FIRST [SECOND]"),
-        ("discord", "Usage: /roost group show FIRST [SECOND]"),
+        ("discord", "Usage: /roost-group show FIRST [SECOND]"),
     ],
 )
 async def test_a_command_is_spelled_as_its_surface_has_it(channel: str, usage: str) -> None:

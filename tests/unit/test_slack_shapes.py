@@ -20,6 +20,7 @@ from adapters.slack.groups import Groups
 from adapters.slack.interactions import Interactions
 from adapters.slack.listening import Listening
 from adapters.slack.normalize import Me
+from adapters.slack.places import Places
 from adapters.slack.shapes import is_for, is_whole
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
@@ -141,6 +142,7 @@ async def heard(told: Mapping[str, Any]) -> FakeHost:
         Asked(),
         QUICK,
         Groups(web),
+        Places(web),
         agent_view=True,
         stopped=stopped,
         revoked=lambda: None,

@@ -24,6 +24,15 @@ from agent.protocol.messages import (
     ScheduleTask,
     UpdateTask,
 )
+from agent.protocol.requests import (
+    AddMcpServer,
+    CreateAgent,
+    InstallPackages,
+    RequestDestination,
+    RequestHost,
+    RequestMount,
+    RunCommand,
+)
 from agent.providers.base import Tool
 from agent.tools import build
 from agent.tools.actions import ANSWER_MS, LATER
@@ -43,6 +52,13 @@ NAMES = [
     "pause_task",
     "resume_task",
     "cancel_task",
+    "install_packages",
+    "add_mcp_server",
+    "create_agent",
+    "request_destination",
+    "request_host",
+    "request_mount",
+    "run_command",
 ]
 
 
@@ -55,8 +71,8 @@ def tool(desk: FakeDesk, name: str) -> Tool:
     return {each.name: each for each in build(desk)}[name]
 
 
-async def call(desk: FakeDesk, name: str, **arguments: Any) -> str:
-    return await tool(desk, name)(arguments)
+async def call(desk: FakeDesk, tool_name: str, /, **arguments: Any) -> str:
+    return await tool(desk, tool_name)(arguments)
 
 
 def files(desk: FakeDesk) -> list[Path]:
@@ -125,6 +141,19 @@ async def test_an_unknown_destination_is_answered_with_the_known_ones(desk: Fake
         ("update_task", {"id": "a1"}, "what is to be changed"),
         ("update_task", {"id": "a1", "when": "at 8", "recurrence": "daily at 8"}, "either `when`"),
         ("cancel_task", {}, "id: Field required"),
+        ("install_packages", {"reason": "r"}, "Name the packages"),
+        ("install_packages", {"apt": ["rm -rf"], "reason": "r"}, "apt.0: "),
+        ("install_packages", {"pip": ["--target=x"], "reason": "r"}, "pip.0: "),
+        ("install_packages", {"apt": ["jq"] * 51, "reason": "r"}, "apt: "),
+        ("add_mcp_server", {"name": "a b", "config": {"url": "x"}, "reason": "r"}, "name: "),
+        ("add_mcp_server", {"name": "a", "config": {}, "reason": "r"}, "config: "),
+        ("add_mcp_server", {"name": "a", "config": {"a": "x" * 20_000}, "reason": "r"}, "config: "),
+        ("create_agent", {"name": "Big", "instructions": "i", "reason": "r"}, "name: "),
+        ("create_agent", {"name": "big", "instructions": "i"}, "reason: Field required"),
+        ("request_host", {"host": "a.org", "ports": [0], "reason": "r"}, "ports.0: "),
+        ("request_mount", {"source": "", "reason": "r"}, "source: "),
+        ("run_command", {"command": "status", "arguments": {"a": 1}, "reason": "r"}, "arguments.a: "),
+        ("request_destination", {"name": "a b", "place": "x", "reason": "r"}, "name: "),
         ("list_tasks", {"all": True}, "all: "),
     ],
 )
@@ -266,6 +295,41 @@ DOES: list[tuple[str, dict[str, Any], Action]] = [
     ("pause_task", {"id": "a1"}, ChangeTask(action="pause_task", series_id="a1")),
     ("resume_task", {"id": "a1"}, ChangeTask(action="resume_task", series_id="a1")),
     ("cancel_task", {"id": "a1"}, ChangeTask(action="cancel_task", series_id="a1")),
+    (
+        "install_packages",
+        {"apt": ["ripgrep"], "pip": ["pandas==2.3.0"], "reason": "to count"},
+        InstallPackages(apt=["ripgrep"], pip=["pandas==2.3.0"], reason="to count"),
+    ),
+    (
+        "add_mcp_server",
+        {"name": "git", "config": {"command": "git-mcp", "args": ["-q"]}, "reason": "to read"},
+        AddMcpServer(name="git", config={"command": "git-mcp", "args": ["-q"]}, reason="to read"),
+    ),
+    (
+        "create_agent",
+        {"name": "researcher", "instructions": "Look things up.", "reason": "to look up"},
+        CreateAgent(name="researcher", instructions="Look things up.", reason="to look up"),
+    ),
+    (
+        "request_destination",
+        {"name": "news", "place": "<#7>", "reason": "to tell"},
+        RequestDestination(name="news", place="<#7>", reason="to tell"),
+    ),
+    (
+        "request_host",
+        {"host": "api.github.com", "ports": [443], "reason": "to read"},
+        RequestHost(host="api.github.com", ports=[443], reason="to read"),
+    ),
+    (
+        "request_mount",
+        {"source": "/srv/data", "reason": "to read"},
+        RequestMount(source="/srv/data", reason="to read"),
+    ),
+    (
+        "run_command",
+        {"command": "schedule create", "arguments": {"prompt": "look"}, "reason": "to look"},
+        RunCommand(command="schedule create", arguments={"prompt": "look"}, reason="to look"),
+    ),
 ]
 
 

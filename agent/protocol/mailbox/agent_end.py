@@ -114,8 +114,8 @@ class AgentEnd:
             self._seq = max(self._seq, inbox.newest_seq)
         return inbox
 
-    def destinations(self) -> list[Destination]:
-        """The named places that this session may write to; empty when it cannot be told now."""
+    def destinations(self) -> list[Destination] | None:
+        """The named places that this session may write to; None when it cannot be told now."""
         return self._inbound.destinations()
 
     def schedules(self) -> list[Schedule] | None:

@@ -95,14 +95,14 @@ class InboundReader:
 
         return self._read(read)
 
-    def destinations(self) -> list[Destination]:
-        """The named places that this session may write to; empty when it cannot be told now."""
+    def destinations(self) -> list[Destination] | None:
+        """The named places that this session may write to; None when it cannot be told now."""
 
         def read(db: sqlite3.Connection) -> list[Destination]:
             rows = db.execute("SELECT * FROM destinations WHERE type = 'channel' ORDER BY name")
             return [_destination(row) for row in rows]
 
-        return self._read(read) or []
+        return self._read(read)
 
     def schedules(self) -> list[Schedule] | None:
         """What is to happen in this session, the next first; None when it cannot be told now."""
