@@ -18,7 +18,6 @@ from bot import commands
 from bot.actions import Actions
 from bot.admission import Admission
 from bot.agent_editing import AgentEditing
-from bot.agent_images import AgentImages
 from bot.approvals import Approvals, Effect, Refusal
 from bot.backup.daily import Backups
 from bot.cards import Cards
@@ -247,7 +246,7 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Images
         ground.roster,
         config.backend,
         mounts=backend.mounts,
-        images=AgentImages(images, ground.roster),
+        images=images,
         gateway=gateway,
         vault=vault,
         extra=mounts.of,

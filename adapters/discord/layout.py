@@ -24,16 +24,15 @@ MESSAGE_COMMAND: Final = 3
 SUBCOMMAND: Final = 1
 MENTIONABLE: Final = 9
 OPTION_TYPES: Final = {"text": 3, "number": 4, "flag": 5, "person": 6, "place": 7, "group": 8, "who": 9}
-PLACE_TYPES: Final = (0, 2, 5, 13, 15, 16)
+PLACE_TYPES: Final = (0, 2, 5, 13, 15)
 """Channels in which there are conversations, and neither threads, whose place is their channel, nor categories.
 Discord's documentation, Channel Types."""
 PLACES: Final = (0, 1)
 """Servers and direct messages with the bot; not those between people, where the bot is not."""
 INSTALLED: Final = (0,)
 """For servers, and not for people who would take it along to where it is not wired."""
-MANAGE_SERVER: Final = "32"
-"""The permission Manage Server, as the bits of `default_member_permissions` are written. Discord's documentation,
-Permissions."""
+MANAGE_SERVER: Final = 1 << 5
+"""The permission Manage Server, MANAGE_GUILD in Discord's documentation, Permissions."""
 MOST: Final = 25
 """Of subcommands, options and choices, each where they stand."""
 MAX_COMMANDS: Final = 100
@@ -236,12 +235,17 @@ def _normal(commands: Sequence[Mapping[str, Any]]) -> list[Json]:
             **_normal_entry({"type": SLASH_COMMAND, **command}),
             "contexts": sorted(command.get("contexts") or ()),
             "integration_types": sorted(command.get("integration_types") or ()),
-            "permissions": command.get("default_member_permissions"),
+            "permissions": _bits(command.get("default_member_permissions")),
             "nsfw": bool(command.get("nsfw")),
         }
         for command in commands
     ]
     return sorted(normal, key=lambda command: (command["type"], str(command["name"])))
+
+
+def _bits(permissions: object) -> str | None:
+    """A number in what is sent, and a text in what comes back."""
+    return None if permissions is None else str(permissions)
 
 
 def _normal_entry(entry: Mapping[str, Any]) -> Json:

@@ -16,6 +16,7 @@ from bot.commands import (
     conversations,
     deadletter,
     destination,
+    explain,
     member,
     owner,
     privacy,
@@ -70,4 +71,5 @@ AGENTS_MAY: Final = frozenset(
 """What an agent can have done in the name of an admin who allows it, in one place for whoever reviews it: never a role,
 an approval, the audit, a person's data, a backup or money."""
 _MARKED: Final = tuple(replace(each, agents_may=each.name in AGENTS_MAY) for each in _GROUPS)
-ALL: Final[tuple[Command[Context, Any], ...]] = (about(_MARKED), *_MARKED)
+_EXPLAINED: Final[tuple[Command[Context, Any], ...]] = (explain.about(_MARKED), *_MARKED)
+ALL: Final[tuple[Command[Context, Any], ...]] = (about(_EXPLAINED), *_EXPLAINED)

@@ -122,7 +122,7 @@ def test_options_are_of_the_kinds_that_discord_has() -> None:
     (give,) = payload([CommandInfo("give", "give", [spec])])[0]["options"]
     assert [each["type"] for each in give["options"]] == [6, 8, 9, 7]
     assert not any("autocomplete" in each for each in give["options"])
-    assert give["options"][3]["channel_types"] == [0, 2, 5, 13, 15, 16]
+    assert give["options"][3]["channel_types"] == [0, 2, 5, 13, 15]
 
 
 def test_a_long_option_can_be_left_out_for_a_form() -> None:
@@ -139,7 +139,7 @@ def test_commands_for_admins_alone_can_be_hidden_from_the_others() -> None:
     infos = [CommandInfo("thing", "x", specs), CommandInfo("other", "x", mixed)]
     assert not any("default_member_permissions" in each for each in payload(infos))
     hidden = [each for each in payload(infos, hide_admins=True) if "default_member_permissions" in each]
-    assert [(each["name"], each["default_member_permissions"]) for each in hidden] == [("roost-thing", "32")]
+    assert [(each["name"], each["default_member_permissions"]) for each in hidden] == [("roost-thing", 32)]
 
 
 def large(*, groups: int, each: int, options: int) -> list[CommandInfo]:
@@ -292,6 +292,16 @@ def test_what_discord_returns_is_the_same(spec: Spec) -> None:
     returned = registered(real())
     assert spec.response("GET", "/applications/7/commands", 200, returned) == []
     assert same(real(), returned)
+
+
+def test_permissions_come_back_as_text(spec: Spec) -> None:
+    made = payload(INFOS)
+    made[1]["default_member_permissions"] = 32
+    assert put(spec, made) == []
+    assert same(
+        made, registered_or_not([{**made[0]}, {**made[1], "default_member_permissions": "32"}, *made[2:]])
+    )
+    assert not same(made, registered_or_not(payload(INFOS)))
 
 
 def change(made: list[dict[str, Any]], what: str) -> None:
