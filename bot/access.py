@@ -161,7 +161,9 @@ def _stranger(event: Event, facts: Facts) -> Ask | Drop:
     """One is told so only where the wiring wants it, and only who has turned to the agent."""
     if facts.held and event.kind in ("edit", "delete"):
         return Ask(None)
-    if event.kind == "message" and facts.addressed and (facts.strangers == "ask" or facts.first_contact):
+    # Where admins alone are heard nobody is asked who else may be.
+    asks = (facts.strangers == "ask" and facts.senders == "anyone") or facts.first_contact
+    if event.kind == "message" and facts.addressed and asks:
         # "" stands for all agents; `known` people of another agent are strangers here, and can be let in as well.
         if facts.standing.denied & {"", facts.agent}:
             return Drop("denied")

@@ -15,6 +15,7 @@ from bot.access import Level
 from bot.config_tables import AgentConfig
 from bot.errors import CommandFailed
 from bot.redaction import redact
+from bot.striking import struck
 
 Settings = Mapping[str, Any]
 Source = Literal["config.toml", "chat", "default"]
@@ -167,7 +168,7 @@ def server(found: Mapping[str, Any]) -> dict[str, Any]:
         if name in SECRET_TABLES and isinstance(each, Mapping):
             shown[name] = {inner: "set" if text else "not set" for inner, text in each.items()}
         else:
-            shown[name] = _struck(each)
+            shown[name] = struck({name: each})[name]
     return shown
 
 

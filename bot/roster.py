@@ -50,7 +50,6 @@ class Roster(Mapping[str, AgentConfig]):
         self._isolated = config.backend.kind != "process" if isolated is None else isolated
         self._agents: dict[str, AgentConfig] = dict(config.agents)
         self._destinations: Mapping[str, Sequence[Destination]] = {}
-        self._lenders: Mapping[str, str] = {}
         self._refreshing = asyncio.Lock()
         self.changed: Signal[str] = Signal()
         """Rung with the name of each agent that is other than it was, has other destinations, is new or is gone."""
@@ -86,7 +85,6 @@ class Roster(Mapping[str, AgentConfig]):
                 found[each.name] = self.as_changed(each)
             except CommandFailed as exc:
                 _log.error("what was set for an agent in the chat is left out: %s", exc, agent=each.name)
-        self._lenders = {each.name: self._lender(each.base) for each in changed if self.is_own(each.name)}
         before, self._agents = self._agents, found
         told, self._destinations = self._destinations, destinations
         for name in sorted({*before, *found}):
@@ -124,18 +122,11 @@ class Roster(Mapping[str, AgentConfig]):
         if not own:
             agent = self._config.agents.get(name)
             return {} if agent is None else agent.model_dump(exclude_unset=True)
-        lender = self._config.agents[self._lender(base)]
+        lender = self._config.agents.get(base or self.first) or self._config.agents[self.first]
         fields = lender.model_dump(exclude_unset=True, exclude=set(ITS_OWN))
         if "gateway" in fields:
             fields["gateway"] = {k: v for k, v in fields["gateway"].items() if k not in _OWN_GATEWAY}
         return fields
-
-    def _lender(self, base: str | None) -> str:
-        return base if base is not None and base in self._config.agents else self.first
-
-    def lender(self, name: str) -> str:
-        """The agent of config.toml whose model an agent of the chat has; of one in the file itself."""
-        return self._lenders.get(name, name)
 
     @property
     def first(self) -> str:

@@ -12,8 +12,11 @@ from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
 from bot import firing, log, planning
+from bot.budgets import Budgets
 from bot.config_tables import SchedulesConfig
-from bot.db import series
+from bot.db import audit, series
+from bot.db import sessions as rows
+from bot.db.audit import SERVICE, Actor
 from bot.db.engine import Database
 from bot.db.series import Draft, SeriesRecord
 from bot.delivery import Delivery
@@ -50,15 +53,18 @@ class Schedules:
         delivery: Delivery,
         config: SchedulesConfig,
         *,
+        budgets: Budgets | None = None,
         changed: Signal[str] | None = None,
         clock: Clock,
     ) -> None:
-        """Whoever changes series elsewhere says so by `changed`, with the session's id."""
+        """Whoever changes series elsewhere says so by `changed`, with the session's id. What `budgets` refuse is not
+        run for now."""
         self._db = db
         self._sessions = sessions
         self._posting = posting
         self._delivery = delivery
         self.config = config
+        self._budgets = budgets
         self._clock = clock
         self._seldom = log.Seldom()
         self._changed = asyncio.Event()
@@ -79,40 +85,67 @@ class Schedules:
                 async with asyncio.timeout(wait_seconds):
                     await self._changed.wait()
 
-    async def create(self, session_id: str, draft: Draft, *, place: Route | None = None) -> SeriesRecord:
+    async def create(
+        self, session_id: str, draft: Draft, *, place: Route | None = None, by: Actor = SERVICE
+    ) -> SeriesRecord:
         """Keeps a series, whose runs are asked for at `place`; None: where its conversation is. Raises
         DatabaseError."""
         now = self._clock()
-        made = await self._db.write(lambda db: series.create(db, session_id, draft, now=now, place=place))
+
+        def work(db: sqlite3.Connection) -> SeriesRecord:
+            made = series.create(db, session_id, draft, now=now, place=place)
+            _audit(db, by, "schedule create", made.id, now, before=None)
+            return made
+
+        made = await self._db.write(work)
         self.have_changed(session_id)
         return made
 
-    async def pause(self, series_id: str) -> None:
+    async def pause(self, series_id: str, *, by: Actor = SERVICE) -> None:
         """It is not run until it is resumed. Raises CommandFailed, DatabaseError."""
-        await self._change(series_id, planning.pause)
+        await self._change(series_id, planning.pause, by, "schedule pause")
 
-    async def resume(self, series_id: str) -> int:
+    async def resume(self, series_id: str, *, by: Actor = SERVICE) -> int:
         """It goes on; returns when. What it missed meanwhile is not run. Raises CommandFailed, DatabaseError."""
         now = self._clock()
-        resumed = await self._change(series_id, lambda db, _: planning.resume(db, series_id, now=now))
+        resumed = await self._change(
+            series_id, lambda db, _: planning.resume(db, series_id, now=now), by, "schedule resume"
+        )
         return resumed.next_at or now
 
-    async def cancel(self, series_id: str) -> None:
+    async def cancel(self, series_id: str, *, by: Actor = SERVICE) -> None:
         """It never runs again; a run under way is finished. Raises CommandFailed, DatabaseError."""
-        await self._change(series_id, planning.cancel)
+        await self._change(series_id, planning.cancel, by, "schedule cancel")
 
-    async def run_now(self, series_id: str) -> None:
+    async def run_now(self, series_id: str, *, by: Actor = SERVICE) -> None:
         """Runs it once more, now. Raises CommandFailed, DatabaseError."""
         now = self._clock()
-        fired = await self._db.write(lambda db: firing.fire_now(db, series_id, now=now))
+
+        def work(db: sqlite3.Connection) -> Fired | None:
+            fired = firing.fire_now(db, series_id, now=now, budgets=self._budgets)
+            if fired is not None:
+                _audit(db, by, "schedule run", series_id, now, before=None)
+            return fired
+
+        fired = await self._db.write(work)
         if fired is None:
             raise CommandFailed(f"Schedule {series_id} has ended.")
-        self._hand_over(fired)
+        self.hand_over(fired)
+        if not fired.messages:
+            raise CommandFailed(f"Schedule {series_id} is not run now: a budget is used up.")
 
-    async def _change(self, series_id: str, work: Callable[[sqlite3.Connection, str], T]) -> T:
-        changed, session_id = await self._db.write(
-            lambda db: (work(db, series_id), series.session_of(db, series_id))
-        )
+    async def _change(
+        self, series_id: str, work: Callable[[sqlite3.Connection, str], T], by: Actor, action: str
+    ) -> T:
+        now = self._clock()
+
+        def change(db: sqlite3.Connection) -> tuple[T, str | None]:
+            before = series.get(db, series_id)
+            changed = work(db, series_id)
+            _audit(db, by, action, series_id, now, before=before)
+            return changed, series.session_of(db, series_id)
+
+        changed, session_id = await self._db.write(change)
         if session_id is not None:
             self.have_changed(session_id)
         return changed
@@ -135,7 +168,9 @@ class Schedules:
     async def _fire(self, series_id: str, now: int) -> None:
         most = self.config.catch_up_max
         try:
-            fired = await self._db.write(lambda db: firing.fire(db, series_id, now=now, catch_up_max=most))
+            fired = await self._db.write(
+                lambda db: firing.fire(db, series_id, now=now, catch_up_max=most, budgets=self._budgets)
+            )
         except DatabaseError:
             raise
         except Exception:
@@ -145,7 +180,7 @@ class Schedules:
             return
         failpoint.hit("run-committed")
         if fired is not None:
-            self._hand_over(fired)
+            self.hand_over(fired)
 
     async def _set_aside(self, series_id: str, now: int) -> None:
         session_id = await self._db.write(lambda db: _set_aside(db, series_id, now))
@@ -157,7 +192,8 @@ class Schedules:
             session.notice_waits()
         self._delivery.kick(session_id)
 
-    def _hand_over(self, fired: Fired) -> None:
+    def hand_over(self, fired: Fired) -> None:
+        """What was just run, and is committed, goes to its agent."""
         # No await may stand between the commit and this: a session takes its messages in their order.
         for message in fired.messages:
             self._sessions.accepted(fired.record, message)
@@ -173,3 +209,23 @@ def _set_aside(db: sqlite3.Connection, series_id: str, now: int) -> str | None:
         return None
     series.say(db, session_id, BROKEN.format(id=series_id), now=now)
     return session_id
+
+
+def _audit(
+    db: sqlite3.Connection, by: Actor, action: str, series_id: str, now: int, *, before: SeriesRecord | None
+) -> None:
+    after = series.get(db, series_id)
+    record = None if after is None else rows.get(db, after.session)
+    audit.record(
+        db, by, action, f"schedule:{series_id}", now=now, agent=None if record is None else record.agent,
+        before=None if before is None else _told(before), after=None if after is None else _told(after),
+    )  # fmt: skip
+
+
+def _told(found: SeriesRecord) -> dict[str, str]:
+    return {
+        "status": found.status,
+        "when": found.when.describe(),
+        "prompt": found.prompt,
+        "session": found.session,
+    }

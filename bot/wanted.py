@@ -21,6 +21,7 @@ from agent.protocol.requests import (
     RequestHost,
     RequestMount,
 )
+from bot import agent_edits
 from bot.approvals import APPROVE
 from bot.commands import refs
 from bot.config_image import AgentImageConfig
@@ -85,7 +86,8 @@ def with_packages(image: AgentImageConfig, apt: Sequence[str], pip: Sequence[str
 
 
 def server(asked: AddMcpServer, name: str, agent: AgentConfig) -> Wanted:
-    """Raises CommandFailed when it is there already."""
+    """Raises CommandFailed when it is there already, or could not be."""
+    agent_edits.add_server(asked.name, json.dumps(asked.config))
     before = agent.mcp_servers.get(asked.name)
     if before == asked.config:
         raise CommandFailed(f"You have the server {asked.name} already, with these settings.")

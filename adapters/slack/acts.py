@@ -80,6 +80,11 @@ def of_interaction(body: Body) -> Act:
     return _by(body, channel=_id(channel), message=ts, thread=thread)
 
 
+def of_home(body: Body) -> Act:
+    """Something that was pressed in the Home tab, which is no place but its person's. Raises ValueError."""
+    return _by(body, channel=_id(_table(body, "user").get("id")))
+
+
 def of_suggestion(body: Body, channel: str, thread: str | None, *, at: int) -> Act:
     """Something that is being typed into a form which was opened there, at a time in epoch milliseconds. Raises
     ValueError."""

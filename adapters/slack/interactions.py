@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from adapters.base import Event, Host, NotSaved, Receipt, SendFailed
-from adapters.slack import commands, forms, home, ids, normalize
+from adapters.base import Event, Host, NotSaved, Receipt
+from adapters.slack import commands, forms, ids, normalize
 from adapters.slack.acts import (
     BROKEN,
     NOT_READ,
@@ -22,6 +22,7 @@ from adapters.slack.acts import (
     Body,
     of_command,
     of_form,
+    of_home,
     of_interaction,
     read_note,
 )
@@ -36,6 +37,7 @@ from adapters.slack.normalize import Me, Place
 from adapters.slack.once import Once
 from adapters.slack.question import entered, parse_action_id
 from adapters.slack.replying import NOT_FOR_YOU, Page, ephemeral, laid_out, said
+from adapters.slack.tabs import Tabs
 from adapters.slack.timing import Timing
 from adapters.slack.web import Web
 from agent.protocol.clock import Clock, now_ms
@@ -68,17 +70,15 @@ class Interactions:
         prompts: Sequence[tuple[str, str]] = (),
         clock: Clock = now_ms,
     ) -> None:
-        self._web = web
         self._host = host
-        self._prompts = prompts
         self._clock = clock
-        self._me = me
         self._acts = Acts(
             web, host, asked, timing, groups, me, agent_view=agent_view, resumed=resumed, clock=clock
         )
         self._answering = Answering(self._acts)
         self._asking = Asking(self._acts, fetch)
         self._filling = Filling(self._acts)
+        self._tabs = Tabs(self._acts, prompts)
         self._heeded = Heeded(host.notes)
         self._once = Once()
         self._running: OrderedDict[str, asyncio.Task[list[Page]]] = OrderedDict()
@@ -184,6 +184,9 @@ class Interactions:
         if act is None:
             return
         action = actions[0] if isinstance(actions, Sequence) and actions else None
+        if self._tabs.is_ours(body) and isinstance(action, Mapping):
+            await self._acts.within(act, self._tabs.pressed(act, action))
+            return
         message, container = body.get("message"), body.get("container")
         if not isinstance(message, Mapping) and isinstance(container, Mapping):
             # Of what one person alone sees Slack keeps nothing that it could tell.
@@ -272,7 +275,7 @@ class Interactions:
     def _first(self, body: Body) -> Act | None:
         """What was done, unless that is not to be read or was delivered before."""
         try:
-            act = of_interaction(body)
+            act = of_home(body) if self._tabs.is_ours(body) else of_interaction(body)
         except ValueError as exc:
             _log.warning("an interaction could not be read: %s", exc)
             return None
@@ -284,36 +287,10 @@ class Interactions:
         """Somebody has opened the Home tab."""
         if ids.is_id(user):
             act = Act(f"{ids.NAME}:interaction:home:{user}:{self._clock()}", user, "", user)
-            await self._acts.within(act, self._home(act))
-
-    async def _home(self, act: Act) -> None:
-        names = {spec.name for info in self._host.commands() for spec in info.specs or (info,)}
-        who, listed = "", None
-        if "whoami" in names:
-            who = (await self._given(act, Given("whoami"))).text or ""
-        if home.CONVERSATIONS in names:
-            receipt = await self._given(act, Given(home.CONVERSATIONS))
-            if receipt.state == "accepted" and isinstance(receipt.data, Sequence):
-                listed = [each for each in receipt.data if isinstance(each, Mapping)]
-            else:
-                who = f"{who}\n\n{receipt.text or NOT_FOR_YOU}"
-        view = home.view(self._me.user, who, listed, self._me.team)
-        await self._web.call("views.publish", user_id=act.user, view=view)
+            await self._acts.within(act, self._tabs.open(act))
 
     async def prompts(self, channel: str) -> None:
         """Somebody has opened the conversation with the bot."""
-        if not self._prompts or not ids.is_id(channel):
-            return
-        act = Act(f"{ids.NAME}:interaction:prompts:{channel}", "", "", channel)
-        await self._acts.within(act, self._suggest(channel))
-
-    async def _suggest(self, channel: str) -> None:
-        try:
-            await self._web.call(
-                "assistant.threads.setSuggestedPrompts",
-                channel_id=channel,
-                prompts=home.suggested(self._prompts),
-                title=home.PROMPT_TITLE,
-            )
-        except SendFailed as exc:
-            _log.info("nothing could be suggested: %s", exc)
+        if ids.is_id(channel):
+            act = Act(f"{ids.NAME}:interaction:prompts:{channel}", "", "", channel)
+            await self._acts.within(act, self._tabs.suggest(channel))

@@ -10,22 +10,26 @@ from bot.commands import (
     approval,
     audit,
     backup,
+    budget,
     channel,
     channel_set,
     conversation,
     conversations,
     deadletter,
     destination,
+    explain,
     member,
     owner,
     privacy,
     provider,
+    question,
     role,
     schedule,
     service,
     session,
     session_whole,
     trace,
+    usage,
     wiring,
 )
 from bot.commands.context import Context
@@ -48,7 +52,10 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *trace.COMMANDS,
     *deadletter.COMMANDS,
     *approval.COMMANDS,
+    *usage.COMMANDS,
+    *budget.COMMANDS,
     *audit.COMMANDS,
+    *question.COMMANDS,
     *agent.COMMANDS,
     *agent_set.COMMANDS,
     *agent_given.COMMANDS,
@@ -70,4 +77,5 @@ AGENTS_MAY: Final = frozenset(
 """What an agent can have done in the name of an admin who allows it, in one place for whoever reviews it: never a role,
 an approval, the audit, a person's data, a backup or money."""
 _MARKED: Final = tuple(replace(each, agents_may=each.name in AGENTS_MAY) for each in _GROUPS)
-ALL: Final[tuple[Command[Context, Any], ...]] = (about(_MARKED), *_MARKED)
+_EXPLAINED: Final[tuple[Command[Context, Any], ...]] = (explain.about(_MARKED), *_MARKED)
+ALL: Final[tuple[Command[Context, Any], ...]] = (about(_EXPLAINED), *_EXPLAINED)

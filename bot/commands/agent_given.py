@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -14,6 +15,8 @@ from bot.commands.agent_set import change
 from bot.commands.context import Context
 from bot.commands.options import Long
 from bot.commands.registry import Command, Invocation, Reply, Scope
+from bot.db import audit
+from bot.db import egress as egress_rows
 from bot.db.cards import Option
 from bot.errors import CommandFailed
 
@@ -61,7 +64,7 @@ async def egress(context: Context, invocation: Invocation, given: Egress) -> Rep
     """The hosts that an agent may reach besides its model."""
     key = KEYS["hosts"]
     if given.action == "list":
-        return _listed(context, invocation, given.name, [key])
+        return await _hosts(context, invocation, given.name)
     host = agent_edits.host(_needed(given.host, "host"))
     same = agent_edits.same_host(host)
     edit = (
@@ -69,6 +72,8 @@ async def egress(context: Context, invocation: Invocation, given: Egress) -> Rep
         if given.action == "add"
         else agent_edits.remove(key, host, same=same)
     )
+    if given.action == "remove" and (gone := await _revoked(context, invocation, given.name, host)):
+        return gone
     reply = await change(context, invocation, given.name, key, edit, "agent egress")
     return _undone(reply, "agent egress", given.name, given.action, {"host": host})
 
@@ -118,6 +123,40 @@ async def mount(context: Context, invocation: Invocation, given: MountFolder) ->
     reply = await change(context, invocation, given.name, key, edit, "agent mount")
     fields = {"folder": folder, "target": given.target, "writable": str(given.writable).lower()}
     return _undone(reply, "agent mount", given.name, given.action, fields) if given.action == "add" else reply
+
+
+async def _hosts(context: Context, invocation: Invocation, name: str) -> Reply:
+    """Those of the agent, and what single sessions of it were granted."""
+    now = context.clock()
+    granted = await context.db.read(lambda db: egress_rows.listed(db, name, now=now))
+    reply = _listed(context, invocation, name, [KEYS["hosts"]])
+    lines = [
+        f"{', '.join(each.patterns)}: {'once ' if each.once else ''}for the session {each.session or 'of any'}"
+        for each in granted
+    ]
+    data = [{"hosts": each.patterns, "session": each.session, "once": each.once} for each in granted]
+    return Reply("\n".join([reply.text, *lines]), {**reply.data, "granted": data})
+
+
+async def _revoked(context: Context, invocation: Invocation, name: str, host: str) -> Reply | None:
+    """What single sessions were granted of a host that the agent as a whole has not; None: nothing, or it has."""
+    agent, now = existing(context, invocation, name), context.clock()
+    if any(map(agent_edits.same_host(host), agent.gateway.hosts)):
+        return None
+
+    def work(db: sqlite3.Connection) -> int:
+        count = egress_rows.revoke(db, name, host.rpartition(":")[0])
+        if count:
+            audit.record(
+                db, invocation.by, "agent egress", f"agent:{name}", now=now, agent=name,
+                before={"hosts": [host], "sessions": count},
+            )  # fmt: skip
+        return count
+
+    count = await context.db.write(work)
+    if not count:
+        return None
+    return Reply(f"No conversation of {name} may reach {host} any more.", {"agent": name, "revoked": count})
 
 
 def _needed(text: str, option: str) -> str:

@@ -25,6 +25,7 @@ from bot.errors import CommandFailed
 
 MAX_DESTINATIONS: Final = 100
 """Of one agent: it is told all of them with every turn."""
+NOT_YOURS: Final = "To let an agent write to the agent {agent} you have to be an admin of both."
 IN_FILE: Final = "{name} stands in config.toml; take it out of [[agents.{agent}.destinations]] there."
 
 
@@ -117,6 +118,8 @@ async def _route(context: Context, invocation: Invocation, given: Add) -> tuple[
     """Where it is, and what there is to be said of that: a place, or as `agent:NAME` another agent."""
     kind, colon, agent = given.place.partition(":")
     if colon and kind == AGENT_CHANNEL:
+        if not may(invocation.standing.of(agent), "admin"):
+            raise CommandFailed(NOT_YOURS.format(agent=agent))
         existing(context, invocation, agent)
         if agent == given.agent:
             raise CommandFailed("An agent does not write to itself.")

@@ -80,15 +80,25 @@ async def by_slack(root: Path) -> State:
         }
         async with lab.open():
             for words, given in SESSION:
-                options = " ".join(f'{name}="{names.get(value, value)}"' for name, value in given.items())
+                options = " ".join(
+                    f"{name}={_quoted(names.get(value, value))}" for name, value in given.items()
+                )
                 answered = lab.ada.command(f"{words} {options}", lab.general)
-                await lab.until(lambda sent=answered: sent.texts)
+                await lab.until(lambda sent=answered: sent.texts or sent.views)
+                if answered.views:
+                    filled = lab.ada.fill(answered, {})
+                    await lab.until(lambda sent=answered, form=filled: sent.texts or form.texts)
                 assert not answered.public
         return state(house, "slack", person=lab.bob.id, place=lab.general.id, other=other.id)
 
 
+def _quoted(value: str) -> str:
+    return f"'{value}'" if '"' in value else f'"{value}"'
+
+
 async def by_command_line(root: Path) -> State:
     house = new_house(root)
+    root.mkdir(parents=True)
     config = root / "config.toml"
     config.write_text(f'[service]\ndata_dir = "{house.data}"\n[agents.helper]\n')
     ids = {PERSON: "fake:u77", PLACE: "fake:p70", OTHER: "fake:p71"}

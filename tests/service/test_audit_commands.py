@@ -9,8 +9,9 @@ from typing import Any, Final
 import pytest
 
 from adapters.base import Receipt, Sender
+from agent.protocol.messages import AskQuestion
 from bot import commands
-from bot.db import people
+from bot.db import people, questions, sessions
 from tests.fakes.platform import FakePlatform, refusal
 from tests.service.conftest import House
 from tests.service.test_cards import ask
@@ -75,6 +76,23 @@ def of_a_schedule(command: str, *before: str, **arguments: Any) -> Drive:
     return drive
 
 
+def of_a_question(command: str, **arguments: Any) -> Drive:
+    """Where an agent has asked one."""
+
+    async def drive(house: House, p: FakePlatform) -> Receipt:
+        question = {"question_id": "q1", "title": "Color", "question": "Which one?", "options": ["red"]}
+        asked = AskQuestion(**question, expires_at=house.now() + 60_000)  # type: ignore[arg-type]
+
+        def ask_it(db: sqlite3.Connection) -> None:
+            session = sessions.resolve(db, "assistant", p.route("p1"), 1)
+            questions.ask(db, session.id, "out", p.route("p1"), asked, now=house.now())
+
+        await house.app.db.write(ask_it)
+        return await p.order(command, id="q1", **arguments)
+
+    return drive
+
+
 def with_role(command: str, role: people.Role, **arguments: Any) -> Drive:
     """Where somebody has this role."""
 
@@ -112,8 +130,15 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "model": in_conversation("model", name="other"),
     "owner add": given("owner add", who="fake:u3"),
     "owner remove": with_role("owner remove", "owner", who="fake:u3", yes="true"),
+    "question answer": of_a_question("question answer", answer="red"),
+    "question cancel": of_a_question("question cancel", yes="true"),
     "role grant": given("role grant", who="fake:u3", role="admin"),
     "role revoke": with_role("role revoke", "admin", who="fake:u3", yes="true"),
+    "schedule cancel": of_a_schedule("schedule cancel", yes="true"),
+    "schedule create": given("schedule create", when="daily at 8", prompt="say", yes="true"),
+    "schedule pause": of_a_schedule("schedule pause"),
+    "schedule resume": of_a_schedule("schedule resume", "schedule pause"),
+    "schedule run": of_a_schedule("schedule run"),
     "session clear": in_conversation("session clear", by_id=True),
     "session stop": in_conversation("session stop", by_id=True),
 }

@@ -170,10 +170,10 @@ async def test_only_what_is_given_changes(house: House) -> None:
 async def test_bad_patterns_are_refused_when_they_are_set(house: House) -> None:
     three(house)
     async with house.open() as p:
-        assert "with the option pattern" in await refused(p, "wiring set", agent="helper", engage="pattern")
+        assert "needs a `pattern`" in await refused(p, "wiring set", agent="helper", engage="pattern")
         assert "pattern" in await refused(p, "wiring set", agent="helper", engage="pattern", pattern="(")
         await done(p, "wiring set", agent="helper", engage="pattern", pattern="^deploy")
-        assert "with the option pattern" in await refused(p, "wiring set", agent="helper", pattern="none")
+        assert "needs a `pattern`" in await refused(p, "wiring set", agent="helper", pattern="none")
         await done(p, "wiring set", agent="helper", engage="mention", pattern="none")
         wiring = house.app.context.wirings.by_agent(route(), "helper")
         assert wiring is not None and wiring.pattern is None
@@ -407,3 +407,12 @@ async def test_two_admins_at_once_lose_nothing(house: House) -> None:
         assert wiring.manners.mentions and not wiring.manners.threads
         settings = house.app.context.wirings.settings(route())
         assert settings.footer and settings.forget_deleted and served(house) == ["helper", "poet"]
+
+
+async def test_an_agent_writes_to_another_one_if_an_admin_of_both_says_so(house: House) -> None:
+    three(house)
+    async with house.open() as p:
+        await grant(house, ADMIN, "admin", "poet")
+        text = await refused(p, "destination add", by=ADMIN, agent="poet", name="boss", place="agent:helper")
+        assert text == "To let an agent write to the agent helper you have to be an admin of both."
+        await done(p, "destination add", agent="poet", name="boss", place="agent:helper")

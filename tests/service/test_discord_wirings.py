@@ -101,3 +101,88 @@ async def test_commands_of_a_development_server_are_registered_there_alone(town:
     async with town.open():
         await town.until(lambda: list(town.discord.commands.leaves(town.lab.id)))
         assert not list(town.discord.commands.leaves(None))
+
+
+def says(text: str) -> dict[str, object]:
+    """An agent that says this whatever it is asked."""
+    return {
+        "idle_seconds": 0.3,
+        "provider_options": {"script": [{"steps": [{"do": "result", "text": text}]}]},
+    }
+
+
+async def test_two_agents_serve_one_channel(town: Town) -> None:
+    here, bot = town.general.id, town.discord.bot
+    town.house.agents = {"helper": says("I help."), "reviewer": says("I review.")}
+    town.house.wirings = wirings(
+        {"place": here, "agent": "reviewer"}, {"place": here, "agent": "helper", "priority": 5}
+    )
+    async with town.open():
+        for said, answer in (
+            ("hello", "I help."),
+            ("reviewer: look at this", "I review."),
+            ("@reviewer look at this", "I review."),
+            ("Helper, hello", "I help."),
+        ):
+            thread = await town.thread_of(town.ada.say(town.general, said, mention=[bot]))
+            await town.reads(thread, answer)
+        # Whoever talks in a thread goes on talking there, and its own words are nobody's question.
+        town.ada.say(thread, "and now?")
+        await town.reads(thread, "I help.", "and now?", "I help.")
+        town.ada.say(thread, "reviewer: your turn", mention=[bot])
+        await town.until(lambda: thread.texts[-1] == "I review.")
+        town.ada.say(thread, "all of you?")
+        await town.until(lambda: len(thread.texts) == 8)
+        assert sorted(thread.texts[-2:]) == ["I help.", "I review."]
+        await town.house.until_quiet_everywhere()
+        assert len(thread.texts) == 8
+
+
+async def test_one_message_for_two_agents_is_answered_by_both_in_its_thread(town: Town) -> None:
+    here = town.general.id
+    town.house.agents = {"helper": says("I help."), "log": says("I log.")}
+    town.house.wirings = wirings(
+        {"place": here, "agent": "helper"}, {"place": here, "agent": "log", "engage": "all"}
+    )
+    async with town.open():
+        said = town.ada.say(town.general, "hello", mention=[town.discord.bot])
+        thread = await town.thread_of(said)
+        await town.until(lambda: len(thread.texts) == 2)
+        assert sorted(thread.texts) == ["I help.", "I log."]
+        town.ada.edit(said, "hello?")
+        town.ada.delete(said)
+        await town.house.until_quiet_everywhere()
+    counted = town.house.query("SELECT count(*) FROM inbox WHERE kind = 'chat' GROUP BY event_id")
+    assert [row[0] for row in counted] == [2]
+    async with town.open():
+        town.ada.say(thread, "still there?")
+        await town.until(lambda: "I log." in thread.texts[2:])
+
+
+async def test_a_channel_with_its_threads_is_one_conversation_that_answers_where_it_was_asked(
+    town: Town,
+) -> None:
+    town.house.wirings = wirings({"place": town.general.id, "sessions": "channel"})
+    async with town.open():
+        thread = town.ada.thread(town.general, "about it")
+        town.ada.say(town.general, "one", mention=[town.discord.bot])
+        await town.until(lambda: town.general.texts[1:] == ["You said: one"])
+        town.ada.say(thread, "two", mention=[town.discord.bot])
+        await town.until(lambda: thread.texts[-1] == "You said: two")
+        town.ada.say(thread, "three")
+        await town.until(lambda: thread.texts[-1] == "You said: three")
+        await town.until(lambda: town.general.texts[1:] == ["You said: one"])
+        assert len(town.house.query("SELECT 1 FROM sessions WHERE channel = 'discord'")) == 1
+
+
+async def test_what_is_said_around_a_question_is_told_with_it(town: Town) -> None:
+    town.house.script({"steps": [{"do": "result", "text": "{prompt}"}]})
+    town.house.wirings = wirings({"place": town.general.id, "others": "accumulate"})
+    async with town.open():
+        town.ada.say(town.general, "we have lunch at noon")
+        for _ in range(2):
+            thread = await town.thread_of(town.ada.say(town.general, "when?", mention=[town.discord.bot]))
+            await town.until(lambda thread=thread: thread.texts)
+            before, _, asked = thread.texts[0].partition("</context>")
+            assert "we have lunch at noon" in before and "when?" in asked
+        assert len(town.general.threads) == 2

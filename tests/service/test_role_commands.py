@@ -90,7 +90,8 @@ async def press(app: App, receipt: Receipt, *, by: Sender = OWNER, choice: int =
 async def test_a_member_of_one_agent_is_made_and_undone(app: App) -> None:
     made = await does(app, "role grant", "<@42> member helper", by=OF_HELPER)
     assert made.text == (
-        "discord:42 is a member for the agent helper now. To undo it: `/roost-role revoke discord:42 helper`."
+        "discord:42 is a member for the agent helper now."
+        f" To undo it: `{spelled('discord', 'role revoke discord:42 helper')}`."
     )
     assert await of(app, BOB.id) == Standing(None, {"helper": "member"})
     (row, *_) = await app.db.read(lambda db: audit.newest(db, 1))

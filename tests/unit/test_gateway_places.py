@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import ssl
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.config_tables import AgentConfig
 from bot.gateway.addresses import forbidden
+from bot.gateway.caller import Caller, Rights
 from bot.gateway.connect import BadConnect, read
 from bot.gateway.hello import MAX_RECORDS, BadHello
 from bot.gateway.hello import read as read_hello
 from bot.gateway.hosts import BadHost, Hosts, normal, parse, pattern
 from bot.gateway.proxies import Proxies
+from bot.metrics import Metrics
 
 LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True).filter(
     lambda s: not s[0].isdigit()
@@ -299,3 +304,20 @@ def test_a_proxy_that_is_none_is_named_by_its_variable() -> None:
         Proxies({"https_proxy": "socks5://u:secret@a"})
     with pytest.raises(ValueError, match=r"^HTTPS_PROXY should be the URL of an HTTP proxy$"):
         Proxies({"https_proxy": "http://a:secret"})
+
+
+async def test_what_an_agent_may_do_changes_while_its_session_is_open() -> None:
+    def rights(**gateway: Any) -> Rights:
+        return Rights.of(AgentConfig.model_validate({"gateway": gateway}), all_usd=None)
+
+    before = rights(hosts=["a.org", "b.org"], requests_at_once=2, requests_per_minute=1)
+    caller = Caller(before, Metrics(), session="s", agent="a", token="made-up")  # noqa: S106
+    caller.take_request()
+    stay, go = (asyncio.create_task(asyncio.sleep(60)) for _ in range(2))
+    caller.tunnels = {stay: parse("a.org:443"), go: parse("b.org:443")}
+    caller.renew(rights(hosts=["a.org"], requests_at_once=2, requests_per_minute=5))
+    await asyncio.wait([go])
+    assert go.cancelled() and not stay.done(), "a connection to what it may not reach any more is cut"
+    caller.take_request()
+    assert caller.slots.locked() is False and caller.rights.requests_per_minute == 5
+    stay.cancel()
