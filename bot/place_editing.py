@@ -23,7 +23,6 @@ from bot.errors import CommandFailed
 from bot.place_settings import PlaceSettings
 
 NOT_POSSIBLE: Final = "It cannot be so: {why}."
-NO_PATTERN: Final = "To engage by a pattern, say which, with the option pattern."
 
 Settings = Mapping[str, Any]
 
@@ -61,8 +60,6 @@ def checked(place: Route, agent: str, settings: Settings) -> dict[str, Any]:
         found = WiringConfig.model_validate({**settings, **given})
     except ValidationError as exc:
         raise CommandFailed(NOT_POSSIBLE.format(why=_why(exc))) from None
-    if found.engage == "pattern" and found.pattern is None:
-        raise CommandFailed(NO_PATTERN)
     return found.model_dump(exclude=set(PLACED), exclude_defaults=True)
 
 
@@ -71,8 +68,6 @@ def configure(db: sqlite3.Connection, place: Route, key: str, value: Any, *, now
     Raises CommandFailed."""
     found = places.get(db, place.channel, place.platform_id)
     settings = {name: each for name, each in found.settings.items() if name != key}
-    if value is not None:
-        settings[key] = value
     try:
         after = getattr(PlaceSettings.model_validate({key: value} if value is not None else {}), key)
     except ValidationError as exc:
@@ -95,4 +90,5 @@ def _ranks(db: sqlite3.Connection, place: Route) -> list[int]:
 def _why(exc: ValidationError) -> str:
     error = exc.errors(include_input=False, include_url=False)[0]
     where, why = ".".join(str(each) for each in error["loc"]), said(error)
-    return f"{where}{' ' if why.startswith('should') else ': '}{why}"
+    gap = " " if why.startswith("should") else ": "
+    return (f"{where}{gap}{why}" if where else why).removesuffix(".")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from adapters.base import Event, Receipt, Sender
 from agent.protocol.clock import now_ms
 from bot.db import audit, people
-from bot.db.audit import Entry
+from bot.db.audit import SERVICE, Entry
 from bot.db.people import EVERYWHERE, Role
 from tests.fakes.platform import PERSON, FakePlatform
 from tests.service.conftest import House
@@ -65,5 +65,6 @@ async def grant(house: House, who: Sender, role: Role, agent: str = EVERYWHERE) 
 
 
 async def audited(house: House, limit: int = 100) -> list[Entry]:
-    """What the audit has, the newest first."""
-    return await house.app.db.read(lambda db: audit.newest(db, limit))
+    """What the audit has of what people have done, the newest first."""
+    found = await house.app.db.read(lambda db: audit.newest(db, limit))
+    return [each for each in found if each.surface != SERVICE.surface]

@@ -170,10 +170,10 @@ async def test_only_what_is_given_changes(house: House) -> None:
 async def test_bad_patterns_are_refused_when_they_are_set(house: House) -> None:
     three(house)
     async with house.open() as p:
-        assert "with the option pattern" in await refused(p, "wiring set", agent="helper", engage="pattern")
+        assert "needs a `pattern`" in await refused(p, "wiring set", agent="helper", engage="pattern")
         assert "pattern" in await refused(p, "wiring set", agent="helper", engage="pattern", pattern="(")
         await done(p, "wiring set", agent="helper", engage="pattern", pattern="^deploy")
-        assert "with the option pattern" in await refused(p, "wiring set", agent="helper", pattern="none")
+        assert "needs a `pattern`" in await refused(p, "wiring set", agent="helper", pattern="none")
         await done(p, "wiring set", agent="helper", engage="mention", pattern="none")
         wiring = house.app.context.wirings.by_agent(route(), "helper")
         assert wiring is not None and wiring.pattern is None
@@ -416,3 +416,15 @@ async def test_an_agent_writes_to_another_one_if_an_admin_of_both_says_so(house:
         text = await refused(p, "destination add", by=ADMIN, agent="poet", name="boss", place="agent:helper")
         assert text == "To let an agent write to the agent helper you have to be an admin of both."
         await done(p, "destination add", agent="poet", name="boss", place="agent:helper")
+
+
+async def test_an_agent_is_told_where_it_may_write_now_though_a_query_is_open(house: House) -> None:
+    house.agent["idle_seconds"] = 600
+    house.script({"match": "where", "steps": [{"do": "result", "text": "{instructions}"}]})
+    async with house.open() as p:
+        await p.say("hello")
+        await p.ends(1)
+        await done(p, "destination add", agent="assistant", name="news", place="fake:p9")
+        await p.say("where?")
+        await p.ends(2)
+        assert "- news: news" in "".join(p.texts())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
 from adapters.base import Absent, Edit, Outgoing, Question, Receipt, Sender
 from adapters.terminal import TerminalAdapter, wire
+from adapters.terminal.client import Client
+from adapters.terminal.printer import Printer
 from agent.protocol.messages import Route
 from tests.fakes.host import FakeHost
-from tests.unit.test_terminal_adapter import put, reply, running, waiting
+from tests.unit.test_terminal_adapter import put, reply, running, take, waiting
 
 NOW = 1_700_000_000_000
 ROUTE = Route(channel="terminal", platform_id="local")
@@ -129,7 +132,7 @@ async def test_a_card_outlives_the_service(tmp_path: Path) -> None:
     second = made(tmp_path, clock)
     early = second.sit()
     async with running(second, host):
-        assert await early.next() == wire.Shown(notice=True, question=SHOWN)
+        assert await take(early) == wire.Shown(notice=True, question=SHOWN)
         await early.handle(wire.Say(id="1", text="allow"))
         event = await host.event()
         assert (event.question_id, event.choice) == ("card:abc", 0)
@@ -180,3 +183,31 @@ async def test_a_footer_comes_with_the_first_part(adapter: TerminalAdapter) -> N
         seat = adapter.sit()
         await put(adapter, reply("well", footer="mock · $0.04"))
         assert waiting(seat) == [wire.Shown(text="well", footer="mock · $0.04")]
+
+
+class Nowhere:
+    """A link on which nothing comes."""
+
+    async def send(self, frame: wire.ClientFrame) -> None:
+        raise AssertionError
+
+    def __aiter__(self) -> Nowhere:
+        return self
+
+    async def __anext__(self) -> wire.SeatFrame:
+        raise StopAsyncIteration
+
+
+def test_a_card_what_is_offered_and_a_footer_are_printed() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    client = Client(Nowhere())
+    printer = Printer(client, out, err)
+    for frame in (
+        wire.Shown(text="well", footer="mock\x1b[2J · $0.04", own=True),
+        wire.Receipt(id="1", state="accepted", text="This would delete it.", ask=SHOWN),
+        wire.Shown(notice=True, question=SHOWN, own=True),
+    ):
+        printer.show(frame)
+    asked = "May Bob talk to me?\n  1. Allow\n  2. Deny\nAnswer with a number or its words.\n"
+    assert out.getvalue() == f"well\nmock · $0.04\nThis would delete it.\n{asked}{asked}"
+    assert not client.asking
