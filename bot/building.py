@@ -311,6 +311,7 @@ def build_work(
         sessions,
         containers,
         posting,
+        out.delivery,
         out.tries,
         stop_grace_seconds=config.backend.stop_grace_seconds,
         interrupt_grace_seconds=interrupt_grace_seconds,

@@ -92,9 +92,15 @@ def run(schedule: Id, config: ConfigOption = None, as_json: JsonOption = False) 
 
 
 @schedule_app.command("cancel")
-def cancel(schedule: Id, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """End a schedule for good."""
-    say_answer(ask(config, "schedule", "cancel", schedule), as_json=as_json)
+def cancel(
+    schedule: Id,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else only say what would end.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what would end for good, or end it with --yes."""
+    given = {"yes": str(yes).lower()}
+    say_answer(ask(config, "schedule", "cancel", schedule, given=given), as_json=as_json)
 
 
 @schedule_app.command("history")

@@ -11,14 +11,16 @@ from adapters.base import Sender
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import ChatIn, Clear, Interrupt, MessageIn, Route, SetModel, SystemIn
-from bot import log
+from bot import answers, log
 from bot.actions import tell
 from bot.containers import Containers
 from bot.db import audit, backlog, inbox
 from bot.db import sessions as rows
 from bot.db.audit import Actor
 from bot.db.engine import Database
+from bot.db.questions import Open
 from bot.db.sessions import SessionRecord
+from bot.delivery import Delivery
 from bot.lanes import Lanes
 from bot.posting import Posting
 from bot.session import Session
@@ -57,6 +59,7 @@ class Operations:
         sessions: Sessions,
         containers: Containers,
         posting: Posting,
+        delivery: Delivery,
         tries: Tries,
         *,
         stop_grace_seconds: float,
@@ -69,6 +72,7 @@ class Operations:
         self._sessions = sessions
         self._containers = containers
         self._posting = posting
+        self._delivery = delivery
         self._tries = tries
         self._stop_grace_seconds = stop_grace_seconds
         self._grace_seconds = interrupt_grace_seconds
@@ -161,6 +165,22 @@ class Operations:
             session.add(row)
             self._posting.kick(session_id)
         return row is not None
+
+    async def answer(self, found: Open, text: str | None, *, by: Actor) -> None:
+        """Answers a question in somebody's name; None: nobody answers it. Raises CommandFailed when it is not open any
+        more, DatabaseError."""
+        now, event_id = self._clock(), _event_id()
+        accepted = await self._db.write(
+            lambda db: answers.instead(db, found, text, by=by, event_id=event_id, now=now)
+        )
+        if accepted is None:
+            return
+        self._sessions.accepted(accepted.record, accepted.message)
+        session = self._sessions.loaded(accepted.record.id)
+        if session is not None:
+            session.notice_waits()
+        self._posting.kick(accepted.record.id)
+        self._delivery.kick(accepted.record.id)
 
     async def _tell(
         self, session: Session, system: Interrupt | Clear | SetModel, order: Order | None = None

@@ -29,6 +29,7 @@ IN_THE_WAY: Final = "Roost could not do this: {reason}."
 NO_CARD: Final = "There is nothing to press here any more."
 SETTLED: Final = "This is settled already: {outcome}"
 PRESSED: Final = "“{label}” was pressed."
+DISMISSED: Final = "Nothing was done."
 UNDER_WAY: Final = "Somebody has just pressed this."
 BUTTONS_MS: Final = 900_000
 """So long the buttons beneath what a command says can be pressed."""
@@ -128,12 +129,12 @@ class Ordering:
         )
         if card.state == "closed" or card.expires_at <= self._clock():
             # Only who could have pressed it with effect learns what has become of it.
-            found = self._registry.find(option.command)
-            facts = await self._facts(given, None if found is None else found[0].level)
-            if isinstance(access.decide(given, facts.somewhere()), Drop):
+            if not await self._might_press(card, event):
                 return Receipt("refused", NO_CARD)
             outcome = card.outcome or cards.OVER
             return Receipt("refused", SETTLED.format(outcome=outcome), OVER if card.outcome is None else None)
+        if not option.command:
+            return await self._dismiss(card, option, event)
         if card.notice and option.after is None:
             return await self.command(given)
         return await self._once(card, option, given)
@@ -173,6 +174,27 @@ class Ordering:
                 now=now,
             )
         )
+
+    async def _dismiss(self, card: CardRecord, option: Option, event: Event) -> Receipt:
+        """Nothing is done. Whoever might have done it may say so."""
+        if not await self._might_press(card, event):
+            return Receipt("refused", NO_CARD)
+        outcome, now = option.after or DISMISSED, self._clock()
+        kicked = await self._db.write(partial(cards.close, subject=card.subject, outcome=outcome, now=now))
+        self._registry.context.cards.deliver(kicked)
+        return Receipt("accepted", outcome)
+
+    async def _might_press(self, card: CardRecord, event: Event) -> bool:
+        """Whether somebody could have one of its commands given, whatever it is about."""
+        for option in card.options:
+            found = self._registry.find(option.command)
+            if found is None:
+                continue
+            given = replace(event, kind="command", command=option.command)
+            facts = await self._facts(given, found[0].level)
+            if isinstance(access.decide(given, facts.somewhere()), Allow):
+                return True
+        return False
 
     async def _once(self, card: CardRecord, option: Option, given: Event) -> Receipt:
         """The command of a card that is for one doing: of two people who press at the same time one is too late."""

@@ -14,7 +14,9 @@ from agent.protocol.messages import Route
 from bot import firing, log, planning
 from bot.budgets import Budgets
 from bot.config_tables import SchedulesConfig
-from bot.db import series
+from bot.db import audit, series
+from bot.db import sessions as rows
+from bot.db.audit import SERVICE, Actor
 from bot.db.engine import Database
 from bot.db.series import Draft, SeriesRecord
 from bot.delivery import Delivery
@@ -83,44 +85,67 @@ class Schedules:
                 async with asyncio.timeout(wait_seconds):
                     await self._changed.wait()
 
-    async def create(self, session_id: str, draft: Draft, *, place: Route | None = None) -> SeriesRecord:
+    async def create(
+        self, session_id: str, draft: Draft, *, place: Route | None = None, by: Actor = SERVICE
+    ) -> SeriesRecord:
         """Keeps a series, whose runs are asked for at `place`; None: where its conversation is. Raises
         DatabaseError."""
         now = self._clock()
-        made = await self._db.write(lambda db: series.create(db, session_id, draft, now=now, place=place))
+
+        def work(db: sqlite3.Connection) -> SeriesRecord:
+            made = series.create(db, session_id, draft, now=now, place=place)
+            _audit(db, by, "schedule create", made.id, now, before=None)
+            return made
+
+        made = await self._db.write(work)
         self.have_changed(session_id)
         return made
 
-    async def pause(self, series_id: str) -> None:
+    async def pause(self, series_id: str, *, by: Actor = SERVICE) -> None:
         """It is not run until it is resumed. Raises CommandFailed, DatabaseError."""
-        await self._change(series_id, planning.pause)
+        await self._change(series_id, planning.pause, by, "schedule pause")
 
-    async def resume(self, series_id: str) -> int:
+    async def resume(self, series_id: str, *, by: Actor = SERVICE) -> int:
         """It goes on; returns when. What it missed meanwhile is not run. Raises CommandFailed, DatabaseError."""
         now = self._clock()
-        resumed = await self._change(series_id, lambda db, _: planning.resume(db, series_id, now=now))
+        resumed = await self._change(
+            series_id, lambda db, _: planning.resume(db, series_id, now=now), by, "schedule resume"
+        )
         return resumed.next_at or now
 
-    async def cancel(self, series_id: str) -> None:
+    async def cancel(self, series_id: str, *, by: Actor = SERVICE) -> None:
         """It never runs again; a run under way is finished. Raises CommandFailed, DatabaseError."""
-        await self._change(series_id, planning.cancel)
+        await self._change(series_id, planning.cancel, by, "schedule cancel")
 
-    async def run_now(self, series_id: str) -> None:
+    async def run_now(self, series_id: str, *, by: Actor = SERVICE) -> None:
         """Runs it once more, now. Raises CommandFailed, DatabaseError."""
         now = self._clock()
-        fired = await self._db.write(
-            lambda db: firing.fire_now(db, series_id, now=now, budgets=self._budgets)
-        )
+
+        def work(db: sqlite3.Connection) -> Fired | None:
+            fired = firing.fire_now(db, series_id, now=now, budgets=self._budgets)
+            if fired is not None:
+                _audit(db, by, "schedule run", series_id, now, before=None)
+            return fired
+
+        fired = await self._db.write(work)
         if fired is None:
             raise CommandFailed(f"Schedule {series_id} has ended.")
         self.hand_over(fired)
         if not fired.messages:
             raise CommandFailed(f"Schedule {series_id} is not run now: a budget is used up.")
 
-    async def _change(self, series_id: str, work: Callable[[sqlite3.Connection, str], T]) -> T:
-        changed, session_id = await self._db.write(
-            lambda db: (work(db, series_id), series.session_of(db, series_id))
-        )
+    async def _change(
+        self, series_id: str, work: Callable[[sqlite3.Connection, str], T], by: Actor, action: str
+    ) -> T:
+        now = self._clock()
+
+        def change(db: sqlite3.Connection) -> tuple[T, str | None]:
+            before = series.get(db, series_id)
+            changed = work(db, series_id)
+            _audit(db, by, action, series_id, now, before=before)
+            return changed, series.session_of(db, series_id)
+
+        changed, session_id = await self._db.write(change)
         if session_id is not None:
             self.have_changed(session_id)
         return changed
@@ -184,3 +209,23 @@ def _set_aside(db: sqlite3.Connection, series_id: str, now: int) -> str | None:
         return None
     series.say(db, session_id, BROKEN.format(id=series_id), now=now)
     return session_id
+
+
+def _audit(
+    db: sqlite3.Connection, by: Actor, action: str, series_id: str, now: int, *, before: SeriesRecord | None
+) -> None:
+    after = series.get(db, series_id)
+    record = None if after is None else rows.get(db, after.session)
+    audit.record(
+        db, by, action, f"schedule:{series_id}", now=now, agent=None if record is None else record.agent,
+        before=None if before is None else _told(before), after=None if after is None else _told(after),
+    )  # fmt: skip
+
+
+def _told(found: SeriesRecord) -> dict[str, str]:
+    return {
+        "status": found.status,
+        "when": found.when.describe(),
+        "prompt": found.prompt,
+        "session": found.session,
+    }

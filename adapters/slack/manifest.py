@@ -67,6 +67,8 @@ def manifest(
     slash command. Raises ValueError, with a sentence for whoever sets the app up, for what Slack would not take."""
     _look(name, mode, request_url, prompts)
     url = {} if request_url is None else {"request_url": request_url}
+    # By sockets what a field offers is asked for where everything else is; by HTTP that address has a name of its own.
+    options = {} if request_url is None else {"message_menu_options_url": request_url}
     return {
         "display_information": {
             "name": name,
@@ -77,7 +79,7 @@ def manifest(
         "oauth_config": {"scopes": {"bot": scopes()}},
         "settings": {
             "event_subscriptions": {**url, "bot_events": events(agent_view=agent_view)},
-            "interactivity": {"is_enabled": True, **url},
+            "interactivity": {"is_enabled": True, **url, **options},
             "org_deploy_enabled": False,
             "socket_mode_enabled": mode == "socket",
             "token_rotation_enabled": False,

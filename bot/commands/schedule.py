@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 from zoneinfo import ZoneInfo
@@ -14,17 +15,23 @@ from adapters.terminal.text import plain
 from agent.protocol.messages import MAX_TEXT_CHARS
 from bot import planning
 from bot.access import may
-from bot.commands import completion
+from bot.commands import completion, planned
 from bot.commands.context import Context
 from bot.commands.options import Completes
-from bot.commands.registry import Command, Invocation, Parameters, Reply
+from bot.commands.refs import PlaceName
+from bot.commands.registry import Command, Invocation, Parameters, Reply, Scope
+from bot.commands.scopes import administered
 from bot.db import series
+from bot.db.cards import Option
 from bot.db.series import CatchUp, Draft, SeriesRecord
+from bot.db.sessions import SessionRecord
 from bot.errors import CommandFailed
 from bot.planning import Wish
-from bot.recurrence import written
+from bot.recurrence import At, Cron, written
 
 LISTED: Final = 200
+WITH_BUTTONS: Final = 4
+"""So many schedules are listed with what can be done to them beneath."""
 SHOWN_TIMES: Final = 3
 SHOWN_RUNS: Final = 20
 SHOWN_CHARS: Final = 80
@@ -49,6 +56,9 @@ class Create(Parameters):
     session: Annotated[str, Completes(completion.sessions)] = Field(
         "", description="for which session; left out: for this conversation"
     )
+    place: PlaceName | None = Field(
+        None, description="where it runs and answers; left out: in this conversation"
+    )
     timezone: str = Field("", description="such as Europe/Athens; left out: the configured one")
     catch_up: CatchUp = Field("once", description="what to do about runs that were missed; once if left out")
     count: int | None = Field(None, ge=1, description="how often at most")
@@ -62,6 +72,12 @@ class SeriesId(Parameters):
     id: Annotated[str, Completes(completion.schedules)] = Field(
         min_length=1, description="the schedule's id, or the beginning of it"
     )
+
+
+class Cancelled(SeriesId):
+    """A schedule that is to end."""
+
+    yes: bool = Field(False, description="do it; else only say what would end")
 
 
 class Whose(Parameters):
@@ -84,25 +100,51 @@ async def create(context: Context, invocation: Invocation, given: Create) -> Rep
         "prompt": prompt,
         "next": [_iso(at, draft.when.timezone) for at in shown],
     }
+    # Who may not reach the session is told so before they confirm.
+    where = await planned.home(context, invocation, given.session, given.place or "")
     if not confirmed:
-        # Who may not reach the session is told so before they confirm.
-        if given.session:
-            await context.session(given.session, invocation)
         again = f"say the same with {invocation.option('yes')}"
         again += "." if given.when else f": `{invocation.spelled(f'schedule create yes {when}: …')}`"
-        return Reply(f"{said}\nNothing is kept yet; to keep it, {again}", {"kept": False, **data})
-    session_id = await _session_for(context, invocation, given.session)
-    place = None if given.session else invocation.route
-    made = await context.schedules.create(session_id, draft, place=place)
-    return Reply(f"Schedule {made.id} is kept. {said}", {"kept": True, **data, **_data(made)})
+        text = f"{said}\nNothing is kept yet; to keep it, {again}"
+        return Reply(text, {"kept": False, **data}, _confirm(given, draft, when))
+    if isinstance(where, SessionRecord):
+        made = await context.schedules.create(where.id, draft, by=invocation.by)
+    else:
+        record = await context.begun_at(where)
+        made = await context.schedules.create(record.id, draft, place=where, by=invocation.by)
+    text = f"Schedule {made.id} is kept. {said}"
+    return Reply(text, {"kept": True, **data, **_data(made)}, planned.buttons(made))
+
+
+def _confirm(given: Create, draft: Draft, when: str) -> list[Option]:
+    """What is kept is what was shown: a time that counts from now is told as the time that it came to."""
+    if isinstance(draft.when, At):
+        when = _iso(draft.when.at, draft.when.timezone)
+    again = {
+        "when": when,
+        "prompt": draft.prompt,
+        "session": given.session,
+        "place": given.place or "",
+        "timezone": draft.when.timezone,
+        "catch_up": given.catch_up,
+        "count": "" if given.count is None else str(given.count),
+        "until": given.until,
+        "yes": "true",
+    }
+    kept = {name: value for name, value in again.items() if value}
+    return [Option("Confirm", "schedule create", kept), Option("Cancel", "", after="Nothing is kept.")]
 
 
 async def list_schedules(context: Context, invocation: Invocation, given: Whose) -> Reply:
     """The schedules that may still run: of this conversation or, for an admin, of another or all."""
     session = await _sessions_meant(context, invocation, given.session)
-    found = await context.db.read(lambda db: series.listed(db, session, LISTED))
+    mine = administered(invocation.standing) if session is None else None
+    found = await context.db.read(lambda db: series.listed(db, session, LISTED, agents=mine))
     lines = [f"{each.id}  {_state(each)}  {each.when.describe()}: {_line(each.prompt)}" for each in found]
-    return Reply("\n".join(lines) or "There are no schedules.", [_data(each) for each in found])
+    buttons: list[Option] = []
+    if len(found) <= WITH_BUTTONS and may(invocation.role, "admin"):
+        buttons = [each for one in found for each in planned.buttons(one, named=len(found) > 1)]
+    return Reply("\n".join(lines) or "There are no schedules.", [_data(each) for each in found], buttons)
 
 
 async def show(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
@@ -127,39 +169,69 @@ async def show(context: Context, invocation: Invocation, given: SeriesId) -> Rep
         *script,
         f"prompt: {plain(found.prompt)}",
     ]
-    return Reply("\n".join(lines), {**data, "next": [_iso(at, found.when.timezone) for at in coming]})
+    buttons = planned.buttons(found) if may(invocation.role, "admin") else []
+    data["next"] = [_iso(at, found.when.timezone) for at in coming]
+    return Reply("\n".join(lines), data, buttons)
 
 
 async def pause(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
     """Lets a schedule rest until it is resumed."""
     found = await _find(context, invocation, given.id)
-    await context.schedules.pause(found.id)
-    return Reply(f"Schedule {found.id} is paused.", {"id": found.id, "status": "paused"})
+    await context.schedules.pause(found.id, by=invocation.by)
+    resumed = replace(found, status="paused")
+    return Reply(
+        f"Schedule {found.id} is paused.",
+        {"id": found.id, "status": "paused"},
+        planned.buttons(resumed),
+    )
 
 
 async def resume(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
     """Lets a paused schedule go on."""
     found = await _find(context, invocation, given.id)
-    next_at = await context.schedules.resume(found.id)
+    next_at = await context.schedules.resume(found.id, by=invocation.by)
     zone = found.when.timezone
     return Reply(
         f"Schedule {found.id} goes on: {written(next_at, zone)}.",
         {"id": found.id, "status": "active", "next_at": _iso(next_at, zone)},
+        planned.buttons(replace(found, status="active")),
     )
 
 
 async def run(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
     """Runs a schedule once, now."""
     found = await _find(context, invocation, given.id)
-    await context.schedules.run_now(found.id)
+    await context.schedules.run_now(found.id, by=invocation.by)
     return Reply(f"Schedule {found.id} runs now; its times stay as they are.", {"id": found.id})
 
 
-async def cancel(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
+async def cancel(context: Context, invocation: Invocation, given: Cancelled) -> Reply:
     """Ends a schedule for good."""
     found = await _find(context, invocation, given.id)
-    await context.schedules.cancel(found.id)
-    return Reply(f"Schedule {found.id} is cancelled.", {"id": found.id, "status": "cancelled"})
+    if found.status not in ("active", "paused"):
+        raise CommandFailed(f"Schedule {found.id} has ended already.")
+    if not given.yes:
+        text = (
+            f"Schedule {found.id} would end for good: {found.when.describe()}: {_line(found.prompt)}."
+            f" To do it, say the same with {invocation.option('yes')}; to have it rest, pause it."
+        )
+        yes = Option("Yes, cancel it", "schedule cancel", {"id": found.id, "yes": "true"})
+        return Reply(text, {"id": found.id, "status": found.status}, [yes, *planned.buttons(found)[:1]])
+    await context.schedules.cancel(found.id, by=invocation.by)
+    again = [_again(found, found.when.expression)] if isinstance(found.when, Cron) else []
+    return Reply(f"Schedule {found.id} is cancelled.", {"id": found.id, "status": "cancelled"}, again)
+
+
+def _again(found: SeriesRecord, pattern: str) -> Option:
+    """The way back: another one of the same pattern."""
+    given = {
+        "when": pattern,
+        "prompt": found.prompt,
+        "session": found.session,
+        "timezone": found.when.timezone,
+        "catch_up": found.catch_up,
+    }
+    return Option("Make it again", "schedule create", given)
 
 
 async def history(context: Context, invocation: Invocation, given: SeriesId) -> Reply:
@@ -205,21 +277,8 @@ def _draft(context: Context, invocation: Invocation, given: Create, when: str, p
     return planning.draft(wish, context.schedules.config, created_by=by, now=context.clock())
 
 
-async def _session_for(context: Context, invocation: Invocation, prefix: str) -> str:
-    """The session that a new schedule is for; a conversation that has none yet gets one. Raises
-    CommandFailed."""
-    if prefix:
-        return (await context.session(prefix, invocation)).id
-    route = invocation.route
-    if route is None:
-        raise CommandFailed(f"Say for which session; `{invocation.spelled('session list')}` shows them.")
-    return (await context.begun_at(route)).id
-
-
 async def _sessions_meant(context: Context, invocation: Invocation, asked: str) -> str | None:
     """The session whose schedules to list, None for all. Raises CommandFailed."""
-    if not may(invocation.role, "admin") and asked:
-        raise CommandFailed("Only an admin sees the schedules of other conversations.")
     if asked == "all" or (not asked and invocation.route is None):
         return None
     if asked:
@@ -228,17 +287,23 @@ async def _sessions_meant(context: Context, invocation: Invocation, asked: str) 
 
 
 async def _find(context: Context, invocation: Invocation, prefix: str) -> SeriesRecord:
-    """Who is no admin finds those of their own conversation only. Raises CommandFailed."""
-    found = await context.db.read(lambda db: series.by_prefix(db, prefix))
-    if not may(invocation.role, "admin"):
-        here = await context.here(invocation.route)
-        found = [each for each in found if each.session == here.id]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise CommandFailed(f"More than one schedule begins with {prefix}; give more of its id.")
-    listing = invocation.spelled("schedule list")
-    raise CommandFailed(f"There is no schedule {prefix}; `{listing}` shows them.")
+    return await planned.find(context, invocation, prefix)
+
+
+async def of_series(context: Context, invocation: Invocation, given: SeriesId) -> Scope:
+    """The agent of the schedule."""
+    return await planned.about(context, invocation, given.id)
+
+
+async def of_list(context: Context, invocation: Invocation, given: Whose) -> Scope:
+    """The agent of the conversation; other ones are for admins."""
+    return await planned.about_list(context, invocation, given.session)
+
+
+async def of_new(context: Context, invocation: Invocation, given: Create) -> Scope:
+    """The agent of the conversation that it is for."""
+    where = await planned.home(context, invocation, given.session, given.place or "")
+    return Scope(planned.agent_of(context, where))
 
 
 def _coming(found: SeriesRecord) -> list[int]:
@@ -285,12 +350,59 @@ def _line(text: str) -> str:
 
 
 COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
-    Command("schedule create", "have something done at a time, once or again", Create, create, level="admin"),
-    Command("schedule list", "the schedules of this conversation", Whose, list_schedules),
-    Command("schedule show", "one schedule", SeriesId, show),
-    Command("schedule pause", "let a schedule rest", SeriesId, pause, level="admin"),
-    Command("schedule resume", "let a paused schedule go on", SeriesId, resume, level="admin"),
-    Command("schedule run", "run a schedule once, now", SeriesId, run, level="admin"),
-    Command("schedule cancel", "end a schedule for good", SeriesId, cancel, level="admin"),
-    Command("schedule history", "the newest runs of a schedule", SeriesId, history, level="admin"),
+    Command(
+        "schedule create",
+        "have something done at a time, once or again",
+        Create,
+        create,
+        level="admin",
+        about=of_new,
+        changes=True,
+    ),
+    Command("schedule list", "the schedules of this conversation", Whose, list_schedules, about=of_list),
+    Command("schedule show", "one schedule", SeriesId, show, about=of_series),
+    Command(
+        "schedule pause",
+        "let a schedule rest",
+        SeriesId,
+        pause,
+        level="admin",
+        about=of_series,
+        changes=True,
+    ),
+    Command(
+        "schedule resume",
+        "let a paused schedule go on",
+        SeriesId,
+        resume,
+        level="admin",
+        about=of_series,
+        changes=True,
+    ),
+    Command(
+        "schedule run",
+        "run a schedule once, now",
+        SeriesId,
+        run,
+        level="admin",
+        about=of_series,
+        changes=True,
+    ),
+    Command(
+        "schedule cancel",
+        "end a schedule for good",
+        Cancelled,
+        cancel,
+        level="admin",
+        about=of_series,
+        changes=True,
+    ),
+    Command(
+        "schedule history",
+        "the newest runs of a schedule",
+        SeriesId,
+        history,
+        level="admin",
+        about=of_series,
+    ),
 )

@@ -17,7 +17,7 @@ from agent.protocol.messages import Route
 class Option:
     """A button: what it says, and the command that it stands for with its arguments by name. `after` is the text that
     takes the place of the buttons for all to see when the command was carried out, None: the card stays open, or is
-    closed by what the command does."""
+    closed by what the command does. One without a command only takes the buttons away."""
 
     label: str
     command: str

@@ -49,6 +49,48 @@ class QuestionRecord:
         )
 
 
+@dataclass(frozen=True)
+class Open:
+    """A question, and whose it is; `out_id` is the message that shows it."""
+
+    question: QuestionRecord
+    agent: str
+    out_id: str
+
+
+def open_ones(db: sqlite3.Connection, now: int, limit: int) -> list[Open]:
+    """The questions that wait for an answer, the oldest first."""
+    rows = db.execute(
+        "SELECT questions.*, sessions.agent FROM questions JOIN sessions ON sessions.id = questions.session"
+        " WHERE state = 'open' AND expires_at > ? ORDER BY asked_at, questions.id LIMIT ?",
+        (now, limit),
+    )
+    return [_open(row) for row in rows]
+
+
+def by_prefix(db: sqlite3.Connection, prefix: str, limit: int) -> list[Open]:
+    """The questions whose ids begin so, the newest first."""
+    rows = db.execute(
+        "SELECT questions.*, sessions.agent FROM questions JOIN sessions ON sessions.id = questions.session"
+        " WHERE substr(questions.id, 1, ?) = ? ORDER BY asked_at DESC LIMIT ?",
+        (len(prefix), prefix, limit),
+    )
+    return [_open(row) for row in rows]
+
+
+def cancel(db: sqlite3.Connection, question_id: str, *, by: str) -> bool:
+    """Nobody answers it; False when somebody has."""
+    changed = db.execute(
+        "UPDATE questions SET state = 'answered', answer = NULL, answered_by = ? WHERE id = ? AND state = 'open'",
+        (by, question_id),
+    )
+    return changed.rowcount == 1
+
+
+def _open(row: sqlite3.Row) -> Open:
+    return Open(QuestionRecord.from_row(row), row["agent"], row["out_id"])
+
+
 def ask(
     db: sqlite3.Connection, session_id: str, out_id: str, route: Route, asked: AskQuestion, *, now: int
 ) -> bool:

@@ -6,9 +6,10 @@ end of its message in the inbox, in the same transaction; a run that ends never 
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -159,13 +160,16 @@ def by_prefix(db: sqlite3.Connection, prefix: str) -> list[SeriesRecord]:
     return [SeriesRecord.from_row(row) for row in rows]
 
 
-def listed(db: sqlite3.Connection, session_id: str | None, limit: int) -> list[SeriesRecord]:
-    """The series that may still run, of one session or of all, the next one to run first."""
+def listed(
+    db: sqlite3.Connection, session_id: str | None, limit: int, *, agents: Collection[str] | None = None
+) -> list[SeriesRecord]:
+    """The series that may still run, of one session or of all, or of these agents only; the next one to run first."""
     where, values = ("", ()) if session_id is None else ("AND session = ?", (session_id,))
     rows = db.execute(
         f"SELECT * FROM series WHERE status IN ('active', 'paused') {where}"
+        " AND (? IS NULL OR session IN (SELECT id FROM sessions WHERE agent IN (SELECT value FROM json_each(?))))"
         " ORDER BY next_at IS NULL, next_at, created_at, id LIMIT ?",
-        (*values, limit),
+        (*values, *[None if agents is None else json.dumps(sorted(agents))] * 2, limit),
     )
     return [SeriesRecord.from_row(row) for row in rows]
 

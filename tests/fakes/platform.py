@@ -173,16 +173,16 @@ class FakePlatform:
         self,
         command: str,
         *,
-        place: str = "p1",
+        at: str = "p1",
         thread: str | None = None,
         by: Sender = PERSON,
         **arguments: str,
     ) -> Receipt:
-        """Gives a command."""
+        """Gives a command in a place."""
         event = Event(
             id=self.new_id(),
             kind="command",
-            route=self.route(place, thread),
+            route=self.route(at, thread),
             sender=by,
             created_at=now_ms(),
             command=command,

@@ -242,7 +242,9 @@ async def test_what_nobody_decides_expires_and_says_so(house: House) -> None:
         await house.app.context.approvals.expire()
         assert await closed(p, OWNER_DM, cards.OVER) == f"**{ASKED}**\n\n{cards.OVER}"
         assert await p.replies(1) == [f"Nobody has decided in time: {ASKED}"]
-        assert [row["action"] for row in house.query("SELECT action FROM audit")][-1] == "approval expire"
+        assert [row["action"] for row in house.query("SELECT action FROM audit ORDER BY number")][
+            -1
+        ] == "approval expire"
 
 
 async def test_what_was_never_shown_is_not_edited_into_nothing(house: House) -> None:

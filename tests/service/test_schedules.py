@@ -134,7 +134,8 @@ async def test_commands_change_it_and_say_what_is_wrong(house: House) -> None:
         assert (await ordered(p, f"pause {name}"))["status"] == "paused"
         assert (await order(p, f"pause {name}")).text == f"Schedule {name} is not active."
         assert (await ordered(p, f"resume {name}"))["next_at"] == kept["next_at"]
-        assert (await ordered(p, f"cancel {name}"))["status"] == "cancelled"
+        assert (await ordered(p, f"cancel {name}"))["status"] == "active", "it only says what would end"
+        assert (await ordered(p, f"cancel {name} yes"))["status"] == "cancelled"
         for wrong, said in [
             (f"cancel {name}", f"Schedule {name} has ended already."),
             (f"resume {name}", f"Schedule {name} is not paused."),
@@ -243,9 +244,11 @@ async def test_the_command_line_has_it_all(house: House) -> None:
         kept = json.loads(out)
         assert (kept["prompt"], kept["remaining"], kept["catch_up"]) == ("one\n  two", 2, "all")
         assert kept["when"] == "Monday 8:00 Europe/Athens"
-        for command, status in [("pause", "paused"), ("resume", "active"), ("cancel", "cancelled")]:
+        for command, status in [("pause", "paused"), ("resume", "active"), ("cancel", "active")]:
             code, out, err = await roost(house, command, kept["id"], "--json")
             assert (code, json.loads(out)["status"]) == (0, status), err
+        code, out, err = await roost(house, "cancel", kept["id"], "--yes", "--json")
+        assert (code, json.loads(out)["status"]) == (0, "cancelled"), err
         code, out, err = await roost(house, "show", kept["id"])
         assert (code, out.splitlines()[0]) == (0, f"{kept['id']}: cancelled"), err
         assert await roost(house, "list") == (0, "There are no schedules.\n", "")

@@ -129,7 +129,11 @@ def test_with_http_every_way_in_has_the_address() -> None:
     found = manifest(mode="http", request_url=URL)
     assert found["settings"]["socket_mode_enabled"] is False
     assert found["settings"]["event_subscriptions"]["request_url"] == URL
-    assert found["settings"]["interactivity"] == {"is_enabled": True, "request_url": URL}
+    assert found["settings"]["interactivity"] == {
+        "is_enabled": True,
+        "request_url": URL,
+        "message_menu_options_url": URL,
+    }
     assert found["features"]["slash_commands"][0]["url"] == URL
 
 
