@@ -235,11 +235,13 @@ class Conversation:
                 self._a.desk.ended(WAITING)
                 self._turns.stream(_clean(text))
                 failpoint.hit("agent-delta")
-            case base.Result(text, _, answered):
+            case base.Result(text, usage, answered):
                 self._a.desk.ended()
                 failpoint.hit("agent-answering")
                 if self._briefs:
                     self._a.end.stage(self._a.briefed_key, "yes")
+                if self._a.settings.report_usage:
+                    self._turns.used(usage)
                 self._turns.answer(_clean(text or ""), answered)
                 self._a.changed.set()
             case base.Error():

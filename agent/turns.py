@@ -6,6 +6,7 @@ A turn is a group of messages that went in as one prompt; its answer and its ack
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,18 @@ from agent import routing
 from agent.desk import Desk
 from agent.protocol import bell
 from agent.protocol.mailbox import AgentEnd, Draft
-from agent.protocol.messages import MAX_TEXT_CHARS, AckStatus, ChatOut, MessageIn, Route, revised_by
+from agent.protocol.messages import (
+    MAX_TEXT_CHARS,
+    USED_KEY,
+    USED_TURNS,
+    AckStatus,
+    ChatOut,
+    MessageIn,
+    Route,
+    Used,
+    revised_by,
+)
+from agent.providers.base import Usage
 
 STOPPED: Final = "(Stopped.)"
 EMPTY: Final = "(The agent had nothing to say.)"
@@ -97,6 +109,7 @@ class Turns:
         self._resting: asyncio.TimerHandle | None = None
         self._sent = 0
         self._unanswered = self._unsent = ""
+        self._used = Used(turn_id=first.id)
         self.append(first)
 
     def __bool__(self) -> bool:
@@ -156,6 +169,17 @@ class Turns:
             self._sent += len(piece)
         self._resting = asyncio.get_running_loop().call_later(LIVE_SECONDS, self._send_live)
 
+    def used(self, usage: Usage) -> None:
+        """What a part of the current answer has used: the host is told with the end of its turn."""
+        self._used = Used(
+            turn_id=self.current.id,
+            model=usage.model,
+            input_tokens=self._used.input_tokens + usage.input_tokens,
+            output_tokens=self._used.output_tokens + usage.output_tokens,
+            cache_write_tokens=self._used.cache_write_tokens + usage.cache_write_tokens,
+            cache_read_tokens=self._used.cache_read_tokens + usage.cache_read_tokens,
+        )
+
     def answer(self, text: str, count: int | None) -> None:
         """Answers the oldest `count` turns, None being all of them; with 0 it says more without ending any.
         What comes after the last was answered belongs to that one. While too much waits for its delivery, what
@@ -192,11 +216,19 @@ class Turns:
         if self._open:
             self._ring(bell.Activity(turn_id=self.current.id, progress=progress))
 
+    def _tell_usage(self) -> None:
+        if self._used == Used(turn_id=self._used.turn_id):
+            return
+        kept = json.loads(self._end.state(USED_KEY) or '{"turns": []}')["turns"]
+        turns = [*kept, self._used.model_dump()][-USED_TURNS:]
+        self._end.stage(USED_KEY, json.dumps({"turns": turns}))
+
     def _begin(self) -> None:
         self.current = self._open[0]
         self._live = routing.LiveText(self._destinations)
         self._unanswered = self._unsent = ""
         self._sent = 0
+        self._used = Used(turn_id=self.current.id)
         self._rest()
         self._desk.open(
             self._origin,
@@ -247,6 +279,8 @@ class Turns:
         turn_id = self.current.id
         answered = [self._open.popleft() for _ in range(min(count, len(self._open)))]
         acks = {message_id: status for turn in answered for message_id, status in turn.acks().items()}
+        if acks:
+            self._tell_usage()
         if acks or drafts:
             self._end.finish(acks, drafts, turn_id=turn_id)
         # The whole answer is on its way: what was not shown of it yet need not be.

@@ -9,22 +9,25 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 from adapters.base import Event, IncomingFile, Receipt, RemoteFile
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Attachment, ChatIn, Quote, Route
-from bot import access, answers, hearing, log, reactions, revisions, strangers
+from bot import access, answers, cards, deferring, hearing, log, reactions, revisions, strangers
 from bot.access import Allow, Ask, Drop
+from bot.budgets import Refused
 from bot.config_tables import LimitsConfig
 from bot.db import backlog, held, inbox, overheard, people
 from bot.db.held import Held
 from bot.db.inbox import Accepted
 from bot.db.people import Seen
 from bot.db.sessions import SessionRecord
+from bot.deferring import KeptBack
 from bot.engage import Wiring
 from bot.hearing import NOT_LOOKED, Fits, Heard
+from bot.money import Whose
 from bot.screening import screened
 from bot.strangers import Asked, Kept
 from bot.wirings import Wirings
@@ -71,14 +74,27 @@ class Look:
     asks: bool = False
 
 
-Outcome = Sequence[Accepted] | Asked | TooMuch | Receipt
+Outcome = Sequence[Accepted] | Asked | KeptBack | TooMuch | Receipt
+
+
+class Reserving(Protocol):
+    """Budgets, as far as acceptance has to do with them."""
+
+    def reserve(
+        self, db: sqlite3.Connection, message_id: str, whose: Whose, route: Route | None
+    ) -> Refused | None:
+        """Sets aside what a message may cost; or why it may not be accepted."""
+
+    def say(self, session: str) -> None:
+        """Something was said for this session."""
 
 
 class Acceptance:
     """Each of its methods belongs into one transaction."""
 
-    def __init__(self, wirings: Wirings, limits: LimitsConfig, clock: Clock) -> None:
+    def __init__(self, wirings: Wirings, limits: LimitsConfig, budgets: Reserving, clock: Clock) -> None:
         self._wirings = wirings
+        self._budgets = budgets
         self._limits = limits
         self._clock = clock
         self._silent = log.Seldom()
@@ -117,6 +133,8 @@ class Acceptance:
                 facts = hearing.facts(db, event, self._wirings.of(event.route))
                 if (changed := strangers.revise(db, event, facts, now=now)) is not None:
                     return changed
+                if (waits := deferring.revise(db, event, facts)) is not None:
+                    return waits
                 return revisions.accept(
                     db, event, self._wirings, max_chars=self._limits.message_chars, now=now
                 )
@@ -138,7 +156,7 @@ class Acceptance:
         """A message that has waited, and was let through since: it is decided upon like any other, as of now."""
         ready = {each.agent: Ready(each.message_id, each.attachments, each.before)}
         outcome = self.accept(db, each.event, fits, ready)
-        if isinstance(outcome, list):
+        if isinstance(outcome, list | KeptBack):
             held.drop(db, each.event.id, each.agent)
         return outcome
 
@@ -173,20 +191,29 @@ class Acceptance:
             people.saw(db, event.route.channel, event.sender.id, seen)
         accepted: list[Accepted] = []
         too_much: TooMuch | None = None
+        kept_back: list[KeptBack] = []
         for each in takers:
             theirs = Ready() if ready is None else ready.get(each.wiring.agent)
             taken = None if theirs is None else self._for(db, event, each.wiring, theirs, now=now)
             if isinstance(taken, TooMuch):
                 too_much = too_much or taken
+            elif isinstance(taken, KeptBack):
+                kept_back.append(taken)
             else:
                 accepted += taken or ()
         failpoint.hit("inbox-mid-commit")
-        return accepted or too_much or Receipt("dropped")
+        if not kept_back:
+            return accepted or too_much or Receipt("dropped")
+        if accepted:
+            # Somebody answers, and of the other one it is said beside that.
+            self._budgets.say(cards.say(db, event.route, kept_back[0].text, now=now))
+        ids = frozenset[str]().union(*(each.ids for each in kept_back))
+        return replace(kept_back[0], ids=ids, accepted=tuple(accepted))
 
     def _for(
         self, db: sqlite3.Connection, event: Event, wiring: Wiring, ready: Ready, *, now: int
-    ) -> Sequence[Accepted] | TooMuch | None:
-        """The rows of one agent; None: bots have said enough."""
+    ) -> Sequence[Accepted] | KeptBack | TooMuch | None:
+        """The rows of one agent; None: bots have said enough, or it is kept already."""
         new_here = bool(ready.before) and self._is_new_here(db, wiring, event)
         record = hearing.begun(db, wiring, event.route, now=now)
         if event.sender.is_bot and self._too_many_bots(db, record, event.route, wiring.bot_messages):
@@ -195,10 +222,23 @@ class Acceptance:
             return None
         if (count := backlog.of(db, record.id)) >= self._limits.backlog:
             return TooMuch(TOO_MUCH_HERE.format(count=count))
+        refused = self._reserve(db, event, record, ready)
+        if refused is not None:
+            return deferring.keep_message(
+                db, refused, event, record, ready.message_id, _content(event, ready), now=now
+            )
         told = self._tell(db, event, wiring, record, now=now)
         # Somebody else may have been quicker, and theirs holds what was said before; so does what was overheard.
         ready = ready if new_here and not told else replace(ready, before=())
         return [*told, _accept(db, record, event, ready, now=now)]
+
+    def _reserve(
+        self, db: sqlite3.Connection, event: Event, record: SessionRecord, ready: Ready
+    ) -> Refused | None:
+        """Sets aside what it may cost; or why it may not be."""
+        place = (event.route.channel, event.route.platform_id)
+        whose = Whose(record.agent, place, f"{event.route.channel}:{event.sender.id}")
+        return self._budgets.reserve(db, ready.message_id, whose, event.route)
 
     def _is_new_here(self, db: sqlite3.Connection, wiring: Wiring, event: Event) -> bool:
         """Whether it would be the first message of its agent here. A thread of which the agent has overheard what was
@@ -301,7 +341,23 @@ def _overheard_text(event: Event) -> str:
 def _accept(
     db: sqlite3.Connection, record: SessionRecord, event: Event, ready: Ready, *, now: int
 ) -> Accepted:
-    content = ChatIn(
+    message = inbox.accept(
+        db,
+        record,
+        message_id=ready.message_id,
+        event_id=event.id,
+        kind="chat",
+        content=_content(event, ready),
+        route=event.route,
+        created_at=event.created_at,
+        now=now,
+        sender_id=event.sender.id,
+    )
+    return Accepted(record, message)
+
+
+def _content(event: Event, ready: Ready) -> ChatIn:
+    return ChatIn(
         sender=event.sender.name,
         text=event.text,
         attachments=list(ready.attachments),
@@ -309,16 +365,3 @@ def _accept(
         bot=event.sender.is_bot,
         before=list(ready.before),
     )
-    message = inbox.accept(
-        db,
-        record,
-        message_id=ready.message_id,
-        event_id=event.id,
-        kind="chat",
-        content=content,
-        route=event.route,
-        created_at=event.created_at,
-        now=now,
-        sender_id=event.sender.id,
-    )
-    return Accepted(record, message)

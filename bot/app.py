@@ -15,10 +15,12 @@ from typing import Final
 from adapters.base import Adapter, Sender
 from adapters.terminal import TerminalAdapter
 from agent.protocol.clock import Clock, now_ms
-from agent.protocol.messages import Frozen
-from bot import log
+from agent.protocol.messages import Frozen, Route
+from agent.protocol.settings import SANDBOX_FREE_PROVIDERS
+from bot import log, place_settings
 from bot.approvals import Effect
 from bot.backends import Chosen, choose
+from bot.budgets import Budgets
 from bot.building import (
     Ground,
     build_chores,
@@ -27,6 +29,7 @@ from bot.building import (
     build_wall,
     build_work,
 )
+from bot.charges import Charges
 from bot.commands.context import Context
 from bot.config import Config
 from bot.containers import Containers
@@ -133,6 +136,9 @@ async def running_app(
         await wirings.refresh(db)
         sessions = _sessions(config, roster, db, clock)
         stack.push_async_callback(sessions.close)
+        budgets = Budgets(db, config.budgets, roster, metrics=metrics, clock=clock)
+        await budgets.refresh()
+        charges = _charges(config, db, budgets, sessions, roster, wirings, backend, metrics)
         vault = open_vault(config, roster, os.environ)
         stack.push_async_callback(vault.aclose)
 
@@ -152,6 +158,8 @@ async def running_app(
             clock,
             wake=Signal(),
             planned=Signal(),
+            budgets=budgets,
+            charges=charges,
             said=Signal(),
         )
         out = build_outbound(ground, backend, builder)
@@ -188,6 +196,7 @@ async def running_app(
             entrance.cards,
             entrance.place_names,
             entrance.approvals,
+            entrance.budget_watch,
             entrance.erasing,
             entrance.keeping,
             entrance.letting_in,
@@ -241,6 +250,30 @@ def _sessions(config: Config, roster: Roster, db: Database, clock: Clock) -> Ses
         boot_id=BOOT_ID.read_text().strip(),
         clock=clock,
     )
+
+
+def _charges(
+    config: Config,
+    db: Database,
+    budgets: Budgets,
+    sessions: Sessions,
+    roster: Roster,
+    wirings: Wirings,
+    backend: Backend,
+    metrics: Metrics,
+) -> Charges:
+    def believes(agent: str) -> bool:
+        """Where containers have a gateway, it knows better."""
+        settings = roster.get(agent)
+        return settings is not None and not backend.mounts and settings.provider in SANDBOX_FREE_PROVIDERS
+
+    def shows(route: Route) -> bool:
+        place = wirings.place(route)
+        own = None if place is None else place_settings.read(place.settings).footer
+        return config.usage.footer if own is None else own
+
+    prices = config.gateway.price_list
+    return Charges(db, budgets, sessions, prices, believes=believes, shows=shows, metrics=metrics)
 
 
 def _person(config: Config) -> Sender:

@@ -20,7 +20,10 @@ from bot.admission import Admission
 from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals, Effect, Refusal
 from bot.backup.daily import Backups
+from bot.budget_watch import BudgetWatch
+from bot.budgets import Budgets
 from bot.cards import Cards
+from bot.charges import Charges
 from bot.clearing import Clearing
 from bot.colleagues import Colleagues
 from bot.commands.context import Context
@@ -97,6 +100,8 @@ class Ground:
     """Rung for a session that is to be posted and woken."""
     planned: Signal[str]
     """Rung when an action has changed a schedule."""
+    budgets: Budgets
+    charges: Charges
     said: Signal[str]
     """Rung for a session of which something that the service says waits to be delivered."""
 
@@ -167,6 +172,7 @@ class Entrance:
     cards: Cards
     place_names: PlaceNames
     approvals: Approvals
+    budget_watch: BudgetWatch
     erasing: Erasing
     keeping: Keeping
     letting_in: LettingIn
@@ -183,6 +189,7 @@ def build_outbound(ground: Ground, backend: Backend, builder: Builds | None) -> 
         ground.sessions,
         ground.roster,
         config.limits,
+        ground.budgets,
         incoming=ground.data / "incoming",
         wake=ground.wake,
         clock=clock,
@@ -217,6 +224,7 @@ def build_outbound(ground: Ground, backend: Backend, builder: Builds | None) -> 
             metrics=metrics,
             clock=clock,
         ),
+        ground.charges,
         max_file_bytes=config.limits.attachment_mb * MIB,
         rate=config.limits.rate,
         wake=ground.wake,
@@ -237,6 +245,7 @@ def build_wall(ground: Ground, backend: Backend, vault: Vault, *, images: Images
         ground.roster,
         vault=vault,
         db=ground.db,
+        charges=ground.charges,
         metrics=ground.metrics,
         environ=os.environ,
         clock=ground.clock,
@@ -310,7 +319,14 @@ def build_work(
         clock=clock,
     )
     schedules = Schedules(
-        db, sessions, posting, out.delivery, config.schedules, changed=ground.planned, clock=clock
+        db,
+        sessions,
+        posting,
+        out.delivery,
+        config.schedules,
+        budgets=ground.budgets,
+        changed=ground.planned,
+        clock=clock,
     )
     renewal = Renewal(ground.roster, sessions, containers, posting, wall.gateway, metrics)
     rebuilding = Rebuilding(ground.roster, wall.images, builder, outdated=renewal.agent_changed)
@@ -420,6 +436,7 @@ def build_entrance(
         cards=cards,
         erasing=erasing,
         approvals=approvals,
+        budgets=ground.budgets,
         troubles=troubles,
         rebuilding=work.rebuilding,
         agents=AgentEditing(
@@ -444,6 +461,7 @@ def build_entrance(
         registry,
         wirings,
         config.limits,
+        budgets=ground.budgets,
         incoming=ground.data / "incoming",
         notes=Notebook(db, clock),
         troubles=troubles,
@@ -453,11 +471,33 @@ def build_entrance(
         metrics=metrics,
         clock=clock,
     )
+    budget_watch = BudgetWatch(
+        db,
+        ground.budgets,
+        cards,
+        sessions,
+        work.posting,
+        work.schedules,
+        incoming=ground.data / "incoming",
+        keep_days=config.usage.keep_days,
+        metrics=metrics,
+        clock=clock,
+    )
     letting_in = LettingIn(db, wirings, cards, intake.let_in, incoming=ground.data / "incoming", clock=clock)
     # What is allowed comes in by the intake, which stands on the commands that allow it.
     carried_out |= letting_in.effects
     refusals |= letting_in.refusals
     control = Control(ground.data / "control.sock", registry, ground.terminal)
     return Entrance(
-        letters, context, intake, cards, place_names, approvals, erasing, keeping, letting_in, control
+        letters,
+        context,
+        intake,
+        cards,
+        place_names,
+        approvals,
+        budget_watch,
+        erasing,
+        keeping,
+        letting_in,
+        control,
     )

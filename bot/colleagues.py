@@ -21,6 +21,7 @@ from typing import Final
 from adapters.base import Host, IncomingFile, Outgoing, OutgoingFile, Part, SendFailed, Update
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Attachment, ChatIn, Route
+from bot.budgets import Budgets
 from bot.config_tables import LimitsConfig
 from bot.db import backlog, errands, inbox
 from bot.db import sessions as rows
@@ -31,6 +32,7 @@ from bot.db.sessions import SessionRecord
 from bot.destinations import AGENT_CHANNEL
 from bot.errors import DatabaseError
 from bot.files import Refused, discard, take_in
+from bot.money import Whose
 from bot.outgoing import in_words
 from bot.sessions import Sessions
 from bot.signals import Signal
@@ -74,6 +76,7 @@ class Colleagues:
         sessions: Sessions,
         agents: Container[str],
         limits: LimitsConfig,
+        budgets: Budgets,
         *,
         incoming: Path,
         wake: Signal[str],
@@ -84,6 +87,7 @@ class Colleagues:
         self._sessions = sessions
         self._agents = agents
         self._limits = limits
+        self._budgets = budgets
         self._incoming = incoming
         self._wake = wake
         self._clock = clock
@@ -164,6 +168,13 @@ class Colleagues:
         if backlog.of(db, receiver.id) >= self._limits.backlog:
             raise SendFailed(f"{receiver.agent} has too much to do now", retry_after=AGAIN_SECONDS)
         asked = begun.errand if is_answer else None
+        began = begun.errand.began if begun.errand is not None else begun.route
+        person = f"{began.channel}:{begun.person}" if begun.person else ""
+        whose = Whose(receiver.agent, (began.channel, began.platform_id), person)
+        # What comes back ends what was begun, and is not kept from who has asked.
+        refused = None if is_answer else self._budgets.reserve(db, message_id, whose, began)
+        if refused is not None:
+            raise SendFailed(refused.text.rstrip("."), retry_after=None)
         message = inbox.accept(
             db,
             receiver,
@@ -177,7 +188,6 @@ class Colleagues:
             now=now,
             sender_id=begun.person,
         )
-        began = begun.errand.began if begun.errand is not None else begun.route
         errands.add(
             db, Errand(event_id, sender.id, receiver.id, begun.hops, begun.route, began, begun.person, now)
         )

@@ -30,6 +30,7 @@ from bot.config_fields import AgentName
 from bot.config_gateway import GatewayConfig
 from bot.config_image import ImageConfig
 from bot.config_model import ConfigModel
+from bot.config_money import BudgetConfig, UsageConfig, repeated
 from bot.config_mounts import MountsConfig
 from bot.config_slack import SlackConfig
 from bot.config_tables import (
@@ -87,6 +88,11 @@ class Config(ConfigModel):
     limits: LimitsConfig = LimitsConfig()
     backup: BackupConfig = BackupConfig()
     gateway: GatewayConfig = GatewayConfig()
+    budgets: list[BudgetConfig] = Field(
+        default_factory=list,
+        description="What may be spent on models; what admins set in the chat goes before it.",
+    )
+    usage: UsageConfig = UsageConfig()
     vault: VaultConfig = VaultConfig()
     mounts: MountsConfig = MountsConfig()
     _folder: Path | None = PrivateAttr(None)
@@ -120,6 +126,12 @@ class Config(ConfigModel):
     @model_validator(mode="after")
     def _is_wired(self) -> Self:
         if wrong := mistakes(self.wirings, self.agents):
+            raise ValueError("; ".join(wrong))
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_budget_each(self) -> Self:
+        if wrong := repeated(self.budgets):
             raise ValueError("; ".join(wrong))
         return self
 

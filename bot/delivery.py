@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from adapters.base import Outgoing, Settled
 from agent.protocol import failpoint
@@ -25,6 +25,7 @@ from agent.protocol.messages import (
     MessageOut,
     Receipt,
     Route,
+    Used,
 )
 from agent.protocol.snapshot import Busy, HotJournal, Missing, Snapshot, SnapshotError
 from bot import backlog, destinations, folding, log, outgoing
@@ -33,6 +34,7 @@ from bot.allowance import Allowance, Rate
 from bot.db import deliveries, inbox, problems
 from bot.db.engine import Database
 from bot.errors import DatabaseError
+from bot.folding import Fold
 from bot.lanes import Lanes
 from bot.metrics import Metrics
 from bot.presence import Presence
@@ -60,6 +62,16 @@ NOTHING: Final = Snapshot((), (), None, (), 0)
 _log = log.get("roost.delivery")
 
 
+class Metered(Protocol):
+    """What turns cost, as far as delivery has to do with it."""
+
+    def claimed(self, session: Session, folded: Fold, claims: Sequence[Used]) -> None:
+        """What a runner says of turns that have ended."""
+
+    def footer(self, session: Session, turn_id: str, route: Route) -> str | None:
+        """One line about a turn beneath its answer in a place; None where none is wanted, or nothing is known."""
+
+
 class Delivery:
     """One lane per session: order within it, and a stuck channel holds up nobody else."""
 
@@ -72,6 +84,7 @@ class Delivery:
         sending: Sending,
         presence: Presence,
         actions: Actions,
+        charges: Metered,
         *,
         max_file_bytes: int,
         rate: Rate,
@@ -84,6 +97,7 @@ class Delivery:
         self._sending = sending
         self._presence = presence
         self._actions = actions
+        self._charges = charges
         self._max_file_bytes = max_file_bytes
         self._rate = rate
         self._wake = wake
@@ -218,10 +232,13 @@ class Delivery:
         if folded:
             sorry = {each.turn_id for each in snapshot.messages if _is_apology(each)}
             folding.book(session, folded, now, sorry=sorry)
+            self._charges.claimed(session, folded, snapshot.used)
             self._cure(session, folded.turns - folding.reporting(snapshot.messages))
             failpoint.hit("acks-folded")
             self._expect(session, snapshot, folded.turns)
             self._metrics.turns.labels("done").inc(len(folded.turns))
+            for message in folded.begun_by.values():
+                self._metrics.turn_seconds.observe(session.marks.seconds(message.id))
         session.waits_for_tool(snapshot.tool_deadline, now=now)
 
     def _cure(self, session: Session, worked: Collection[str | None]) -> None:
@@ -266,6 +283,7 @@ class Delivery:
         self._report(session, snapshot)
         held: set[str | None] = set()
         stuck = False
+        last = {each.turn_id: each.id for each in snapshot.messages if isinstance(each.content, ChatOut)}
         for message in snapshot.messages:
             if message.id in session.handled:
                 session.expected.discard(message.id)
@@ -275,7 +293,9 @@ class Delivery:
             elif (due_at := message.deliver_after) is not None and 0 < due_at - self._clock() <= MAX_AHEAD_MS:
                 held.add(message.turn_id)
                 self.kick_at(session.id, due_at)
-            elif (again := await self._deliver(session, message, asked)) is not None:
+            elif (
+                again := await self._deliver(session, message, asked, closes=message.id in last.values())
+            ) is not None:
                 held.add(message.turn_id)
                 stuck = not isinstance(again, Aside)
         session.held = held
@@ -292,9 +312,10 @@ class Delivery:
                 _log.warning("rows were refused: %s", new[0].reason, session=session.id, rows=len(new))
 
     async def _deliver(
-        self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn]
+        self, session: Session, message: MessageOut, asked: Mapping[str, MessageIn], *, closes: bool
     ) -> int | None:
-        """Brings one message to its end; or returns until when it has to wait, and what comes after it too."""
+        """Brings one message to its end; or returns until when it has to wait, and what comes after it too. `closes`:
+        it is the last that its turn has said."""
         session.allowance = session.allowance or Allowance(self._rate)
         if wait := session.allowance.wait_ms():
             session.marks.held_back(Outgoing(message.id, message.route, ""), TOO_MUCH)
@@ -317,7 +338,10 @@ class Delivery:
                 )
             case ActionOut() as action:
                 prepared = await self._actions.perform(session, message, action, answers=answers)
-        outcome = await self._send(session, message, prepared) if isinstance(prepared, Outgoing) else prepared
+        if isinstance(prepared, Outgoing):
+            outcome = await self._send(session, message, prepared, closes=closes)
+        else:
+            outcome = prepared
         if isinstance(outcome, int):
             return self._wait(session, outcome)
         files = prepared.files if isinstance(prepared, Outgoing) else ()
@@ -328,13 +352,18 @@ class Delivery:
             self._wake(session.id)
         return None
 
-    async def _send(self, session: Session, message: MessageOut, reply: Outgoing) -> Receipt | int:
+    async def _send(
+        self, session: Session, message: MessageOut, reply: Outgoing, *, closes: bool
+    ) -> Receipt | int:
         if message.turn_id in session.unfinished:
             # A question, or a message beside the answer, in the middle of a turn.
             await self._presence.catch_up(session)
         ends = tuple(each.event_id for each in session.endings if each.turn_id == message.turn_id)
         with log.context(message=message.in_reply_to):
-            reply = replace(reply, ends=ends, created_at=message.created_at)
+            footer = None
+            if closes and ends and message.turn_id is not None:
+                footer = self._charges.footer(session, message.turn_id, message.route)
+            reply = replace(reply, ends=ends, created_at=message.created_at, footer=footer)
             return await self._sending.send(session, reply, seq=message.seq)
 
     def _wait(self, session: Session, until: int) -> int:

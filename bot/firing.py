@@ -9,11 +9,14 @@ from typing import Final
 
 from agent.protocol import failpoint
 from agent.protocol.messages import MessageIn, Route, TaskIn
-from bot.db import inbox, series
+from bot.budgets import Budgets
+from bot.db import inbox, series, usage
 from bot.db import sessions as rows
 from bot.db.series import SeriesRecord
 from bot.db.sessions import SessionRecord
+from bot.deferring import keep_task
 from bot.engage import SHARED
+from bot.money import Whose
 from bot.recurrence import newest_times
 
 UNFINISHED_RUNS: Final = 100
@@ -31,8 +34,11 @@ class Fired:
     messages: tuple[MessageIn, ...]
 
 
-def fire(db: sqlite3.Connection, series_id: str, *, now: int, catch_up_max: int) -> Fired | None:
-    """Runs what is due of a series and sets when it is due next; None when nothing is. Raises BadTime."""
+def fire(
+    db: sqlite3.Connection, series_id: str, *, now: int, catch_up_max: int, budgets: Budgets | None = None
+) -> Fired | None:
+    """Runs what is due of a series and sets when it is due next; None when nothing is. What `budgets` refuse is kept,
+    once a series, and said. Raises BadTime."""
     found = series.get(db, series_id)
     if found is None or found.next_at is None or found.next_at > now:
         return None
@@ -42,7 +48,7 @@ def fire(db: sqlite3.Connection, series_id: str, *, now: int, catch_up_max: int)
         return None
     room = max(0, UNFINISHED_RUNS - series.running(db, series_id))
     times = to_run(found, found.next_at, now=now, catch_up_max=catch_up_max)[:room]
-    messages = [_begin(db, found, record, at, manual=False, now=now) for at in times]
+    messages = [_begin(db, found, record, at, budgets, manual=False, now=now) for at in times]
     following = found.when.after(max(now, found.next_at))
     if following is not None and found.ends_at is not None and following > found.ends_at:
         following = None
@@ -63,8 +69,11 @@ def to_run(found: SeriesRecord, first: int, *, now: int, catch_up_max: int) -> l
     return times
 
 
-def fire_now(db: sqlite3.Connection, series_id: str, *, now: int) -> Fired | None:
-    """Runs a series out of turn; its times and its count stay. None when it has ended or is not."""
+def fire_now(
+    db: sqlite3.Connection, series_id: str, *, now: int, budgets: Budgets | None = None
+) -> Fired | None:
+    """Runs a series out of turn; its times and its count stay. None when it has ended or is not. One that `budgets`
+    refuse has no messages."""
     found = series.get(db, series_id)
     if found is None or found.status not in ("active", "paused"):
         return None
@@ -74,8 +83,8 @@ def fire_now(db: sqlite3.Connection, series_id: str, *, now: int) -> Fired | Non
     at = now
     while at == found.next_at or series.has_run(db, series_id, at):
         at += 1
-    message = _begin(db, found, record, at, manual=True, now=now)
-    return None if message is None else Fired(record, (message,))
+    message = _begin(db, found, record, at, budgets, manual=True, now=now)
+    return Fired(record, () if message is None else (message,))
 
 
 def _place(db: sqlite3.Connection, record: SessionRecord) -> Route:
@@ -85,12 +94,27 @@ def _place(db: sqlite3.Connection, record: SessionRecord) -> Route:
 
 
 def _begin(
-    db: sqlite3.Connection, found: SeriesRecord, record: SessionRecord, due_at: int, *, manual: bool, now: int
+    db: sqlite3.Connection,
+    found: SeriesRecord,
+    record: SessionRecord,
+    due_at: int,
+    budgets: Budgets | None,
+    *,
+    manual: bool,
+    now: int,
 ) -> MessageIn | None:
-    """None when this time was run before."""
+    """None when this time was run before, or a budget is used up."""
     message_id, event_id = inbox.new_id(), f"series:{found.id}:{due_at}"
     if inbox.known(db, event_id):
         return None
+    if budgets is not None:
+        person = usage.maker(found.created_by) or usage.last_person(db, record.id, record.last_in_seq + 1)
+        place = _place(db, record)
+        whose = Whose(record.agent, (place.channel, place.platform_id), person)
+        refused = budgets.reserve(db, message_id, whose, place)
+        if refused is not None:
+            keep_task(db, budgets, refused, found, record, message_id, person, place, now=now)
+            return None
     if not series.begin_run(db, found.id, due_at, message_id, manual=manual, now=now):
         return None
     return inbox.accept(

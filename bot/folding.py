@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.protocol.mailbox import StatusChange
-from agent.protocol.messages import Ack, ActionOut, MessageIn, MessageOut, Report
-from bot.db import deliveries, inbox
+from agent.protocol.messages import (
+    Ack,
+    ActionOut,
+    Clear,
+    Interrupt,
+    MessageIn,
+    MessageOut,
+    Report,
+    SetModel,
+    SystemIn,
+)
+from bot.db import deliveries, inbox, usage
 from bot.session import Session
 from bot.turns import UNREADABLE
 
@@ -25,8 +35,23 @@ class Fold:
         """The turns that were completed."""
         return {ack.turn_id for _, ack in self.done}
 
+    @property
+    def begun_by(self) -> dict[str | None, MessageIn]:
+        """The message that began each of them, the oldest that asked for it: what the host knows it by. An order is no
+        turn."""
+        found: dict[str | None, MessageIn] = {}
+        for message, ack in sorted(self.done, key=lambda each: each[0].seq):
+            if message.trigger and not _is_order(message):
+                found.setdefault(ack.turn_id, message)
+        return found
+
     def __bool__(self) -> bool:
         return bool(self.done or self.failed)
+
+
+def _is_order(message: MessageIn) -> bool:
+    content = message.content
+    return isinstance(content, SystemIn) and isinstance(content.system, Clear | Interrupt | SetModel)
 
 
 def fold(session: Session, acks: Sequence[Ack], now: int) -> Fold:
@@ -57,7 +82,10 @@ def reporting(messages: Iterable[MessageOut]) -> set[str | None]:
 def book(session: Session, folded: Fold, now: int, *, sorry: Collection[str | None] = ()) -> None:
     """The messages have ended; bot.db has it with the next commit of the session's books. In the turns of `sorry` there
     was no answer."""
-    session.books.add(lambda db: record(db, session.id, folded, now), lambda: remember(session, folded))
+    seconds = {each.id: session.marks.seconds(each.id) for each in folded.begun_by.values()}
+    session.books.add(
+        lambda db: record(db, session.id, folded, now, seconds), lambda: remember(session, folded)
+    )
     for message, ack in folded.done:
         session.end(message, turn_id=ack.turn_id, ok=ack.turn_id not in sorry)
     for message in folded.failed:
@@ -65,10 +93,15 @@ def book(session: Session, folded: Fold, now: int, *, sorry: Collection[str | No
         session.notice_waits()
 
 
-def record(db: sqlite3.Connection, session_id: str, folded: Fold, now: int) -> None:
-    """Writes the ends into bot.db; a failed message is announced."""
+def record(
+    db: sqlite3.Connection, session_id: str, folded: Fold, now: int, seconds: Mapping[str, float]
+) -> None:
+    """Writes the ends into bot.db; a failed message is announced. `seconds` are how long turns took, by the messages
+    that began them."""
     for message, ack in folded.done:
         inbox.settle(db, session_id, [message.id], turn_id=ack.turn_id, now=now)
+    for message_id, took in seconds.items():
+        usage.ended(db, session_id, message_id, seconds=took, now=now)
     for message in folded.failed:
         said = deliveries.add_notice(
             db, session_id, message.route, UNREADABLE, now=now, answers=message.event_id

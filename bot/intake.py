@@ -18,6 +18,7 @@ from agent.protocol.messages import Quote, Route
 from bot import access, beforehand, engage, log, strangers
 from bot.acceptance import Acceptance, Outcome, Ready, TooMuch
 from bot.beforehand import MAX_QUOTE_CHARS, one_name
+from bot.budgets import Budgets
 from bot.commands.context import Context
 from bot.commands.registry import Registry
 from bot.config_tables import LimitsConfig
@@ -25,6 +26,7 @@ from bot.db import held, inbox
 from bot.db import sessions as rows
 from bot.db.engine import Database
 from bot.db.held import Held
+from bot.deferring import KeptBack
 from bot.delivery import Delivery
 from bot.errors import DatabaseError
 from bot.fetching import Fetching
@@ -69,6 +71,7 @@ class Intake:
         wirings: Wirings,
         limits: LimitsConfig,
         *,
+        budgets: Budgets,
         incoming: Path,
         notes: Notebook,
         troubles: Troubles,
@@ -88,7 +91,7 @@ class Intake:
         self._delivery = delivery
         self._cards = registry.context.cards
         self._ordering = Ordering(db, registry, wirings, clock)
-        self._acceptance = Acceptance(wirings, limits, clock)
+        self._acceptance = Acceptance(wirings, limits, budgets, clock)
         self._patterns = patterns
         self._wirings = wirings
         self._limits = limits
@@ -235,8 +238,12 @@ class Intake:
             outcome = Receipt("refused", str(exc))
         finally:
             if event.files or event.remote:
-                taken = outcome if isinstance(outcome, list) else ()
-                await asyncio.to_thread(readying.discard, event.files, {each.message.id for each in taken})
+                accepted = outcome.accepted if isinstance(outcome, KeptBack) else outcome
+                taken = (
+                    {each.message.id for each in accepted} if isinstance(accepted, list | tuple) else set()
+                )
+                kept = outcome.ids if isinstance(outcome, KeptBack) else ()
+                await asyncio.to_thread(readying.discard, event.files, taken.union(kept))
         failpoint.hit("inbox-committed")
         return self._done(event.route, outcome)
 
@@ -247,8 +254,11 @@ class Intake:
         if isinstance(outcome, Asked):
             self._cards.deliver(outcome.kicked)
             return outcome.receipt
+        if isinstance(outcome, KeptBack) and not outcome.accepted:
+            return Receipt("refused", outcome.text)
         if isinstance(outcome, TooMuch):
             return self._overloaded(route, outcome.text)
+        outcome = outcome.accepted if isinstance(outcome, KeptBack) else outcome
         for each in outcome:
             self._sessions.accepted(each.record, each.message)
         for session_id in {each.record.id for each in outcome}:

@@ -301,6 +301,13 @@ class Marks:
                 if not self._turns[way.turn_id]:
                     del self._turns[way.turn_id]
 
+    def seconds(self, message_id: str) -> float:
+        """For how long it has been worked on, from when somebody was known to; 0 for one that is not known."""
+        way = self._ways.get(message_id)
+        if way is None:
+            return 0.0
+        return max(0, time.monotonic_ns() - (way.claimed_ns or way.from_ns)) / 1_000_000_000
+
     def of(self, message: MessageIn) -> list[Mark]:
         """What is not written yet of a message."""
         keys = {message.id, message.event_id}

@@ -56,6 +56,19 @@ class Metrics:
         self.gateway_spend_usd = self._counter(
             "gateway_spend_usd_total", "What models have cost, by the gateway's own prices.", "agent"
         )
+        self.usage_tokens = self._counter(
+            "usage_tokens_total", "Tokens of models, as they were metered.", "agent", "kind"
+        )
+        self.usage_usd = self._counter("usage_usd_total", "What turns have cost, in US dollars.", "agent")
+        self.budget_refusals = self._counter(
+            "budget_refusals_total", "Messages and requests that a budget has refused.", "kind"
+        )
+        self.budget_kept = Gauge(
+            "budget_kept",
+            "Messages that wait until a budget has room for them.",
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
         self.gateway_tunnel_bytes = self._counter(
             "gateway_tunnel_bytes_total",
             "Bytes between containers and hosts of the allow-list.",

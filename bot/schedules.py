@@ -12,6 +12,7 @@ from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import Route
 from bot import firing, log, planning
+from bot.budgets import Budgets
 from bot.config_tables import SchedulesConfig
 from bot.db import audit, series
 from bot.db import sessions as rows
@@ -52,15 +53,18 @@ class Schedules:
         delivery: Delivery,
         config: SchedulesConfig,
         *,
+        budgets: Budgets | None = None,
         changed: Signal[str] | None = None,
         clock: Clock,
     ) -> None:
-        """Whoever changes series elsewhere says so by `changed`, with the session's id."""
+        """Whoever changes series elsewhere says so by `changed`, with the session's id. What `budgets` refuse is not
+        run for now."""
         self._db = db
         self._sessions = sessions
         self._posting = posting
         self._delivery = delivery
         self.config = config
+        self._budgets = budgets
         self._clock = clock
         self._seldom = log.Seldom()
         self._changed = asyncio.Event()
@@ -118,7 +122,7 @@ class Schedules:
         now = self._clock()
 
         def work(db: sqlite3.Connection) -> Fired | None:
-            fired = firing.fire_now(db, series_id, now=now)
+            fired = firing.fire_now(db, series_id, now=now, budgets=self._budgets)
             if fired is not None:
                 _audit(db, by, "schedule run", series_id, now, before=None)
             return fired
@@ -126,7 +130,9 @@ class Schedules:
         fired = await self._db.write(work)
         if fired is None:
             raise CommandFailed(f"Schedule {series_id} has ended.")
-        self._hand_over(fired)
+        self.hand_over(fired)
+        if not fired.messages:
+            raise CommandFailed(f"Schedule {series_id} is not run now: a budget is used up.")
 
     async def _change(
         self, series_id: str, work: Callable[[sqlite3.Connection, str], T], by: Actor, action: str
@@ -162,7 +168,9 @@ class Schedules:
     async def _fire(self, series_id: str, now: int) -> None:
         most = self.config.catch_up_max
         try:
-            fired = await self._db.write(lambda db: firing.fire(db, series_id, now=now, catch_up_max=most))
+            fired = await self._db.write(
+                lambda db: firing.fire(db, series_id, now=now, catch_up_max=most, budgets=self._budgets)
+            )
         except DatabaseError:
             raise
         except Exception:
@@ -172,7 +180,7 @@ class Schedules:
             return
         failpoint.hit("run-committed")
         if fired is not None:
-            self._hand_over(fired)
+            self.hand_over(fired)
 
     async def _set_aside(self, series_id: str, now: int) -> None:
         session_id = await self._db.write(lambda db: _set_aside(db, series_id, now))
@@ -184,7 +192,8 @@ class Schedules:
             session.notice_waits()
         self._delivery.kick(session_id)
 
-    def _hand_over(self, fired: Fired) -> None:
+    def hand_over(self, fired: Fired) -> None:
+        """What was just run, and is committed, goes to its agent."""
         # No await may stand between the commit and this: a session takes its messages in their order.
         for message in fired.messages:
             self._sessions.accepted(fired.record, message)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from agent.protocol.schema import VERSION
-from agent.protocol.settings import AgentSettings
+from agent.protocol.settings import SANDBOX_FREE_PROVIDERS, AgentSettings
 from agent.protocol.workspace import AGENT_FOLDER, Workspace
 from bot.config_tables import AgentConfig
 from bot.session import Session
@@ -96,7 +96,13 @@ def environment(
     besides."""
     port = None if outside is None else FORWARDER_PORT if mounts else 0
     settings = _settings(session_id, agent, seen, folder).model_copy(
-        update={"directories": list(directories), "gateway_port": port, "warm": warm}
+        update={
+            "directories": list(directories),
+            "gateway_port": port,
+            "warm": warm,
+            # What goes out by the gateway is metered there, and nobody need be believed.
+            "report_usage": outside is None and agent.provider in SANDBOX_FREE_PROVIDERS,
+        }
     )
     env = {
         **settings.to_env(),

@@ -8,7 +8,7 @@ from typing import Final
 
 from agent.protocol.mailbox import StatusChange
 from agent.protocol.messages import MessageIn
-from bot.db import deliveries, inbox
+from bot.db import deliveries, inbox, usage
 from bot.session import Session
 
 GAVE_UP: Final = (
@@ -100,6 +100,9 @@ def give_up(
         route: deliveries.add_notice(db, session.id, route, text, now=now, answers=message.event_id)
         for route, message in places.items()
     }
+    asked = next((message for message in messages if message.trigger), None)
+    if asked is not None:
+        usage.ended(db, session.id, asked.id, seconds=session.marks.seconds(asked.id), now=now)
     for message in messages:
         notice = said.get(message.route)
         inbox.fail(db, session.id, [message.id], error=text, now=now, notice=notice)

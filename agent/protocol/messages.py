@@ -36,9 +36,13 @@ MAX_CARD_NAME_CHARS: Final = 256
 """Of its title and of each field's name."""
 MAX_CARD_VALUE_CHARS: Final = 1_024
 MAX_CARD_TEXT_CHARS: Final = 4_000
+USED_KEY: Final = "used"
+USED_TURNS: Final = 20
+"""Under this key of session_state a runner keeps what so many of its latest turns have used, as JSON."""
 MAX_BEFORE: Final = 30
 """Messages of a thread that are told to an agent that is called into it."""
 
+Tokens = Annotated[int, Field(ge=0, le=1_000_000_000)]
 When = Annotated[str, Field(min_length=1, max_length=200)]
 Script = Annotated[str, Field(max_length=MAX_SCRIPT_CHARS)]
 
@@ -412,6 +416,18 @@ class Ack(Frozen):
     status: AckStatus
     status_changed: Millis
     turn_id: Id | None = None
+
+
+class Used(Frozen):
+    """What a runner says that the turn `turn_id` has used, in tokens. It is a claim, and counts only where nobody else
+    can know."""
+
+    turn_id: Id
+    model: Label | None = None
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    cache_write_tokens: Tokens = 0
+    cache_read_tokens: Tokens = 0
 
 
 class Destination(Frozen):

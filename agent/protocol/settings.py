@@ -47,8 +47,9 @@ class SettingsError(Exception):
 class AgentSettings(BaseModel):
     """Everything that a runner needs to know. Times are milliseconds. `folder` is the agent's own, with its
     instructions and skills. `gateway_port` is where its forwarder listens on loopback, 0 any free port; without
-    it there is none, and the model is reached at `model_url`. `warm` says how far a runner gets before anybody asks it
-    anything: with "client" its provider is ready as well."""
+    it there is none, and the model is reached at `model_url`. With `report_usage` the runner says what its turns have
+    used, for a host that has no other way to know. `warm` says how far a runner gets before anybody asks it anything:
+    with "client" its provider is ready as well."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,6 +78,7 @@ class AgentSettings(BaseModel):
     workspace_settings: bool = False
     model_url: str | None = None
     gateway_port: int | None = Field(default=None, ge=0, le=65_535)
+    report_usage: bool = False
     warm: Literal["runner", "client"] = "runner"
     idle_ms: int = Field(default=20_000, ge=0)
     claim_ms: int = Field(default=50, ge=0)

@@ -10,6 +10,7 @@ from bot.commands import (
     approval,
     audit,
     backup,
+    budget,
     channel,
     channel_set,
     conversation,
@@ -28,6 +29,7 @@ from bot.commands import (
     session,
     session_whole,
     trace,
+    usage,
     wiring,
 )
 from bot.commands.context import Context
@@ -50,6 +52,8 @@ _GROUPS: Final[tuple[Command[Context, Any], ...]] = (
     *trace.COMMANDS,
     *deadletter.COMMANDS,
     *approval.COMMANDS,
+    *usage.COMMANDS,
+    *budget.COMMANDS,
     *audit.COMMANDS,
     *question.COMMANDS,
     *agent.COMMANDS,

@@ -14,6 +14,7 @@ from bot.admission import Admission
 from bot.agent_editing import AgentEditing
 from bot.approvals import Approvals
 from bot.backup.daily import Backups
+from bot.budgets import Budgets
 from bot.cards import Cards
 from bot.commands.registry import Invocation
 from bot.containers import Containers
@@ -108,6 +109,7 @@ class Context(Records):
     figures: Figures
     cards: Cards
     approvals: Approvals
+    budgets: Budgets
     erasing: Erasing
     troubles: Troubles
     """Of the adapters."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from adapters.terminal.text import plain
 from agent.protocol.clock import steady_ms
-from bot import version
+from bot import money, version
 from bot.access import may
 from bot.commands import shown
 from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, NoParameters, Reply
-from bot.db import problems
+from bot.db import problems, usage
 from bot.db.problems import Problem
+from bot.db.usage import Used, Wanted
+from bot.money import MICROS
 
 SHOWN_CHARS: Final = 300
 
@@ -37,8 +41,11 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
     )
     if dead:
         text += f" Dead letters: {dead} ({invocation.spelled('deadletter list')})."
-    # What it says of the configuration is for those who can change it.
+    # What it says of the configuration, and of money, is for those who decide about it.
     admin = may(invocation.role, "admin")
+    spent = await context.db.read(partial(_spent_today, now=context.clock())) if admin else None
+    if spent is not None:
+        text += f" Today: {money.usd(spent.usd_micros)} for {spent.turns:,} turns."
     reported = await context.db.read(problems.listed) if admin else []
     for each in reported:
         text += f"\nThe agent {each.agent} has a problem since {_time(each.since)}: {_line(each)}"
@@ -60,6 +67,7 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
         "replies": replies,
         "accounts": asdict(counted.books),
         "dead_letters": dead,
+        "today": None if spent is None else {"turns": spent.turns, "usd": spent.usd_micros / MICROS},
         "problems": [
             {**asdict(each), "since": shown.iso(each.since), "reported_at": shown.iso(each.reported_at)}
             for each in reported
@@ -71,6 +79,11 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
         "metrics": context.metrics.snapshot(),
     }
     return Reply(text, data)
+
+
+def _spent_today(db: sqlite3.Connection, now: int) -> Used:
+    today = money.day_of(now)
+    return usage.total(db, Wanted(today, today))
 
 
 def _line(problem: Problem) -> str:

@@ -159,7 +159,8 @@ def person(db: sqlite3.Connection, channel: str, user_id: str, *, now: int) -> t
         "DELETE FROM roles WHERE channel = ? AND user_id = ? AND role != 'owner'", (channel, user_id)
     ).rowcount
     db.execute("DELETE FROM denied WHERE channel = ? AND user_id = ?", (channel, user_id))
-    db.execute("UPDATE usage SET person = '' WHERE channel = ? AND person = ?", (channel, user_id))
+    db.execute("UPDATE usage SET person = '' WHERE person = ?", (who,))
+    db.execute("DELETE FROM budget_kept WHERE person = ?", (who,))
     db.execute("DELETE FROM budgets WHERE subject = ?", (f"person:{who}",))
     db.execute("DELETE FROM budget_periods WHERE subject = ?", (f"person:{who}",))
     _forget_requests(db, channel, user_id)
@@ -203,7 +204,8 @@ def everything_of(db: sqlite3.Connection, channel: str, user_id: str) -> dict[st
             "SELECT id, session, prompt, recurrence, status FROM series WHERE created_by = ?",
             (who,),
         ),
-        "usage": ("SELECT * FROM usage WHERE channel = ? AND person = ?", (channel, user_id)),
+        "usage": ("SELECT * FROM usage WHERE person = ?", (who,)),
+        "budget_kept": ("SELECT * FROM budget_kept WHERE person = ?", (who,)),
         "budgets": ("SELECT * FROM budgets WHERE subject = ?", (f"person:{who}",)),
         "audit": (
             "SELECT * FROM audit WHERE (surface = ? AND actor = ?) OR subject = ? ORDER BY number",

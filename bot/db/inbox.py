@@ -166,8 +166,12 @@ def unfinished(db: sqlite3.Connection, session_id: str) -> list[Entry]:
 
 
 def unfinished_ids(db: sqlite3.Connection) -> set[str]:
-    """The ids of all messages that have no terminal state yet: their files may still be asked for."""
-    return {row[0] for row in db.execute(f"SELECT id FROM inbox WHERE {_UNFINISHED}")}
+    """The ids of all messages that have no terminal state yet, and of those that wait for a budget: their files may
+    still be asked for."""
+    rows = db.execute(
+        f"SELECT id FROM inbox WHERE {_UNFINISHED} UNION ALL SELECT message_id FROM budget_kept"
+    )
+    return {row[0] for row in rows}
 
 
 def sessions_with_work(db: sqlite3.Connection) -> list[str]:

@@ -288,50 +288,99 @@ HELD: Final[Sequence[str]] = (
 )
 
 MONEY: Final[Sequence[str]] = (
-    # What turns have cost; `person` is the platform's own id of whoever has begun the turn.
+    # What turns have cost, by the day of UTC on which it was spent and by model. `turn_id` is the oldest message that
+    # asked for the turn; the row whose model is '' is the turn's own, with how long it took, and is there once it has
+    # ended. `person` is whose message began it, "<channel>:<id>".
     """CREATE TABLE usage (
     session TEXT NOT NULL,
     turn_id TEXT NOT NULL,
-    at INTEGER NOT NULL,
     day TEXT NOT NULL,
+    model TEXT NOT NULL,
+    at INTEGER NOT NULL,
     agent TEXT NOT NULL,
     channel TEXT NOT NULL,
     platform_id TEXT NOT NULL,
     person TEXT NOT NULL,
-    model TEXT,
     input_tokens INTEGER NOT NULL,
     output_tokens INTEGER NOT NULL,
     cache_write_tokens INTEGER NOT NULL,
     cache_read_tokens INTEGER NOT NULL,
     usd_micros INTEGER NOT NULL,
     seconds REAL NOT NULL,
-    PRIMARY KEY (session, turn_id)
+    PRIMARY KEY (session, turn_id, day, model)
 ) WITHOUT ROWID""",
     "CREATE INDEX usage_day ON usage (day)",
-    # `subject` is 'person:<channel>:<id>', 'channel:<channel>:<place>', 'agent:<name>' or 'bot'.
+    "CREATE INDEX usage_turns ON usage (agent, at) WHERE model = ''",
+    # What admins have set in the chat, before config.toml; without a sum there is no bound. `subject` is
+    # 'person:<channel>:<id>', 'channel:<channel>:<place>', 'agent:<name>', one of these with * for each by itself, or
+    # 'bot'.
     """CREATE TABLE budgets (
     subject TEXT NOT NULL,
     period TEXT NOT NULL CHECK (period IN ('day', 'month')),
-    usd_micros INTEGER NOT NULL,
+    usd_micros INTEGER,
     changed_at INTEGER NOT NULL,
     PRIMARY KEY (subject, period)
 ) WITHOUT ROWID""",
-    # What an admin has added for one period, and what was said about it.
+    # How far a budget is used up in one day or month, which begins on the day `begins`; a row is made when it is
+    # looked at first, out of `usage`. `noticed` is the highest share, in percent, of which somebody was told.
     """CREATE TABLE budget_periods (
     subject TEXT NOT NULL,
     period TEXT NOT NULL,
     begins TEXT NOT NULL,
+    spent_micros INTEGER NOT NULL,
     extended_micros INTEGER NOT NULL DEFAULT 0,
     noticed INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (subject, period, begins)
 ) WITHOUT ROWID""",
+    # What is set aside for messages that are not answered yet. Triggers keep the sums in `reserved`, and give back what
+    # is left as soon as the message has come to its end, whoever it is that ends it.
     """CREATE TABLE reservations (
-    message_id TEXT PRIMARY KEY,
-    session TEXT NOT NULL,
-    subjects TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    subject TEXT NOT NULL,
     usd_micros INTEGER NOT NULL,
-    at INTEGER NOT NULL
+    PRIMARY KEY (message_id, subject)
 ) WITHOUT ROWID""",
+    """CREATE TABLE reserved (
+    subject TEXT PRIMARY KEY,
+    usd_micros INTEGER NOT NULL
+) WITHOUT ROWID""",
+    """CREATE TRIGGER reservations_grow AFTER INSERT ON reservations BEGIN
+    INSERT INTO reserved VALUES (new.subject, new.usd_micros)
+    ON CONFLICT (subject) DO UPDATE SET usd_micros = usd_micros + excluded.usd_micros;
+END""",
+    """CREATE TRIGGER reservations_change AFTER UPDATE OF usd_micros ON reservations BEGIN
+    UPDATE reserved SET usd_micros = usd_micros + new.usd_micros - old.usd_micros WHERE subject = new.subject;
+END""",
+    """CREATE TRIGGER reservations_shrink AFTER DELETE ON reservations BEGIN
+    UPDATE reserved SET usd_micros = usd_micros - old.usd_micros WHERE subject = old.subject;
+    DELETE FROM reserved WHERE subject = old.subject AND usd_micros <= 0;
+END""",
+    """CREATE TRIGGER reservations_end AFTER UPDATE OF state ON inbox
+WHEN new.state NOT IN ('accepted', 'posted') BEGIN
+    DELETE FROM reservations WHERE message_id = new.id;
+END""",
+    """CREATE TRIGGER reservations_gone AFTER DELETE ON inbox BEGIN
+    DELETE FROM reservations WHERE message_id = old.id;
+END""",
+    # Messages that a budget has refused, kept for when there is room again; `content` is as it would stand in inbox.
+    """CREATE TABLE budget_kept (
+    message_id TEXT PRIMARY KEY,
+    event_id TEXT NOT NULL,
+    session TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    thread_id TEXT,
+    content TEXT NOT NULL,
+    sender_id TEXT,
+    person TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    UNIQUE (event_id, session)
+)""",
 )
 
 EGRESS: Final[Sequence[str]] = (

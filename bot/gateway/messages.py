@@ -10,6 +10,8 @@ from typing import Final
 from aiohttp import ClientResponse, web
 
 from bot import log
+from bot.charges import Charges, tokens_of
+from bot.errors import DatabaseError
 from bot.gateway.caller import Caller
 from bot.gateway.prices import Prices
 from bot.gateway.refusals import Refusal
@@ -60,6 +62,7 @@ class Messages:
         self,
         upstream: Upstream,
         spend: Spend,
+        charges: Charges,
         prices: Prices,
         vault: Vault,
         metrics: Metrics,
@@ -69,6 +72,7 @@ class Messages:
         """`chosen` is the model that people have chosen for a session."""
         self._upstream = upstream
         self._spend = spend
+        self._charges = charges
         self._prices = prices
         self._vault = vault
         self._metrics = metrics
@@ -97,12 +101,14 @@ class Messages:
         async with caller.slots:
             # Those before it in the queue have cost something since.
             self._spend.check(caller.rights.limits, session=caller.session, agent=caller.agent)
+            turn = self._charges.turn(caller.session)
+            await self._check(caller, turn)
             held = _Held(self, caller)
             try:
                 body = await self._body(caller, request, held)
                 asked = await self._asked(caller, body)
                 access = await self._access(caller)
-                return await self._pass_on(caller, request, way, asked, body, headers, access)
+                return await self._pass_on(caller, request, way, asked, body, headers, access, turn)
             finally:
                 held.release()
 
@@ -179,8 +185,9 @@ class Messages:
         body: bytes,
         headers: Mapping[str, str],
         access: Access,
+        turn: str | None,
     ) -> web.StreamResponse:
-        """Sends it on, and counts what it has cost, however it ends."""
+        """Sends it on, and counts what it has cost, however it ends; `turn` is the one that it is for."""
         sent = passed_on(headers) | {"content-type": "application/json", "accept-encoding": "identity"}
         sent = with_access(sent, access.headers)
         clock = asyncio.get_running_loop().time
@@ -211,7 +218,7 @@ class Messages:
         finally:
             if meter is not None and way == "messages":
                 unseen = 0 if whole else asked.unseen_tokens(clock() - began)
-                self._charge(caller, asked, meter.finish(unseen))
+                self._charge(caller, asked, meter.finish(unseen), turn)
         self._count(caller, "answered" if response.status < 400 else "upstream_error")
         return response
 
@@ -227,8 +234,24 @@ class Messages:
         if request.transport is not None:
             request.transport.abort()
 
-    def _charge(self, caller: Caller, asked: Asked, usage: Usage) -> None:
-        micros = asked.dearer * max(self._prices.of(model).micros(usage) for model in asked.models)
+    async def _check(self, caller: Caller, turn: str | None) -> None:
+        """Raises Refusal."""
+        try:
+            await self._charges.check(caller.session, turn)
+        except DatabaseError as exc:
+            # Nobody knows whether it may be spent.
+            raise Refusal(
+                529,
+                "overloaded_error",
+                "The budgets cannot be looked at at the moment.",
+                reason="spend",
+                detail=str(exc),
+            ) from exc
+
+    def _charge(self, caller: Caller, asked: Asked, usage: Usage, turn: str | None) -> None:
+        dearest = max(asked.models, key=lambda model: self._prices.of(model).micros(usage))
+        micros = asked.dearer * self._prices.of(dearest).micros(usage)
+        self._charges.add(caller.session, turn, tokens_of(usage), micros, agent=caller.agent, model=dearest)
         self._spend.add(usage, micros, session=caller.session, agent=caller.agent)
         self._metrics.gateway_spend_usd.labels(caller.agent).inc(micros / MICROS)
 

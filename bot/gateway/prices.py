@@ -82,6 +82,10 @@ class Prices:
         # Whoever asks a model that nobody has heard of must not do so for nothing.
         self._dearest = Price(*(max(column) for column in zip(*every, strict=True)))
 
+    def given(self, model: str) -> Price | None:
+        """The price that somebody has listed for a model, if anybody has."""
+        return _longest(self._given, model)
+
     def of(self, model: str) -> Price:
         """The price of a model; of one that is not in the list the dearest."""
         return _longest(self._given, model) or _longest(KNOWN, model) or self._dearest

@@ -18,6 +18,7 @@ from typing import Final
 
 from agent.protocol.clock import Clock, now_ms
 from bot import log
+from bot.charges import Charges
 from bot.config_gateway import GatewayConfig
 from bot.config_tables import AgentConfig
 from bot.db import inbox
@@ -60,6 +61,7 @@ class Gateway:
         *,
         vault: Vault,
         db: Database,
+        charges: Charges,
         metrics: Metrics,
         environ: Mapping[str, str],
         clock: Clock = now_ms,
@@ -75,6 +77,7 @@ class Gateway:
         self._messages = Messages(
             self._upstream,
             self._spend,
+            charges,
             config.price_list,
             vault,
             metrics,

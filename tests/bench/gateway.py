@@ -19,14 +19,17 @@ from pathlib import Path
 from typing import Final
 
 from agent.forwarder import Forwarder
+from agent.protocol.clock import now_ms
+from bot.budgets import Budgets
 from bot.config_gateway import GatewayConfig
 from bot.config_tables import AgentConfig
 from bot.db.engine import open_database
 from bot.gateway.service import SOCKET, Gateway
 from bot.metrics import Metrics
 from bot.services import running
+from bot.sessions import Sessions
 from tests.bench.figures import ROOT, Spread
-from tests.fakes.gateway import FakeVault
+from tests.fakes.gateway import FakeVault, charges
 
 CONCURRENT: Final = 20
 REQUEST_BYTES: Final = 90_000
@@ -141,8 +144,18 @@ async def _serve_gateway(data: Path, url: str) -> None:
     db = open_database(data / "bot.db")
     limits = {"requests_per_minute": 100_000}
     agent = AgentConfig.model_validate({"model": "claude-sonnet-5", "model_url": url, "gateway": limits})
+    metrics = Metrics()
+    budgets = Budgets(db, [], {}, metrics=metrics, clock=now_ms)
+    sessions = Sessions(db, data / "sessions", data / "incoming", lambda _: (), boot_id="boot", clock=now_ms)
     gateway = Gateway(
-        data, GatewayConfig(), {"a": agent}, vault=FakeVault(), db=db, metrics=Metrics(), environ={}
+        data,
+        GatewayConfig(),
+        {"a": agent},
+        vault=FakeVault(),
+        db=db,
+        charges=charges(db, budgets, sessions, metrics),
+        metrics=metrics,
+        environ={},
     )
     async with running(gateway):
         for folder in _folders(data):

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from agent.protocol.clock import now_ms
+from agent.protocol.messages import ChatIn, MessageIn, Route
+from bot.budgets import Budgets
+from bot.charges import Charges
 from bot.config_gateway import GatewayConfig
+from bot.config_money import BudgetConfig
 from bot.config_tables import AgentConfig
+from bot.db import inbox
+from bot.db import sessions as rows
 from bot.db.engine import Database, open_database
+from bot.db.sessions import SessionRecord
 from bot.gateway.addresses import forbidden
+from bot.gateway.prices import Prices
 from bot.gateway.service import SOCKET, Gateway
 from bot.metrics import Metrics
 from bot.services import running
+from bot.sessions import Sessions
 from bot.vault.base import Access
 
 PATIENCE_SECONDS: Final = 10.0
@@ -65,7 +75,11 @@ class Names:
 
 
 class House:
-    """A gateway with the sessions s1 and s2 of the agent `assistant`, and o1 of the agent `other`."""
+    """A gateway with the sessions s1 and s2 of the agent `assistant`, and o1 of the agent `other`. bot.db knows of
+    those alone to whom something was said by `asked`."""
+
+    budgets: Budgets
+    sessions: Sessions
 
     def __init__(
         self, root: Path, gateway: Gateway, db: Database, metrics: Metrics, vault: FakeVault
@@ -86,6 +100,38 @@ class House:
 
     def token(self, session: str = "s1") -> str:
         return self.gateway.token(session)
+
+    async def asked(self, person: str, *, session: str = "s1", agent: str = "assistant") -> MessageIn:
+        """A person says something to a session, whose turn it begins."""
+
+        def accept(db: sqlite3.Connection) -> tuple[SessionRecord, MessageIn]:
+            route = Route(channel="fake", platform_id=f"place-{session}")
+            db.execute(
+                "INSERT OR IGNORE INTO sessions (id, agent, channel, platform_id, created_at, last_active)"
+                " VALUES (?, ?, ?, ?, 0, 0)",
+                (session, agent, route.channel, route.platform_id),
+            )
+            record = rows.find(db, agent, route)
+            assert record is not None
+            message_id = inbox.new_id()
+            message = inbox.accept(
+                db,
+                record,
+                message_id=message_id,
+                event_id=message_id,
+                kind="chat",
+                content=ChatIn(sender=person, text="hello"),
+                route=route,
+                created_at=0,
+                now=0,
+                sender_id=person,
+            )
+            return record, message
+
+        record, message = await self.db.write(accept)
+        await self.sessions.get(session)
+        self.sessions.accepted(record, message)
+        return message
 
     def refusals(self) -> dict[str, float]:
         """How many there were, by reason."""
@@ -203,6 +249,7 @@ async def gateway(
     config: Mapping[str, Any] | None = None,
     vault: FakeVault | None = None,
     environ: Mapping[str, str] | None = None,
+    budgets: Sequence[BudgetConfig] = (),
     **more: Any,
 ) -> AsyncIterator[House]:
     """`agent` are the settings of `assistant`; `more` goes to the Gateway."""
@@ -210,6 +257,9 @@ async def gateway(
     db, metrics, vault = open_database(root / "bot.db"), Metrics(), vault or FakeVault()
     agents = {"assistant": AgentConfig.model_validate(dict(agent))}
     agents["other"] = AgentConfig.model_validate(dict(other or agent))
+    clock = more.get("clock", now_ms)
+    limits = Budgets(db, list(budgets), agents, metrics=metrics, clock=clock)
+    sessions = Sessions(db, root / "sessions", root / "incoming", lambda _: (), boot_id="boot", clock=clock)
     try:
         service = Gateway(
             root,
@@ -217,18 +267,34 @@ async def gateway(
             agents,
             vault=vault,
             db=db,
+            charges=charges(db, limits, sessions, metrics),
             metrics=metrics,
             environ=environ or {},
             **({"clock": now_ms, "policy": but_loopback} | more),
         )
         async with running(service):
             house = House(root, service, db, metrics, vault)
+            house.budgets, house.sessions = limits, sessions
             await house.open("s1")
             await house.open("s2")
             await house.open("o1", "other")
             yield house
     finally:
+        await sessions.close()
         await db.close()
+
+
+def charges(db: Database, budgets: Budgets, sessions: Sessions, metrics: Metrics) -> Charges:
+    """Of a gateway without a service around it."""
+    return Charges(
+        db,
+        budgets,
+        sessions,
+        Prices({}),
+        believes=lambda _: False,
+        shows=lambda _: False,
+        metrics=metrics,
+    )
 
 
 def _joined(body: bytes) -> bytes:

@@ -74,6 +74,8 @@ class House:
         self.turns: dict[str, Any] = {"retry_base_seconds": 0.02}
         self.delivery: dict[str, Any] = {"retry_base_seconds": 0.02}
         self.limits: dict[str, Any] = {}
+        self.money: dict[str, Any] = {}
+        """The tables [gateway], [[budgets]] and [usage]."""
         self.agents: dict[str, dict[str, Any]] | None = None
         self.wirings: list[dict[str, Any]] = []
         self.interrupt_grace_seconds = 5.0
@@ -113,6 +115,7 @@ class House:
                 "turns": self.turns,
                 "delivery": self.delivery,
                 "limits": self.limits,
+                **self.money,
             }
         )
 

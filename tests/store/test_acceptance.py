@@ -16,7 +16,9 @@ from bot.config_tables import LimitsConfig
 from bot.db import backlog, inbox, overheard, people, sessions
 from bot.db.accounts import accounts
 from bot.db.inbox import Accepted
+from bot.deferring import KeptBack
 from bot.engage import SHARED, Wiring
+from bot.money import Whose
 from bot.strangers import Asked
 from bot.wirings import Configured, Wirings
 
@@ -24,6 +26,14 @@ PLACE, OTHER = ("chat", "p1"), ("chat", "p2")
 ADA, BOB, SAM = Sender("1", "Ada"), Sender("2", "Bob"), Sender("9", "Sam")
 DROPPED = Receipt("dropped")
 BOTH = (Wiring("helper", priority=1), Wiring("reviewer"))
+
+
+class Unbounded:
+    """Implements bot.acceptance.Reserving: there are no budgets."""
+
+    def reserve(self, db: sqlite3.Connection, message_id: str, whose: Whose, route: Route | None) -> None: ...
+
+    def say(self, session: str) -> None: ...
 
 
 class Desk:
@@ -40,7 +50,7 @@ class Desk:
     def wire(self, *wirings: Wiring, elsewhere: Sequence[Wiring] = ()) -> None:
         places = {PLACE: wirings or BOTH, OTHER: elsewhere or wirings or BOTH}
         known = Wirings(Configured(Wiring("helper", wired=False), {}, places))
-        self.acceptance = Acceptance(known, LimitsConfig(), lambda: self.now)
+        self.acceptance = Acceptance(known, LimitsConfig(), Unbounded(), lambda: self.now)
 
     def event(
         self,
@@ -73,7 +83,7 @@ class Desk:
 
 
 def told(outcome: Outcome) -> list[tuple[str, str, bool]]:
-    if isinstance(outcome, Receipt | TooMuch | Asked):
+    if isinstance(outcome, Asked | KeptBack | Receipt | TooMuch):
         assert outcome == DROPPED, outcome
         return []
     return [(each.record.agent, text_of(each), each.message.trigger) for each in outcome]
@@ -131,11 +141,11 @@ def test_an_edit_and_a_deletion_reach_each_of_them_once(desk: Desk) -> None:
     desk.accept(said)
     edit = replace(said, id="edit", kind="edit", about=said.id, text="hullo")
     edited = desk.accept(edit)
-    assert not isinstance(edited, Receipt | TooMuch | Asked)
+    assert not isinstance(edited, Asked | KeptBack | Receipt | TooMuch)
     assert [each.record.agent for each in edited] == ["log", "other"]
     assert desk.accept(edit) == Receipt("duplicate")
     gone = desk.accept(replace(said, id="gone", kind="delete", about=said.id, sender=Sender("", "somebody")))
-    assert not isinstance(gone, Receipt | TooMuch | Asked) and len(gone) == 2
+    assert not isinstance(gone, Asked | KeptBack | Receipt | TooMuch) and len(gone) == 2
 
 
 def test_a_pattern_that_nobody_can_tell_of_does_not_fit(desk: Desk) -> None:
@@ -301,7 +311,7 @@ def test_what_is_changed_and_taken_back_is_kept_so(desk: Desk) -> None:
     )
     assert [text for _, text, _ in desk.say("hm?", mention=True)] == ["uno", "two", "hm?"]
     again = desk.accept(replace(mine, id="edit2", text="eins"))
-    assert not isinstance(again, Receipt | TooMuch | Asked)
+    assert not isinstance(again, Asked | KeptBack | Receipt | TooMuch)
     assert [type(getattr(each.message.content, "system", None)) for each in again] == [Edited]
 
 

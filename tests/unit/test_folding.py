@@ -50,7 +50,7 @@ async def test_an_end_is_for_good_and_a_failure_is_said(tmp_path: Path) -> None:
         folded = fold(session, [ack(done.id), ack(failed.id, "failed")], NOW)
         turned = fold(session, [ack(done.id, "failed"), ack(failed.id)], NOW)
         db = session.books.db
-        await db.write(lambda db: record(db, session.id, folded, NOW))
+        await db.write(lambda db: record(db, session.id, folded, NOW, {}))
         remember(session, folded)
         await db.write(lambda db: inbox.settle(db, session.id, [failed.id], turn_id=None, now=NOW))
         await db.write(

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from agent.protocol.messages import Ack, Frozen, MessageOut, Millis
+from agent.protocol.messages import USED_KEY, USED_TURNS, Ack, Frozen, MessageOut, Millis, Used
 from agent.protocol.schema import OUTBOUND, complete
 from agent.protocol.snapshot.bounds import Bounds, Deadline
 from agent.protocol.snapshot.errors import SnapshotError, Violation, printable
@@ -60,7 +60,7 @@ class Snapshot:
     """What outbound.db held at one moment.
 
     `messages` are in the order of seq; `tool_deadline` is until when, in epoch milliseconds, a tool in flight
-    may keep the turn quiet; `size` is the file's, in bytes.
+    may keep the turn quiet; `size` is the file's, in bytes; `used` is what the runner says of its latest turns.
     """
 
     messages: tuple[MessageOut, ...]
@@ -68,6 +68,7 @@ class Snapshot:
     tool_deadline: int | None
     rejected: tuple[Rejected, ...]
     size: int
+    used: tuple[Used, ...] = ()
 
 
 class _NotUtf8(bytes):
@@ -79,6 +80,10 @@ class _Tool(Frozen):
     deadline: Millis
 
 
+class _Turns(Frozen):
+    turns: Annotated[list[Used], Field(max_length=USED_TURNS)]
+
+
 def parse(image: bytes, bounds: Bounds, deadline: Deadline, *, thorough: bool = False) -> Snapshot:
     """Raises sqlite3.Error and every SnapshotError; a row that does not validate is only `rejected`."""
     with closing(in_memory(image, bounds, deadline)) as db:
@@ -88,9 +93,9 @@ def parse(image: bytes, bounds: Bounds, deadline: Deadline, *, thorough: bool = 
         reader = _Reader(db, bounds, deadline, cell_bytes_left=len(image))
         messages = reader.values("messages_out", bounds.messages, _message, lambda m: {m.id, m.seq})
         acks = reader.values("processing_ack", bounds.acks, Ack.model_validate, lambda a: {a.message_id})
-        tool_deadline = reader.tool_deadline()
+        tool_deadline, used = reader.state()
     messages.sort(key=lambda message: message.seq)
-    return Snapshot(tuple(messages), tuple(acks), tool_deadline, tuple(reader.rejected), len(image))
+    return Snapshot(tuple(messages), tuple(acks), tool_deadline, tuple(reader.rejected), len(image), used)
 
 
 def rescue(image: bytes, bounds: Bounds, deadline: Deadline) -> Snapshot:
@@ -213,15 +218,20 @@ class _Reader:
                 seen |= keys(value)
                 yield value
 
-    def tool_deadline(self) -> int | None:
-        """Until when the tool in flight may take; None when there is none, which is also what "" says."""
+    def state(self) -> tuple[int | None, tuple[Used, ...]]:
+        """Until when the tool in flight may take, None when there is none, which is also what "" says; and what the
+        latest turns are said to have used."""
+        deadline: int | None = None
+        used: tuple[Used, ...] = ()
         for row in self._rows("session_state", _MAX_STATE_ROWS):
             try:
-                if row["key"] == "tool" and row["value"] != "":
-                    return _tool(_typed(row)).deadline
+                if row["key"] == "tool" and row["value"] != "" and deadline is None:
+                    deadline = _tool(_typed(row)).deadline
+                elif row["key"] == USED_KEY and row["value"] != "" and not used:
+                    used = tuple(_turns(_typed(row)).turns)
             except _INVALID as exc:
                 self._reject(row, exc)
-        return None
+        return deadline, used
 
     def _reject(self, row: Mapping[str, Any], exc: Exception) -> None:
         """A few forged rows cost only themselves; each more costs the host as much as an honest one."""
@@ -265,6 +275,11 @@ def _message(row: dict[str, Any]) -> MessageOut:
 def _tool(row: dict[str, Any]) -> _Tool:
     _check_parts(row["value"])
     return _Tool.model_validate_json(row["value"])
+
+
+def _turns(row: dict[str, Any]) -> _Turns:
+    _check_parts(row["value"])
+    return _Turns.model_validate_json(row["value"])
 
 
 def _check_parts(document: str) -> None:

@@ -24,7 +24,9 @@ OVERLOADED: Final = "The model is overloaded at the moment; please ask again lat
 NETWORK: Final = "The model cannot be reached at the moment; please ask again later."
 ENDED: Final = "The Claude CLI ended unexpectedly; please ask again."
 SLOW_START: Final = "The Claude CLI did not start in time; please ask again."
-BUDGET: Final = re.compile(r"The budget of today for .{1,60} is used up \(\$[\d,.]+\); .{1,80}?\.")
+BUDGET: Final = re.compile(
+    r"The budget of (?:today|this month) for .{1,60} is used up \(\$[\d,.]+\); .{1,80}?\."
+)
 """What the gateway says once its limits are reached."""
 REFUSED: Final = "The model did not take this: {reason}"
 MAX_REASON_CHARS: Final = 300
