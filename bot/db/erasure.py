@@ -38,7 +38,8 @@ class Erased:
 
 @dataclass(frozen=True)
 class Message:
-    """A message whose words are to go: its session, and its id, by which its files are named."""
+    """A message whose words are to go: its session, "" where it has none yet, and its id, by which its files are
+    named."""
 
     session: str
     id: str
@@ -146,7 +147,10 @@ def person(db: sqlite3.Connection, channel: str, user_id: str, *, now: int) -> t
     messages = strike(db, said_by(db, channel, user_id), now=now)
     db.execute("UPDATE inbox SET sender_id = NULL WHERE channel = ? AND sender_id = ?", (channel, user_id))
     overheard.forget_of(db, channel, user_id)
-    held = db.execute("DELETE FROM held WHERE channel = ? AND sender_id = ?", (channel, user_id)).rowcount
+    held = db.execute(
+        "DELETE FROM held WHERE channel = ? AND sender_id = ? RETURNING message_id", (channel, user_id)
+    ).fetchall()
+    messages += [Message("", row["message_id"]) for row in held]
     db.execute(
         "UPDATE questions SET answer = ?, answered_by = NULL WHERE channel = ? AND answered_by = ?",
         (NOBODY, channel, user_id),
@@ -167,7 +171,7 @@ def person(db: sqlite3.Connection, channel: str, user_id: str, *, now: int) -> t
     db.execute("DELETE FROM budgets WHERE subject = ?", (f"person:{who}",))
     db.execute("DELETE FROM budget_periods WHERE subject = ?", (f"person:{who}",))
     _forget_requests(db, channel, user_id)
-    return Erased(len(messages), held, schedules, roles), messages
+    return Erased(len(messages) - len(held), len(held), schedules, roles), messages
 
 
 def _forget_requests(db: sqlite3.Connection, channel: str, user_id: str) -> None:
@@ -181,7 +185,7 @@ def _forget_requests(db: sqlite3.Connection, channel: str, user_id: str) -> None
     ]
     for approval in asked:
         db.execute(
-            "UPDATE approvals SET summary = ?1, effect = '{}', asked_by = ?1 WHERE id = ?2",
+            "UPDATE approvals SET summary = ?1, details = ?1, effect = '{}', asked_by = ?1 WHERE id = ?2",
             (NOBODY, approval),
         )
         db.execute("UPDATE cards SET text = ? WHERE subject = ?", (NOBODY, f"approval:{approval}"))
