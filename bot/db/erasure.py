@@ -59,8 +59,9 @@ def session(db: sqlite3.Connection, session_id: str) -> list[str]:
     )
     for table in ("notices", "questions", "cards", "approvals", "series", "dead_letters", "problems"):
         db.execute(f"DELETE FROM {table} WHERE session = ?", (session_id,))
-    for table in ("reservations", "egress"):
+    for table in ("egress", "budget_kept"):
         db.execute(f"DELETE FROM {table} WHERE session = ?", (session_id,))
+    db.execute("DELETE FROM errands WHERE ? IN (sender, receiver)", (session_id,))
     for table in ("deliveries", "inbox"):
         db.execute(f"DELETE FROM {table} WHERE session = ?", (session_id,))
     db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
@@ -161,6 +162,8 @@ def person(
     roles = db.execute(
         "DELETE FROM roles WHERE channel = ? AND user_id = ? AND role != 'owner'", (channel, user_id)
     ).rowcount
+    db.execute("DELETE FROM people WHERE channel = ? AND user_id = ?", (channel, user_id))
+    db.execute("UPDATE errands SET person = NULL WHERE person IN (?, ?)", (user_id, who))
     db.execute("UPDATE usage SET person = '' WHERE person = ?", (who,))
     db.execute("DELETE FROM budget_kept WHERE person = ?", (who,))
     if bounds_too:
@@ -199,6 +202,8 @@ def everything_of(db: sqlite3.Connection, channel: str, user_id: str) -> dict[st
             " WHERE channel = ? AND sender_id = ? ORDER BY accepted_at",
             (channel, user_id),
         ),
+        "names": ("SELECT * FROM people WHERE channel = ? AND user_id = ?", (channel, user_id)),
+        "overheard": ("SELECT * FROM overheard WHERE channel = ? AND sender_id = ?", (channel, user_id)),
         "held": ("SELECT * FROM held WHERE channel = ? AND sender_id = ?", (channel, user_id)),
         "answers": (
             "SELECT id, session, question, answer FROM questions WHERE channel = ? AND answered_by = ?",

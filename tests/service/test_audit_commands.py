@@ -136,7 +136,12 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "agent delete": after(_HELPER, then="agent delete", name="helper", yes="true"),
     "agent egress": after(_HELPER, then="agent egress", name="helper", action="add", host="example.com"),
     "agent mcp": after(
-        _HELPER, then="agent mcp", name="helper", action="add", server="notes", config='{"command": "notes"}'
+        _HELPER,
+        then="agent mcp",
+        name="helper",
+        action="add",
+        server="notes",
+        definition='{"command": "notes"}',
     ),
     "agent packages": after(
         _HELPER, then="agent packages", name="helper", action="add", kind="apt", package="ffmpeg"
