@@ -140,9 +140,12 @@ def sessions_of(db: sqlite3.Connection, channel: str, person: str) -> tuple[list
     return alone, [row["session"] for row in rows if row["shared"]]
 
 
-def person(db: sqlite3.Connection, channel: str, user_id: str, *, now: int) -> tuple[Erased, list[Message]]:
+def person(
+    db: sqlite3.Connection, channel: str, user_id: str, *, bounds_too: bool, now: int
+) -> tuple[Erased, list[Message]]:
     """Removes what is kept of a person, but for what the audit says; returns how much that was, and the messages whose
-    files are to go. Roles of owners stay: a bot has one."""
+    files are to go. Roles of owners stay: a bot has one. With `bounds_too` it is also what admins have set against
+    them: that they were denied, their budgets, and how much of those is spent."""
     who = f"{channel}:{user_id}"
     messages = strike(db, said_by(db, channel, user_id), now=now)
     db.execute("UPDATE inbox SET sender_id = NULL WHERE channel = ? AND sender_id = ?", (channel, user_id))
@@ -163,13 +166,14 @@ def person(db: sqlite3.Connection, channel: str, user_id: str, *, now: int) -> t
     roles = db.execute(
         "DELETE FROM roles WHERE channel = ? AND user_id = ? AND role != 'owner'", (channel, user_id)
     ).rowcount
-    for table in ("denied", "people"):
-        db.execute(f"DELETE FROM {table} WHERE channel = ? AND user_id = ?", (channel, user_id))
+    db.execute("DELETE FROM people WHERE channel = ? AND user_id = ?", (channel, user_id))
     db.execute("UPDATE errands SET person = NULL WHERE person IN (?, ?)", (user_id, who))
     db.execute("UPDATE usage SET person = '' WHERE person = ?", (who,))
     db.execute("DELETE FROM budget_kept WHERE person = ?", (who,))
-    db.execute("DELETE FROM budgets WHERE subject = ?", (f"person:{who}",))
-    db.execute("DELETE FROM budget_periods WHERE subject = ?", (f"person:{who}",))
+    if bounds_too:
+        db.execute("DELETE FROM denied WHERE channel = ? AND user_id = ?", (channel, user_id))
+        db.execute("DELETE FROM budgets WHERE subject = ?", (f"person:{who}",))
+        db.execute("DELETE FROM budget_periods WHERE subject = ?", (f"person:{who}",))
     _forget_requests(db, channel, user_id)
     return Erased(len(messages) - len(held), len(held), schedules, roles), messages
 
