@@ -19,6 +19,11 @@ _ROWS: Final = (
 _WAITING: Final = (
     "SELECT (SELECT count(*) FROM notices) + (SELECT count(*) FROM deliveries WHERE state = 'waiting')"
 )
+_APPROVALS: Final = "SELECT id, state FROM approvals WHERE kind {} 'admit' ORDER BY created_at, id"
+_KEPT: Final = (
+    "SELECT (SELECT count(*) FROM held) + (SELECT count(*) FROM budget_kept)"
+    " + (SELECT count(*) FROM reservations)"
+)
 _ONLY_TOLD: Final = "SELECT out_id FROM deliveries WHERE kind IN ('action', 'edit', 'reaction')"
 """What of it is refused or fails is told to the agent and nobody else."""
 _GIVEN_UP: Final = (
@@ -67,6 +72,10 @@ class Books:
     series: Sequence[tuple[str, str]]
     approvals: Sequence[tuple[str, str]]
     """Each with its state."""
+    strangers: Sequence[tuple[str, str]]
+    """Those about people whom nobody knew, likewise."""
+    kept: int
+    """What waits until an admin or a budget lets it through."""
     audit: Sequence[tuple[str, str]]
     """What was done, and to what."""
     actions: set[str]
@@ -91,7 +100,9 @@ def books(data: Path) -> Books:
             ended={row[0] for row in db.execute(_ENDED)},
             runs=db.execute("SELECT series_id, due_at, state FROM runs").fetchall(),
             series=db.execute("SELECT id, status FROM series").fetchall(),
-            approvals=db.execute("SELECT id, state FROM approvals ORDER BY created_at, id").fetchall(),
+            approvals=db.execute(_APPROVALS.format("!=")).fetchall(),
+            strangers=db.execute(_APPROVALS.format("=")).fetchall(),
+            kept=db.execute(_KEPT).fetchone()[0],
             audit=db.execute("SELECT action, subject FROM audit ORDER BY number").fetchall(),
             actions={row[0] for row in db.execute(_ACTIONS)},
         )

@@ -25,6 +25,9 @@ NOTE: Final = "note "
 CARD_TEXT: Final = "May I?"
 DONE_TEXT: Final = "Approved by Ada. Done."
 """What a card of a round asks, and how it ends."""
+STRANGER_TEXT: Final = "wants to talk to the agent"
+LET_IN_TEXT: Final = "by Ada."
+"""The same about somebody whom nobody knew."""
 STOPPED: Final = "(Stopped.)"
 """So ends an answer that somebody has stopped."""
 KEPT: Final = (
@@ -71,7 +74,12 @@ def missing(platform: Scene, data: Path, said: Books, series: int) -> list[str]:
         *(f"{out_id} is not delivered" for out_id in sorted(written(data) - said.ended)),
         *(f"schedule {series_id} is still to run" for series_id, status in said.series if status == "active"),
         *([f"{len(said.runs)} runs of {series}"] if len(said.runs) < series else []),
-        *(f"approval {each} is {state}" for each, state in said.approvals if state in ("open", "approved")),
+        *(
+            f"approval {each} is {state}"
+            for each, state in (*said.approvals, *said.strangers)
+            if state in ("open", "approved")
+        ),
+        *([f"{said.kept} messages wait, or have something set aside"] if said.kept else []),
     ]
 
 
@@ -91,6 +99,7 @@ def violations(
     yield from _actions(platform, said)
     yield from _schedules(said)
     yield from _approvals(platform, said)
+    yield from _strangers(platform, said)
     yield from _files(data, said)
 
 
@@ -102,7 +111,9 @@ def _acknowledged(platform: Scene, said: Books) -> Iterator[str]:
             continue
         if event.receipt == "dropped" and changes[event.about] > 1:
             continue  # Another change of the same message has left nothing to be changed.
-        if event.receipt not in ("accepted", "duplicate"):
+        # What is kept at first is refused, and accepted when it may be.
+        later = event.receipt == "refused" and event.why is not None and "kept" in event.why
+        if event.receipt not in ("accepted", "duplicate") and not later:
             yield f"{event.id} was {event.receipt}: {event.why}"
         elif known[event.id] != 1:
             yield f"{event.id} was acknowledged and has {known[event.id]} rows"
@@ -231,11 +242,7 @@ def _schedules(said: Books) -> Iterator[str]:
 
 def _approvals(platform: Scene, said: Books) -> Iterator[str]:
     """Each was decided once, carried out, told once to the agent that has asked, and its card says so."""
-    shown: dict[str, str] = {}
-    for sent in platform.taken():
-        if sent.place.startswith(DIRECT):
-            shown[sent.replaces or platform.ids[sent.out_id, sent.part]] = sent.text
-    cards = [text for text in shown.values() if CARD_TEXT in text]
+    cards = _on_cards(platform, CARD_TEXT)
     told = Counter(row.event_id for row in said.rows if row.event_id.startswith("approval:"))
     for approval_id, state in said.approvals:
         subject = f"approval:{approval_id}"
@@ -250,6 +257,31 @@ def _approvals(platform: Scene, said: Books) -> Iterator[str]:
     closed = sum(text.endswith(DONE_TEXT) for text in cards)
     if len(cards) != len(said.approvals) or closed != len(cards):
         yield f"{closed} of {len(cards)} cards are closed, for {len(said.approvals)} approvals"
+
+
+def _strangers(platform: Scene, said: Books) -> Iterator[str]:
+    """Each was decided once, what it was for is done, and its card says by whom."""
+    shown = _on_cards(platform, STRANGER_TEXT)
+    for approval_id, state in said.strangers:
+        subject = f"approval:{approval_id}"
+        if state != "done":
+            yield f"{subject} is {state}"
+        for action in ("approval approve", "approval done"):
+            times = said.audit.count((action, subject))
+            if times != 1:
+                yield f"{subject} has {times} rows of {action} in the audit"
+    closed = sum(LET_IN_TEXT in text for text in shown)
+    if len(shown) != len(said.strangers) or closed != len(shown):
+        yield f"{closed} of {len(shown)} cards are closed, for {len(said.strangers)} strangers"
+
+
+def _on_cards(platform: Scene, words: str) -> list[str]:
+    """The cards in which these words stand, as an admin sees them at last."""
+    shown: dict[str, str] = {}
+    for sent in platform.taken():
+        if sent.place.startswith(DIRECT):
+            shown[sent.replaces or platform.ids[sent.out_id, sent.part]] = sent.text
+    return [text for text in shown.values() if words in text]
 
 
 def _files(data: Path, said: Books) -> Iterator[str]:

@@ -77,6 +77,8 @@ class Say:
     text: str = ""
     place: str = "p1"
     file: bool = False
+    stranger: bool = False
+    """By somebody whom nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,10 @@ class Relent:
 @dataclass(frozen=True)
 class Wait:
     """Until everything that was said is answered, or until an agent says that it works, or until the service has
-    taken what people did; before people also until the beginning of an answer stands there, or a question, or until
-    the service is connected."""
+    taken what people did, or until an admin is asked about somebody; before people also until the beginning of an
+    answer stands there, or a question, or until the service is connected."""
 
-    until: Literal["answered", "working", "acknowledged", "begun", "asked", "connected"]
+    until: Literal["answered", "working", "acknowledged", "begun", "asked", "held", "connected"]
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ class Round:
     """A whole story. Its last life is a plain one that runs until all is quiet, whatever stands here.
 
     `series` is how many schedules are due at the start, in `p1`, and `approvals` how many the agent there has asked
-    for; a place in `may_fail` has messages that cannot be answered.
+    for; a place in `may_fail` has messages that cannot be answered. `budget_usd` is what all may cost in a day.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Round:
     seed: int = 0
     series: int = 0
     approvals: int = 0
+    budget_usd: float | None = None
     runner_idle_seconds: float = 600.0
     max_tries: int = 8
     retry_seconds: float = 0.01

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from adapters.base import CARD
-from tests.fakes.wire import LINE_LIMIT
+from tests.fakes.wire import LINE_LIMIT, PERSON
 
 BUSY_SECONDS: Final = 0.02
 SLOW_SECONDS: Final = 0.05
@@ -39,6 +39,7 @@ class Said:
     command: str = ""
     question_id: str = ""
     about: str = ""
+    sender: str = PERSON.id
     receipt: str | None = None
     why: str | None = None
     deliveries: int = 0
@@ -198,7 +199,7 @@ class Platform:
         event.deliveries += 1
         said = {
             name: getattr(event, name)
-            for name in ("id", "kind", "place", "text", "files", "command", "question_id", "about")
+            for name in ("id", "kind", "place", "text", "files", "command", "question_id", "about", "sender")
         }
         self._write(self._writer, {"event": said})
 

@@ -29,6 +29,17 @@ WITHDRAWN: Final[Sequence[Act]] = (
 EDITED: Final[Sequence[Act]] = (Say("slow"), Wait("working"), Change("edit"), Say("hello"))
 APPROVED: Final[Sequence[Act]] = (Command("approval approve {approval}"), Say("hello"))
 """An agent has asked for something, and an admin allows it."""
+HELD: Final = Say("hello", "p2", file=True, stranger=True)
+ADMITTED: Final[Sequence[Act]] = (Wait("held"), Command("approval approve {approval}", "p3"), Say("hello"))
+"""Somebody whom nobody knows says something, and an admin lets it through."""
+EXTENDED: Final[Sequence[Act]] = (
+    Say("hello"),
+    ANSWERED,
+    Say("hello"),
+    Wait("acknowledged"),
+    Command("budget extend bot day 100", "p3"),
+)
+"""A budget is reached, what is said then is kept, and an admin extends it."""
 HELLOS: Final[Sequence[Act]] = (Say("hello"), ANSWERED) * 6
 TWO_TALK: Final = Life((Say("hello"), Say("hello", "p2"), ANSWERED), end="kill")
 AT_WORK: Final = Life((Say("slow"), Wait("working")), end="kill")
@@ -86,6 +97,7 @@ SPECIAL: Final[Mapping[str, Round]] = {
         _host("run-committed", series=2),
         _host("approval-decided", *APPROVED, approvals=1),
         _host("approval-carried-out", *APPROVED, approvals=1),
+        _host("kept-accepted", *EXTENDED, budget_usd=0.003),
         _host("adoption-begun", after=[AT_WORK]),
         _host("session-adopted", after=[AT_WORK]),
         _host("taken-over", after=[TWO_TALK]),
@@ -143,6 +155,17 @@ def rounds() -> Iterator[Round]:
         "commit-done:3",
     ):
         yield replace(_host(point, *APPROVED, approvals=1), name=f"{point}+approval")
+    for point in ("event-received", "inbox-committed", "before-send", "after-send", "sent-recorded"):
+        asked = (Life((HELD,), point=point), Life(ADMITTED, end="go on"))
+        yield Round(f"{point}+stranger", asked)
+    for point in (
+        "approval-decided",
+        "approval-carried-out",
+        "commit-done:8",
+        "commit-done:9",
+        "after-send:2",
+    ):
+        yield replace(_host(point, HELD, *ADMITTED), name=f"{point}+stranger")
     for point in ("approval-decided", "approval-carried-out"):
         twice = (Life(APPROVED, point=point), Life((), point=point))
         yield Round(f"{point}+again", twice, approvals=1)

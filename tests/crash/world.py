@@ -42,7 +42,7 @@ from tests.crash.plan import (
 from tests.crash.platform import Platform, Said, Scene
 from tests.crash.processes import Process
 from tests.crash.service import KIND, SETTINGS
-from tests.fakes.wire import NAME, PERSON
+from tests.fakes.wire import NAME, PERSON, STRANGER
 
 QUIET_SECONDS: Final = 60.0
 END_SECONDS: Final = 30.0
@@ -147,7 +147,7 @@ class World:
                 found = books(self.data)
                 letter, approval = (
                     "".join(found.letters[:1]),
-                    "".join(each for each, _ in found.approvals[:1]),
+                    "".join(each for each, _ in (*found.approvals, *found.strangers)[:1]),
                 )
                 said = command.format(letter=letter, approval=approval)
                 self.platform.say(Said(event_id, "command", place, "", command=said))
@@ -175,6 +175,11 @@ class World:
                 return self.platform.at_work - self._at_work >= 2
             case "acknowledged":
                 return all(event.receipt is not None for event in self.platform.events.values())
+            case "held":
+                try:
+                    return any(state == "open" for _, state in books(self.data).strangers)
+                except sqlite3.Error:
+                    return False  # There is no database yet.
         raise Violated(f"nobody knows how to wait for {what}")
 
     # ---------------------------------------------------------------- in detail
@@ -235,7 +240,9 @@ class World:
         token = f"m{self._words}"
         files = ((f"{token}.txt", f"contents of {token}"),) if said.file else ()
         event_id = f"{self.plan.name}:{self._words}"
-        self.platform.say(Said(event_id, "message", said.place, f"{said.text} {token}".strip(), files))
+        sender = STRANGER.id if said.stranger else PERSON.id
+        text = f"{said.text} {token}".strip()
+        self.platform.say(Said(event_id, "message", said.place, text, files, sender=sender))
 
     def _change(self, change: Change) -> None:
         self._words += 1
@@ -306,7 +313,11 @@ class World:
             "turns": {"retry_base_seconds": self.plan.retry_seconds, "max_tries": self.plan.max_tries},
             "delivery": {"retry_base_seconds": 0.01, "max_attempts": 12},
             "backup": {"enabled": False},
+            "wirings": [{"channel": NAME, "strangers": "ask"}],
         }
+        if self.plan.budget_usd is not None:
+            settings["gateway"] = {"prices": {"mock": {"input": 1_000.0, "output": 1_000.0}}}
+            settings["budgets"] = [{"subject": "bot", "day_usd": self.plan.budget_usd}]
         (self.root / SETTINGS).write_text(json.dumps(settings))
         if self.plan.series:
             self._schedule()

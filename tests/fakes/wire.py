@@ -34,6 +34,7 @@ from agent.protocol.messages import Route
 
 NAME: Final = "wire"
 PERSON: Final = Sender("u1", "Ada")
+STRANGER: Final = Sender("u9", "Sam")
 PART_CHARS: Final = 2_000
 LONG_CHARS: Final = 10_000
 LONG_PART_CHARS: Final = 100_000
@@ -154,7 +155,7 @@ class WirePlatform:
             id=said["id"],
             kind=said["kind"],
             route=Route(channel=NAME, platform_id=said["place"], thread_id=None),
-            sender=PERSON,
+            sender=STRANGER if said["sender"] == STRANGER.id else PERSON,
             created_at=now_ms(),
             text=said["text"],
             direct=True,
