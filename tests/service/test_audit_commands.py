@@ -51,14 +51,14 @@ def in_conversation(command: str, *, by_id: bool = False, **arguments: Any) -> D
     return drive
 
 
-def of_a_letter(command: str) -> Drive:
+def of_a_letter(command: str, **arguments: Any) -> Drive:
     """Where something could not be delivered."""
 
     async def drive(house: House, p: FakePlatform) -> Receipt:
         p.failures = [refusal(retry_after=None)]
         await p.say("hello")
         await house.until(lambda: bool(house.query("SELECT 1 FROM dead_letters")))
-        return await p.order(command, id=house.query("SELECT id FROM dead_letters")[0][0])
+        return await p.order(command, id=house.query("SELECT id FROM dead_letters")[0][0], **arguments)
 
     return drive
 
@@ -136,7 +136,12 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "agent delete": after(_HELPER, then="agent delete", name="helper", yes="true"),
     "agent egress": after(_HELPER, then="agent egress", name="helper", action="add", host="example.com"),
     "agent mcp": after(
-        _HELPER, then="agent mcp", name="helper", action="add", server="notes", config='{"command": "notes"}'
+        _HELPER,
+        then="agent mcp",
+        name="helper",
+        action="add",
+        server="notes",
+        definition='{"command": "notes"}',
     ),
     "agent packages": after(
         _HELPER, then="agent packages", name="helper", action="add", kind="apt", package="ffmpeg"
@@ -172,7 +177,7 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "backup create": given("backup create"),
     "claim": _claim,
     "clear": in_conversation("clear"),
-    "deadletter drop": of_a_letter("deadletter drop"),
+    "deadletter drop": of_a_letter("deadletter drop", yes="true"),
     "deadletter replay": of_a_letter("deadletter replay"),
     "member add": given("member add", who="fake:u3"),
     "member remove": with_role("member remove", "member", who="fake:u3"),
@@ -189,7 +194,7 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "schedule pause": of_a_schedule("schedule pause"),
     "schedule resume": of_a_schedule("schedule resume", "schedule pause"),
     "schedule run": of_a_schedule("schedule run"),
-    "session clear": in_conversation("session clear", by_id=True),
+    "session clear": in_conversation("session clear", by_id=True, yes="true"),
     "session stop": in_conversation("session stop", by_id=True),
 }
 """One for each command that changes something: whoever adds a command adds it here as well."""
