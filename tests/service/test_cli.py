@@ -203,7 +203,7 @@ def test_a_group_of_commands_says_how_it_is_used(roost: Roost) -> None:
         "Usage: /deadletter list [SESSION] [LIMIT] [ALL]",
         "Usage: /deadletter show ID",
         "Usage: /deadletter replay ID|all",
-        "Usage: /deadletter drop ID",
+        "Usage: /deadletter drop ID [YES]",
     ]
     assert re.search(r"^/backup +create", done.stdout, re.MULTILINE)
 
@@ -472,7 +472,10 @@ def test_sessions_are_listed_shown_cleared_and_stopped(served: Roost) -> None:
     assert "#2 done: a ]word[ red (" in shown.stdout and "\x1b" not in shown.stdout
     data = json.loads(served("session", "show", entry["id"], "--json").stdout)
     assert data["latest"][0]["state"] == "done" and data["container"]
-    assert json.loads(served("session", "clear", entry["id"], "--json").stdout) == {"session": entry["id"]}
+    would = served("session", "clear", entry["id"])
+    assert "would forget all that was said there" in would.stdout and "--yes" in would.stdout
+    cleared = json.loads(served("session", "clear", entry["id"], "--yes", "--json").stdout)
+    assert cleared == {"session": entry["id"], "cleared": True}
     stopped = served("session", "stop", entry["id"])
     assert (stopped.stdout, stopped.returncode) == (f"Session {entry['id']} is stopped.\n", 0)
     (entry,) = [each for each in sessions_of(served) if each["id"] == entry["id"]]
