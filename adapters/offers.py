@@ -15,7 +15,8 @@ class OptionInfo:
     group), a `who` (either of them) and a `place` are given by the platform's ids or mentions of them, as texts.
     `completes` says that a `complete` event is answered with suggestions for it; a text has at most `max_chars`. One
     that takes the `rest` holds all words that are left, and the options behind it are given by name alone. A `long`
-    one is a text of several lines: a channel that has forms opens one for it when it is left out."""
+    one is a text of several lines: a channel that has forms opens one for it when it is left out. A flag that is
+    `three_way` can be set, taken away, and left as it is."""
 
     name: str
     summary: str
@@ -26,6 +27,7 @@ class OptionInfo:
     max_chars: int | None = None
     rest: bool = False
     long: bool = False
+    three_way: bool = False
 
 
 @dataclass(frozen=True)

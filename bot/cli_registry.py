@@ -73,7 +73,7 @@ def _function(spec: CommandSpec) -> Callable[..., None]:
     def run(**given: Any) -> None:
         config, as_json = given.pop("config"), given.pop("as_json")
         asked = look if spec.name in opened(PARTS["readable"]) else ask
-        say_answer(asked(config, *spec.name.split(), given=_given(given)), as_json=as_json)
+        say_answer(asked(config, *spec.name.split(), given=_given(spec, given)), as_json=as_json)
 
     parameters = [
         *(_parameter(option) for option in spec.options),
@@ -86,13 +86,15 @@ def _function(spec: CommandSpec) -> Callable[..., None]:
     return run
 
 
-def _given(given: Mapping[str, Any]) -> dict[str, str]:
+def _given(spec: CommandSpec, given: Mapping[str, Any]) -> dict[str, str]:
     """Only what somebody has given: what was left out is the command's to decide."""
+    three_way = {option.name for option in spec.options if option.three_way}
     found: dict[str, str] = {}
     for name, value in given.items():
-        if value is None or value == [] or value is False:
+        if value is None or value == [] or (value is False and name not in three_way):
             continue
-        found[name] = "true" if value is True else " ".join(value) if isinstance(value, list) else str(value)
+        written = str(value).lower() if isinstance(value, bool) else str(value)
+        found[name] = " ".join(value) if isinstance(value, list) else written
     return found
 
 
@@ -104,6 +106,9 @@ def _parameter(option: OptionInfo) -> inspect.Parameter:
             option.name, Annotated[list[str] if option.rest else kind, argument], inspect.Parameter.empty
         )
     flag = f"--{option.name.replace('_', '-')}"
+    if option.three_way:
+        both = typer.Option(f"{flag}/--no-{flag[2:]}", help=_sentence(option))
+        return _named(option.name, Annotated[bool | None, both], None)
     if option.kind == "flag":
         return _named(option.name, Annotated[bool, typer.Option(flag, help=_sentence(option))], False)
     metavar = None if option.choices else "N" if option.kind == "number" else option.kind.upper()

@@ -108,6 +108,7 @@ async def show(context: Context, invocation: Invocation, given: Named) -> Reply:
         for each in context.roster.destinations(given.name)
     ]
     serves = _served(context).get(given.name, [])
+    image = context.rebuilding.state(given.name)
     lines = [["SETTING", "VALUE", "FROM"]]
     lines += [
         [key.name, agent_settings.said(key, agent_settings.value(agent, key)), str(found[key.name]["source"])]
@@ -117,6 +118,7 @@ async def show(context: Context, invocation: Invocation, given: Named) -> Reply:
         f"{given.name} ({'made in the chat' if own else 'of config.toml'})",
         f"serves: {', '.join(serves) or 'no place that is wired to it'}",
         f"destinations: {', '.join(each['name'] for each in destinations) or 'none'}",
+        f"image: {image.text}",
         "",
         shown.table(lines),
     ]
@@ -126,6 +128,7 @@ async def show(context: Context, invocation: Invocation, given: Named) -> Reply:
         "like": None if row is None else row.base,
         "serves": serves,
         "destinations": destinations,
+        "image": {"state": image.state, "text": image.text},
         "settings": found,
     }
     return Reply("\n".join(text), data)

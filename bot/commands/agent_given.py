@@ -42,11 +42,11 @@ class Packages(Named):
 class Mcp(Named):
     """An MCP server."""
 
-    rest: ClassVar[str | None] = "config"
+    rest: ClassVar[str | None] = "definition"
 
     action: Action = Field("list", description=ACTION)
     server: str = Field("", max_length=100, description="its name")
-    config: Annotated[str, Long()] = Field(
+    definition: Annotated[str, Long()] = Field(
         "", max_length=20_000, description="how it is started or reached, as JSON"
     )
 
@@ -100,7 +100,7 @@ async def mcp(context: Context, invocation: Invocation, given: Mcp) -> Reply:
         return _servers(context, invocation, given.name)
     name = _needed(given.server, "server")
     edit = (
-        agent_edits.add_server(name, _needed(given.config, "config"))
+        agent_edits.add_server(name, _needed(given.definition, "definition"))
         if given.action == "add"
         else agent_edits.remove_server(name)
     )

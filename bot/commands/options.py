@@ -96,4 +96,5 @@ def _option(name: str, shape: dict[str, Any], *, required: bool, completed: bool
         choices=own.get("enum", ()),
         completes=completed,
         max_chars=own.get("maxLength"),
+        three_way=own.get("type") == "boolean" and own is not shape,
     )

@@ -22,6 +22,7 @@ from bot.errors import CommandFailed
 
 LISTED: Final = 50
 QUESTION_CHARS: Final = 60
+MAX_NUMBER_CHARS: Final = 4
 ID_CHARS: Final = 8
 """So much of an id is listed: enough to name a question by."""
 GONE: Final = "There is no question {id}; `{listing}` shows those that are open."
@@ -118,7 +119,8 @@ async def answer(context: Context, invocation: Invocation, given: Answer) -> Rep
     """Answers it in the name of whoever gives the command."""
     found = await _find(context, invocation, given.id)
     text = given.answer.strip()
-    if text.isdigit():
+    # Not `isdigit`: "²" is a digit, and no number; and int() refuses thousands of them.
+    if text.isdecimal() and len(text) <= MAX_NUMBER_CHARS:
         text = found.question.option(int(text) - 1) or text
     await context.operations.answer(found, text, by=invocation.by)
     return Reply(f"Answered: {_line(text)}", {**_data(found), "state": "answered", "answer": text})

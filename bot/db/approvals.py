@@ -137,6 +137,15 @@ def open_of(db: sqlite3.Connection, session_id: str) -> int:
     return int(row[0])
 
 
+def open_of_agent(db: sqlite3.Connection, agent: str) -> int:
+    """How many an agent has asked for in its sessions that are open."""
+    row = db.execute(
+        "SELECT count(*) FROM approvals WHERE state = 'open' AND agent = ? AND asked_by = ?",
+        (agent, f"agent:{agent}"),
+    ).fetchone()
+    return int(row[0])
+
+
 def asked_since(db: sqlite3.Connection, session_id: str, since: int) -> int:
     """How many a session has asked for since then."""
     row = db.execute(

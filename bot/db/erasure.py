@@ -38,7 +38,8 @@ class Erased:
 
 @dataclass(frozen=True)
 class Message:
-    """A message whose words are to go: its session, and its id, by which its files are named."""
+    """A message whose words are to go: its session, "" where it has none yet, and its id, by which its files are
+    named."""
 
     session: str
     id: str
@@ -59,8 +60,9 @@ def session(db: sqlite3.Connection, session_id: str) -> list[str]:
     )
     for table in ("notices", "questions", "cards", "approvals", "series", "dead_letters", "problems"):
         db.execute(f"DELETE FROM {table} WHERE session = ?", (session_id,))
-    for table in ("reservations", "egress"):
+    for table in ("egress", "budget_kept"):
         db.execute(f"DELETE FROM {table} WHERE session = ?", (session_id,))
+    db.execute("DELETE FROM errands WHERE ? IN (sender, receiver)", (session_id,))
     for table in ("deliveries", "inbox"):
         db.execute(f"DELETE FROM {table} WHERE session = ?", (session_id,))
     db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
@@ -138,14 +140,20 @@ def sessions_of(db: sqlite3.Connection, channel: str, person: str) -> tuple[list
     return alone, [row["session"] for row in rows if row["shared"]]
 
 
-def person(db: sqlite3.Connection, channel: str, user_id: str, *, now: int) -> tuple[Erased, list[Message]]:
+def person(
+    db: sqlite3.Connection, channel: str, user_id: str, *, bounds_too: bool, now: int
+) -> tuple[Erased, list[Message]]:
     """Removes what is kept of a person, but for what the audit says; returns how much that was, and the messages whose
-    files are to go. Roles of owners stay: a bot has one."""
+    files are to go. Roles of owners stay: a bot has one. With `bounds_too` it is also what admins have set against
+    them: that they were denied, their budgets, and how much of those is spent."""
     who = f"{channel}:{user_id}"
     messages = strike(db, said_by(db, channel, user_id), now=now)
     db.execute("UPDATE inbox SET sender_id = NULL WHERE channel = ? AND sender_id = ?", (channel, user_id))
     overheard.forget_of(db, channel, user_id)
-    held = db.execute("DELETE FROM held WHERE channel = ? AND sender_id = ?", (channel, user_id)).rowcount
+    held = db.execute(
+        "DELETE FROM held WHERE channel = ? AND sender_id = ? RETURNING message_id", (channel, user_id)
+    ).fetchall()
+    messages += [Message("", row["message_id"]) for row in held]
     db.execute(
         "UPDATE questions SET answer = ?, answered_by = NULL WHERE channel = ? AND answered_by = ?",
         (NOBODY, channel, user_id),
@@ -158,13 +166,16 @@ def person(db: sqlite3.Connection, channel: str, user_id: str, *, now: int) -> t
     roles = db.execute(
         "DELETE FROM roles WHERE channel = ? AND user_id = ? AND role != 'owner'", (channel, user_id)
     ).rowcount
-    db.execute("DELETE FROM denied WHERE channel = ? AND user_id = ?", (channel, user_id))
+    db.execute("DELETE FROM people WHERE channel = ? AND user_id = ?", (channel, user_id))
+    db.execute("UPDATE errands SET person = NULL WHERE person IN (?, ?)", (user_id, who))
     db.execute("UPDATE usage SET person = '' WHERE person = ?", (who,))
     db.execute("DELETE FROM budget_kept WHERE person = ?", (who,))
-    db.execute("DELETE FROM budgets WHERE subject = ?", (f"person:{who}",))
-    db.execute("DELETE FROM budget_periods WHERE subject = ?", (f"person:{who}",))
+    if bounds_too:
+        db.execute("DELETE FROM denied WHERE channel = ? AND user_id = ?", (channel, user_id))
+        db.execute("DELETE FROM budgets WHERE subject = ?", (f"person:{who}",))
+        db.execute("DELETE FROM budget_periods WHERE subject = ?", (f"person:{who}",))
     _forget_requests(db, channel, user_id)
-    return Erased(len(messages), held, schedules, roles), messages
+    return Erased(len(messages) - len(held), len(held), schedules, roles), messages
 
 
 def _forget_requests(db: sqlite3.Connection, channel: str, user_id: str) -> None:
@@ -178,7 +189,7 @@ def _forget_requests(db: sqlite3.Connection, channel: str, user_id: str) -> None
     ]
     for approval in asked:
         db.execute(
-            "UPDATE approvals SET summary = ?1, effect = '{}', asked_by = ?1 WHERE id = ?2",
+            "UPDATE approvals SET summary = ?1, details = ?1, effect = '{}', asked_by = ?1 WHERE id = ?2",
             (NOBODY, approval),
         )
         db.execute("UPDATE cards SET text = ? WHERE subject = ?", (NOBODY, f"approval:{approval}"))
@@ -195,6 +206,8 @@ def everything_of(db: sqlite3.Connection, channel: str, user_id: str) -> dict[st
             " WHERE channel = ? AND sender_id = ? ORDER BY accepted_at",
             (channel, user_id),
         ),
+        "names": ("SELECT * FROM people WHERE channel = ? AND user_id = ?", (channel, user_id)),
+        "overheard": ("SELECT * FROM overheard WHERE channel = ? AND sender_id = ?", (channel, user_id)),
         "held": ("SELECT * FROM held WHERE channel = ? AND sender_id = ?", (channel, user_id)),
         "answers": (
             "SELECT id, session, question, answer FROM questions WHERE channel = ? AND answered_by = ?",

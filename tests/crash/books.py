@@ -26,7 +26,7 @@ _GIVEN_UP: Final = (
     f" EXCEPT {_ONLY_TOLD}"
 )
 _ACTIONS: Final = (
-    "SELECT 'action:' || session || ':' || seq FROM deliveries WHERE last = 1 AND state != 'waiting'"
+    "SELECT 'action:' || session || ':' || seq FROM deliveries WHERE last = 1 AND state != 'waiting' AND seq > 0"
     " AND (kind IN ('edit', 'reaction', 'action') OR edits IS NOT NULL)"
 )
 _SENT: Final = "SELECT out_id, part FROM deliveries WHERE state = 'sent' AND kind IS NOT 'action'"
@@ -65,6 +65,10 @@ class Books:
     """The message_outs that were sent, or could not be."""
     runs: Sequence[tuple[str, int, str]]
     series: Sequence[tuple[str, str]]
+    approvals: Sequence[tuple[str, str]]
+    """Each with its state."""
+    audit: Sequence[tuple[str, str]]
+    """What was done, and to what."""
     actions: set[str]
     """The events by which the agents are told what became of the actions that were done."""
 
@@ -87,6 +91,8 @@ def books(data: Path) -> Books:
             ended={row[0] for row in db.execute(_ENDED)},
             runs=db.execute("SELECT series_id, due_at, state FROM runs").fetchall(),
             series=db.execute("SELECT id, status FROM series").fetchall(),
+            approvals=db.execute("SELECT id, state FROM approvals ORDER BY created_at, id").fetchall(),
+            audit=db.execute("SELECT action, subject FROM audit ORDER BY number").fetchall(),
             actions={row[0] for row in db.execute(_ACTIONS)},
         )
 

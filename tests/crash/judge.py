@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from adapters.base import DIRECT
 from bot.booking import NOT_DELIVERED
 from bot.db.accounts import accounts
 from tests.crash.books import TOKEN, Books, books, ids, written
@@ -21,6 +22,9 @@ from tests.crash.platform import UNHEARD, Scene, Sent
 
 NOTE: Final = "note "
 """So begins what a tool said in the middle of a turn, which a rerun may say again."""
+CARD_TEXT: Final = "May I?"
+DONE_TEXT: Final = "Approved by Ada. Done."
+"""What a card of a round asks, and how it ends."""
 STOPPED: Final = "(Stopped.)"
 """So ends an answer that somebody has stopped."""
 KEPT: Final = (
@@ -67,6 +71,7 @@ def missing(platform: Scene, data: Path, said: Books, series: int) -> list[str]:
         *(f"{out_id} is not delivered" for out_id in sorted(written(data) - said.ended)),
         *(f"schedule {series_id} is still to run" for series_id, status in said.series if status == "active"),
         *([f"{len(said.runs)} runs of {series}"] if len(said.runs) < series else []),
+        *(f"approval {each} is {state}" for each, state in said.approvals if state in ("open", "approved")),
     ]
 
 
@@ -85,6 +90,7 @@ def violations(
     yield from _wire(platform, killed)
     yield from _actions(platform, said)
     yield from _schedules(said)
+    yield from _approvals(platform, said)
     yield from _files(data, said)
 
 
@@ -221,6 +227,29 @@ def _schedules(said: Books) -> Iterator[str]:
             yield f"a run of {series} goes on for ever"
     tokens = Counter(row.token for row in said.rows if row.kind == "task" and row.token)
     yield from (f"{token} is due {count} times" for token, count in tokens.items() if count != 1)
+
+
+def _approvals(platform: Scene, said: Books) -> Iterator[str]:
+    """Each was decided once, carried out, told once to the agent that has asked, and its card says so."""
+    shown: dict[str, str] = {}
+    for sent in platform.taken():
+        if sent.place.startswith(DIRECT):
+            shown[sent.replaces or platform.ids[sent.out_id, sent.part]] = sent.text
+    cards = [text for text in shown.values() if CARD_TEXT in text]
+    told = Counter(row.event_id for row in said.rows if row.event_id.startswith("approval:"))
+    for approval_id, state in said.approvals:
+        subject = f"approval:{approval_id}"
+        if state != "done":
+            yield f"{subject} is {state}"
+        for action in ("approval approve", "approval done"):
+            times = said.audit.count((action, subject))
+            if times != 1:
+                yield f"{subject} has {times} rows of {action} in the audit"
+        if told[subject] != 1:
+            yield f"the agent was told {told[subject]} times of {subject}"
+    closed = sum(text.endswith(DONE_TEXT) for text in cards)
+    if len(cards) != len(said.approvals) or closed != len(cards):
+        yield f"{closed} of {len(cards)} cards are closed, for {len(said.approvals)} approvals"
 
 
 def _files(data: Path, said: Books) -> Iterator[str]:

@@ -81,7 +81,8 @@ class Say:
 
 @dataclass(frozen=True)
 class Command:
-    """Somebody gives a command; {letter} in it is the id of the first dead letter."""
+    """Somebody gives a command; {letter} in it is the id of the first dead letter, {approval} that of the first
+    approval."""
 
     command: str
     place: str = "p1"
@@ -160,8 +161,8 @@ class Life:
 class Round:
     """A whole story. Its last life is a plain one that runs until all is quiet, whatever stands here.
 
-    `series` is how many schedules are due at the start, in `p1`; a place in `may_fail` has messages that
-    cannot be answered.
+    `series` is how many schedules are due at the start, in `p1`, and `approvals` how many the agent there has asked
+    for; a place in `may_fail` has messages that cannot be answered.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Round:
     moods: Moods = field(default_factory=Moods)
     seed: int = 0
     series: int = 0
+    approvals: int = 0
     runner_idle_seconds: float = 600.0
     max_tries: int = 8
     retry_seconds: float = 0.01

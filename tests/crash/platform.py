@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
+from adapters.base import CARD
 from tests.fakes.wire import LINE_LIMIT
 
 BUSY_SECONDS: Final = 0.02
@@ -247,7 +248,7 @@ class Platform:
     def _press_a_button(self, sent: Sent) -> None:
         """Somebody answers every question, once."""
         event_id = f"answer:{sent.question}"
-        if sent.question is not None and event_id not in self.events:
+        if sent.question is not None and not sent.question.startswith(CARD) and event_id not in self.events:
             self.say(Said(event_id, "answer", sent.place, "yes", question_id=sent.question))
 
     def _answer(self, writer: asyncio.StreamWriter, number: int, sent: Sent) -> None:

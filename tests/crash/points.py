@@ -27,6 +27,8 @@ WITHDRAWN: Final[Sequence[Act]] = (
 )
 """What is worked on is deleted, and whoever works on it dies."""
 EDITED: Final[Sequence[Act]] = (Say("slow"), Wait("working"), Change("edit"), Say("hello"))
+APPROVED: Final[Sequence[Act]] = (Command("approval approve {approval}"), Say("hello"))
+"""An agent has asked for something, and an admin allows it."""
 HELLOS: Final[Sequence[Act]] = (Say("hello"), ANSWERED) * 6
 TWO_TALK: Final = Life((Say("hello"), Say("hello", "p2"), ANSWERED), end="kill")
 AT_WORK: Final = Life((Say("slow"), Wait("working")), end="kill")
@@ -82,6 +84,8 @@ SPECIAL: Final[Mapping[str, Round]] = {
         _host("asleep-set", Say("hello"), runner_idle_seconds=0.2),
         _host("run-mid-commit", series=2),
         _host("run-committed", series=2),
+        _host("approval-decided", *APPROVED, approvals=1),
+        _host("approval-carried-out", *APPROVED, approvals=1),
         _host("adoption-begun", after=[AT_WORK]),
         _host("session-adopted", after=[AT_WORK]),
         _host("taken-over", after=[TWO_TALK]),
@@ -130,6 +134,18 @@ def rounds() -> Iterator[Round]:
         yield replace(
             _host(f"commit-done:{number}", Wait("answered"), series=1), name=f"commit-done:{number}+schedule"
         )
+    for point in (
+        "before-send",
+        "after-send",
+        "sent-recorded",
+        "after-send:2",
+        "commit-begun:3",
+        "commit-done:3",
+    ):
+        yield replace(_host(point, *APPROVED, approvals=1), name=f"{point}+approval")
+    for point in ("approval-decided", "approval-carried-out"):
+        twice = (Life(APPROVED, point=point), Life((), point=point))
+        yield Round(f"{point}+again", twice, approvals=1)
     for point in ("before-send:2", "after-send:2", "sent-recorded:2", "after-send:3"):
         yield replace(_host(point, *EDIT), name=f"{point}+edit")
     for point in ("inbox-committed:2", "inbound-committed:2", "inbound-mid-commit:2", "acks-folded:2"):

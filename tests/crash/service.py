@@ -24,10 +24,13 @@ from bot import log
 from bot.app import running_app
 from bot.config import Config
 from bot.db import people
+from bot.db.approvals import ApprovalRecord
 from container.base import Spec
 from container.process import ProcessBackend
 from tests.fakes.wire import NAME, PERSON, WirePlatform
 
+KIND: Final = "crash"
+"""Of the approvals of a round."""
 SETTINGS: Final = "settings.json"
 ADDRESS: Final = "address.json"
 """The platform, its addresses and the tokens, for a service that is to be before people."""
@@ -89,12 +92,18 @@ async def _serve(root: Path, config: Config, runner_points: Sequence[str | None]
     backend = ArmedBackend(data / "run", runner_points)
     wire = WirePlatform(root / "socket", data / "incoming" / NAME)
     adapter: Adapter = _before_people(root / ADDRESS) if (root / ADDRESS).exists() else wire
-    async with running_app(config, adapters=[adapter], backend=backend) as app:
+    effects = {KIND: _effect}
+    async with running_app(config, adapters=[adapter], backend=backend, effects=effects) as app:
         if await app.db.read(partial(people.role_of, channel=NAME, user_id=PERSON.id)) is None:
             await app.db.write(partial(people.grant, channel=NAME, user_id=PERSON.id, role="owner", now=0))
         wire.ready.set()
         await stopped.wait()
     await backend.aclose()
+
+
+async def _effect(_: ApprovalRecord) -> str:
+    """What was approved; it bears to be done again."""
+    return "Done."
 
 
 def _before_people(where: Path) -> Adapter:

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from agent.protocol.clock import now_ms
 from agent.protocol.messages import Route
-from bot.db import series, sessions
+from bot import approvals
+from bot.db import people, series, sessions
 from bot.db.engine import migrate
 from bot.recurrence import At
 from tests.crash import judge, processes
@@ -40,8 +41,8 @@ from tests.crash.plan import (
 )
 from tests.crash.platform import Platform, Said, Scene
 from tests.crash.processes import Process
-from tests.crash.service import SETTINGS
-from tests.fakes.wire import NAME
+from tests.crash.service import KIND, SETTINGS
+from tests.fakes.wire import NAME, PERSON
 
 QUIET_SECONDS: Final = 60.0
 END_SECONDS: Final = 30.0
@@ -143,8 +144,12 @@ class World:
             case Command(command, place):
                 self._words += 1
                 event_id = f"{self.plan.name}:{self._words}"
-                letter = "".join(books(self.data).letters[:1])
-                said = command.format(letter=letter)
+                found = books(self.data)
+                letter, approval = (
+                    "".join(found.letters[:1]),
+                    "".join(each for each, _ in found.approvals[:1]),
+                )
+                said = command.format(letter=letter, approval=approval)
                 self.platform.say(Said(event_id, "command", place, "", command=said))
             case Change():
                 self._change(act)
@@ -305,6 +310,8 @@ class World:
         (self.root / SETTINGS).write_text(json.dumps(settings))
         if self.plan.series:
             self._schedule()
+        if self.plan.approvals:
+            self._ask()
 
     def _schedule(self) -> None:
         with closing(sqlite3.connect(self.data / "bot.db", isolation_level=None)) as db:
@@ -319,6 +326,20 @@ class World:
                     f"do t{number}", At(at=due, timezone="UTC"), due, created_by="u1", count=1
                 )
                 series.create(db, session.id, draft, now=now)
+
+    def _ask(self) -> None:
+        with closing(sqlite3.connect(self.data / "bot.db", isolation_level=None)) as db:
+            db.row_factory = sqlite3.Row
+            migrate(db, 0)
+            now = now_ms()
+            people.grant(db, NAME, PERSON.id, "owner", now=now)
+            here = Route(channel=NAME, platform_id="p1", thread_id=None)
+            session = sessions.resolve(db, "assistant", here, now)
+            for number in range(self.plan.approvals):
+                approvals.ask(
+                    db, kind=KIND, agent="assistant", asked_by="assistant", summary=judge.CARD_TEXT, details="",
+                    effect={"number": number}, session=session.id, route=here, now=now,
+                )  # fmt: skip
 
     async def _clear_away(self) -> None:
         if self.process is not None:

@@ -38,7 +38,7 @@ SESSION: Final[Sequence[Step]] = (
             "name": "reviewer",
             "action": "add",
             "server": "time",
-            "config": '{"command": "uvx", "args": ["mcp-server-time"], "env": {"TOKEN": "made-up"}}',
+            "definition": '{"command": "uvx", "args": ["mcp-server-time"], "env": {"TOKEN": "made-up"}}',
         },
     ),
     ("channel wire", {"place": PLACE, "agent": "reviewer", "engage": "all"}),

@@ -116,7 +116,10 @@ def _arguments(words: str, given: Mapping[str, str]) -> list[str]:
     named: list[str] = []
     for name, value in rest.items():
         flag = f"--{name.replace('_', '-')}"
-        named += [flag] if OPTIONS[words][name].kind == "flag" and value == "true" else [flag, value]
+        if OPTIONS[words][name].kind == "flag":
+            named.append(flag if value == "true" else f"--no-{flag[2:]}")
+        else:
+            named += [flag, value]
     return [*needed, *named]
 
 

@@ -364,7 +364,7 @@ async def test_no_secret_of_a_server_is_shown_or_kept_in_the_audit(house: House)
     async with house.open() as p:
         said = [
             await done(
-                p, "agent mcp", name="helper", action="add", server="search", config=json.dumps(config)
+                p, "agent mcp", name="helper", action="add", server="search", definition=json.dumps(config)
             ),
             await done(p, "agent mcp", name="helper"),
             await done(p, "agent show", name="helper"),
@@ -373,9 +373,11 @@ async def test_no_secret_of_a_server_is_shown_or_kept_in_the_audit(house: House)
         assert said[1].data["mcp_servers"]["search"]["env"] == {"TOKEN": "set", "EMPTY": "not set"}
         assert SECRET not in str(said) and SECRET not in str(await audited(house))
         for bad in ("{", "[]", "{}", json.dumps({"command": "x", "env": {"A": 1}}), SECRET):
-            text = await refused(p, "agent mcp", name="helper", action="add", server="x", config=bad)
+            text = await refused(p, "agent mcp", name="helper", action="add", server="x", definition=bad)
             assert text.startswith("An MCP server is a JSON object") and SECRET not in text
-        await refused(p, "agent mcp", name="helper", action="add", server="a b", config=json.dumps(config))
+        await refused(
+            p, "agent mcp", name="helper", action="add", server="a b", definition=json.dumps(config)
+        )
         await done(p, "agent mcp", name="helper", action="remove", server="search")
         assert house.app.context.roster["helper"].mcp_servers == {}
 

@@ -93,6 +93,18 @@ def of_a_question(command: str, **arguments: Any) -> Drive:
     return drive
 
 
+def after(*before: tuple[str, dict[str, Any]], then: str, **arguments: Any) -> Drive:
+    """Where these commands were given before."""
+
+    async def drive(_: House, p: FakePlatform) -> Receipt:
+        for command, given_before in before:
+            done = await p.order(command, **given_before)
+            assert done.state == "accepted", done.text
+        return await p.order(then, **arguments)
+
+    return drive
+
+
 def with_role(command: str, role: people.Role, **arguments: Any) -> Drive:
     """Where somebody has this role."""
 
@@ -116,7 +128,50 @@ async def _undeny(house: House, p: FakePlatform) -> Receipt:
     return await p.order("member undeny", who="fake:u3")
 
 
+_HELPER: Final[tuple[str, dict[str, Any]]] = ("agent create", {"name": "helper"})
+_WIRED: Final[tuple[str, dict[str, Any]]] = ("channel wire", {"agent": "assistant", "place": "fake:p7"})
+
 DRIVES: Final[Mapping[str, Drive]] = {
+    "agent create": given("agent create", name="helper"),
+    "agent delete": after(_HELPER, then="agent delete", name="helper", yes="true"),
+    "agent egress": after(_HELPER, then="agent egress", name="helper", action="add", host="example.com"),
+    "agent mcp": after(
+        _HELPER,
+        then="agent mcp",
+        name="helper",
+        action="add",
+        server="notes",
+        definition='{"command": "notes"}',
+    ),
+    "agent packages": after(
+        _HELPER, then="agent packages", name="helper", action="add", kind="apt", package="ffmpeg"
+    ),
+    "agent restore": after(
+        _HELPER, ("agent delete", {"name": "helper", "yes": "true"}), then="agent restore", name="helper"
+    ),
+    "agent set": after(_HELPER, then="agent set", name="helper", key="effort", value="low"),
+    "agent unset": after(
+        _HELPER,
+        ("agent set", {"name": "helper", "key": "effort", "value": "low"}),
+        then="agent unset",
+        name="helper",
+        key="effort",
+    ),
+    "channel set": given("channel set", key="retention_messages_days", value="30", place="fake:p7"),
+    "channel unwire": after(_WIRED, then="channel unwire", place="fake:p7"),
+    "channel wire": given("channel wire", agent="assistant", place="fake:p7"),
+    "destination add": given("destination add", agent="assistant", name="news", place="fake:p7"),
+    "destination remove": after(
+        ("destination add", {"agent": "assistant", "name": "news", "place": "fake:p7"}),
+        then="destination remove",
+        agent="assistant",
+        name="news",
+    ),
+    "privacy forget": in_conversation("privacy forget", yes="true"),
+    "session delete": in_conversation("session delete", by_id=True, yes="true"),
+    "session restart": in_conversation("session restart", by_id=True),
+    "wiring reset": after(_WIRED, then="wiring reset", place="fake:p7", yes="true"),
+    "wiring set": after(_WIRED, then="wiring set", place="fake:p7", agent="assistant", engage="all"),
     "approval approve": _approve,
     "approval deny": _deny,
     "backup create": given("backup create"),
@@ -143,13 +198,13 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "session stop": in_conversation("session stop", by_id=True),
 }
 """One for each command that changes something: whoever adds a command adds it here as well."""
-ON_THE_COMMAND_LINE: Final = {"owner code": "owner code"}
-"""Those that nobody can give in a chat, and the test that has them."""
+ELSEWHERE: Final = {"agent mount": "on Docker, test_docker_mounts.py", "owner code": "test_audit.py"}
+"""Those that need more than a conversation, and where they are tested."""
 CHANGING: Final = sorted(each.name for each in commands.ALL if each.changes)
 
 
 def test_no_command_that_changes_something_is_left_out() -> None:
-    assert set(CHANGING) == set(DRIVES) | set(ON_THE_COMMAND_LINE)
+    assert set(CHANGING) == set(DRIVES) | set(ELSEWHERE)
 
 
 @pytest.mark.parametrize("name", sorted(DRIVES))

@@ -416,3 +416,15 @@ async def test_an_agent_writes_to_another_one_if_an_admin_of_both_says_so(house:
         text = await refused(p, "destination add", by=ADMIN, agent="poet", name="boss", place="agent:helper")
         assert text == "To let an agent write to the agent helper you have to be an admin of both."
         await done(p, "destination add", agent="poet", name="boss", place="agent:helper")
+
+
+async def test_an_agent_is_told_where_it_may_write_now_though_a_query_is_open(house: House) -> None:
+    house.agent["idle_seconds"] = 600
+    house.script({"match": "where", "steps": [{"do": "result", "text": "{instructions}"}]})
+    async with house.open() as p:
+        await p.say("hello")
+        await p.ends(1)
+        await done(p, "destination add", agent="assistant", name="news", place="fake:p9")
+        await p.say("where?")
+        await p.ends(2)
+        assert "- news: news" in "".join(p.texts())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from adapters.base import CARD, Event, EventKind, IncomingFile, Receipt, Sender
@@ -253,8 +253,14 @@ def closed(_: Event, __: Facts) -> Allow | Ask | Drop:
     return Drop("closed")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(inbound=st.lists(events(), min_size=10, max_size=40), orders=st.lists(_command(), max_size=5))
+# Each example is a whole service: to make one smaller that has failed would take minutes, and it says what has failed.
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+@given(inbound=st.lists(events(), min_size=20, max_size=60), orders=st.lists(_command(), max_size=5))
 def test_nothing_gets_past_a_decision_that_drops_everything(
     tmp_path_factory: pytest.TempPathFactory,
     inbound: Sequence[Event],

@@ -10,6 +10,7 @@ import pytest
 
 from adapters.base import Question
 from bot.approvals import EXPIRES_MS
+from bot.db import approvals, egress
 from bot.rebuilding import NO_CONTAINERS
 from bot.requests import MAX_AN_HOUR
 from tests.fakes.platform import PERSON, FakePlatform
@@ -135,19 +136,15 @@ async def test_what_was_allowed_is_carried_out_by_the_next_service(house: House)
         assert house.query("SELECT state FROM approvals")[0]["state"] == "done"
 
 
-@pytest.mark.parametrize("again", [False, True])
-async def test_an_effect_that_is_carried_out_twice_is_had_once(house: House, again: bool) -> None:
+async def test_an_effect_that_is_carried_out_twice_is_had_once(house: House) -> None:
     house.script(
         use("create_agent", name="helper", instructions="Help."),
-        use("run_command", command="schedule create", arguments={"when": "daily at 8", "prompt": "look"}),
         BACK,
     )
     async with house.open() as p:
         assert "There is an agent helper now" in await allow(p, await asked(p, "create_agent"))
         entries = len(await audited(house))
         effect = house.app.context.approvals._effects["create_agent"]
-        from bot.db import approvals
-
         record = await house.app.db.read(lambda db: approvals.get(db, card_id(house)))
         assert record is not None
         assert "helper" in await effect(record)
@@ -276,3 +273,47 @@ async def test_a_destination_is_there_in_the_session_that_has_asked(house: House
         await allow(p, p.card(place=DIRECT))
         await p.say("post it")
         assert await p.replies(1, place="p2") == ["news!"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "told_so"),
+    [
+        ("Once", "is open to you for one connection within 10 minutes"),
+        ("This session", "is open to you in this conversation"),
+        ("This agent", "is open to you in all your conversations"),
+    ],
+)
+async def test_a_host_is_opened_as_it_was_allowed(house: House, choice: str, told_so: str) -> None:
+    house.script(use("request_host", host="API.example.org"), BACK)
+    async with house.open() as p:
+        card = await asked(p, "request_host")
+        assert "Host: `api.example.org`" in card.question and "Ports: 80, 443" in card.question
+        assert list(card.options) == ["Once", "This session", "This agent", "Deny"]
+        assert told_so in await allow(p, card, choice)
+        listed = await give(p, "agent egress", name="assistant")
+        assert "api.example.org:443" in (listed.text or "")
+        found = await house.app.db.read(lambda db: egress.listed(db, "assistant", now=house.now()))
+        if choice == "This agent":
+            assert settings(house)["gateway"] == {"hosts": ["api.example.org:80", "api.example.org:443"]}
+            assert found == []
+        else:
+            assert [(each.session, each.ports, each.once) for each in found] == [
+                (house.session_id(), (80, 443), choice == "Once")
+            ]
+            taken = await give(p, "agent egress", name="assistant", action="remove", host="api.example.org")
+            assert taken.state == "accepted" and "may reach" in (taken.text or "")
+            found = await house.app.db.read(lambda db: egress.listed(db, "assistant", now=house.now()))
+            assert found == []
+
+
+async def test_a_command_that_was_begun_is_not_given_twice(house: House) -> None:
+    arguments = {"when": "daily at 8", "prompt": "look"}
+    house.script(use("run_command", command="schedule create", arguments=arguments), BACK)
+    async with house.open() as p:
+        await asked(p, "run_command")
+        approval = card_id(house)
+        # A service that was killed in the middle of it leaves just this.
+        await house.app.db.write(lambda db: egress.begin(db, approval, now=1))
+        assert (await give(p, "approval approve", id=approval)).state == "accepted"
+        assert "the service was stopped while the command was given" in await told(p)
+        assert not house.query("SELECT 1 FROM series")

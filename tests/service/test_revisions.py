@@ -7,10 +7,11 @@ import os
 import signal
 import sqlite3
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from adapters.base import Receipt, Sender
-from bot.db import inbox, traces
+from bot.db import inbox, people, traces
 from bot.db.accounts import Accounts, accounts
 from bot.revisions import TOLD_MS
 from tests.fakes.platform import FakePlatform
@@ -268,9 +269,7 @@ async def test_what_does_not_matter_is_dropped(house: House) -> None:
         mine = f"{platform.sent[0].outgoing.id}:0"
         assert await platform.edit("e1", "one") == DROPPED, "nothing has changed"
         assert await platform.edit("e1", "uno", by=STRANGER) == DROPPED
-        await house.app.db.write(
-            lambda db: db.execute("INSERT INTO roles VALUES ('fake', 'u2', 'member', 0)")
-        )
+        await house.app.db.write(partial(people.grant, channel="fake", user_id="u2", role="member", now=0))
         assert await platform.edit("e1", "uno", by=OTHER) == DROPPED, "it is not their own"
         assert await platform.edit("nothing", "uno") == DROPPED
         assert await platform.delete("nothing") == DROPPED

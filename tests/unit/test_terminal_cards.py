@@ -13,7 +13,7 @@ from adapters.terminal.client import Client
 from adapters.terminal.printer import Printer
 from agent.protocol.messages import Route
 from tests.fakes.host import FakeHost
-from tests.unit.test_terminal_adapter import put, reply, running, waiting
+from tests.unit.test_terminal_adapter import put, reply, running, take, waiting
 
 NOW = 1_700_000_000_000
 ROUTE = Route(channel="terminal", platform_id="local")
@@ -132,7 +132,7 @@ async def test_a_card_outlives_the_service(tmp_path: Path) -> None:
     second = made(tmp_path, clock)
     early = second.sit()
     async with running(second, host):
-        assert await early.next() == wire.Shown(notice=True, question=SHOWN)
+        assert await take(early) == wire.Shown(notice=True, question=SHOWN)
         await early.handle(wire.Say(id="1", text="allow"))
         event = await host.event()
         assert (event.question_id, event.choice) == ("card:abc", 0)
