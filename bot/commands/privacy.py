@@ -86,6 +86,11 @@ async def forget(context: Context, invocation: Invocation, given: Forget) -> Rep
     for session_id in shared:
         await context.erasing.forget(session_id)
     now = context.clock()
+    struck = await context.db.write(
+        lambda db: erasure.strike(db, erasure.said_by(db, whom.channel, whom.id), now=now)
+    )
+    # By these rows the files are found, and the next step takes the person's name off them.
+    await context.erasing.discard_files(struck)
 
     def work(db: Any) -> tuple[erasure.Erased, list[erasure.Message]]:
         audit.record(db, invocation.by, "privacy forget", f"person:{whom}", now=now, after=counts)

@@ -87,15 +87,15 @@ def strike(db: sqlite3.Connection, message_ids: Sequence[str], *, now: int) -> l
 
 def older(
     db: sqlite3.Connection, channel: str, platform_id: str, before: int, limit: int = BATCH_ROWS
-) -> list[str]:
+) -> list[Message]:
     """Messages of people in a place that have ended, came before that time, and still have their words; the oldest
     first."""
     rows = db.execute(
-        "SELECT id FROM inbox WHERE channel = ? AND platform_id = ? AND accepted_at < ? AND kind = 'chat'"
+        "SELECT session, id FROM inbox WHERE channel = ? AND platform_id = ? AND accepted_at < ? AND kind = 'chat'"
         " AND state IN ('done', 'failed') AND content != ? ORDER BY accepted_at LIMIT ?",
         (channel, platform_id, before, STRUCK, limit),
     )
-    return [row["id"] for row in rows]
+    return [Message(row["session"], row["id"]) for row in rows]
 
 
 def with_files(db: sqlite3.Connection, channel: str, platform_id: str, before: int) -> list[Message]:
