@@ -14,7 +14,6 @@ from bot.db import audit, people
 from bot.errors import CommandFailed
 from bot.surfaces import CONTROL
 
-
 ELSEWHERE: Final = (
     "Whoever reads this owns the service already. Give the code where you want to be its owner: say there"
     " `/roost claim CODE`; `roost owner code CHANNEL` prints a new one."
