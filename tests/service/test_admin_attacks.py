@@ -14,9 +14,10 @@ from bot.approvals import ask as ask_for
 from bot.db import people
 from bot.db.approvals import same_open
 from bot.errors import CommandFailed
-from tests.fakes.platform import FakePlatform
+from tests.fakes.platform import PERSON, FakePlatform
 from tests.service.admins import ADMIN, MEMBER, done, give, grant, refused
 from tests.service.conftest import House
+from tests.service.test_completion import suggested, typing
 from tests.service.test_questions import ASK
 from tests.service.test_questions import asked as asked_people
 from tests.service.test_requests import BACK, allow, asked, card_id, told, use
@@ -61,7 +62,7 @@ async def test_an_admin_forgets_no_other_admin_and_no_owner(house: House) -> Non
         assert "owner" in said
         said = await refused(p, "privacy forget", by=ADMIN, person="fake:u1", yes="true")
         assert "owner" in said
-        assert len(house.query("SELECT 1 FROM roles WHERE role IN ('admin', 'owner')")) == 3
+        assert len(house.query("SELECT 1 FROM roles WHERE channel = 'fake' AND role != 'member'")) == 3
         await done(p, "privacy forget", by=ADMIN, person=f"fake:{MEMBER.id}", yes="true")
         await done(p, "privacy forget", person=f"fake:{SUE.id}", yes="true")
 
@@ -75,6 +76,75 @@ async def test_an_answer_that_looks_like_a_number_is_an_answer(house: House, num
         assert receipt.state == "accepted", receipt
         (row,) = house.query("SELECT answer FROM questions")
         assert row["answer"] == ("blue" if number == "٢" else number)
+
+
+async def test_who_types_is_shown_nothing_of_agents_that_are_not_theirs(house: House) -> None:
+    house.agents = {"assistant": house.agent, "other": {}}
+    async with house.open() as p:
+        await grant(house, ADMIN, "admin", "assistant")
+        await sessions(p, 1)
+        await done(p, "channel wire", place="fake:p2", agent="other")
+        for place in ("p1", "p2"):
+            await done(
+                p, "schedule create", at=place, when="daily at 8", prompt=f"said in {place}", yes="true"
+            )
+        rows = house.query("SELECT id, agent FROM sessions WHERE agent IN ('assistant', 'other')")
+        ids = {row["agent"]: row["id"] for row in rows}
+        assert set(ids) == {"assistant", "other"}
+        for by, seen in ((ADMIN, {"assistant"}), (PERSON, {"assistant", "other"})):
+            assert set(await suggested(p, "session show", "id", by=by)) == {ids[each] for each in seen}
+            found = await typing(p, "schedule show", "id", by=by)
+            assert len(found.data) == len(seen)
+            assert any("said in p2" in each.label for each in found.data) == (by == PERSON)
+
+
+async def test_dead_letters_are_suggested_to_who_may_read_them(house: House) -> None:
+    async with house.open() as p:
+        await grant(house, ADMIN, "admin", "assistant")
+        await sessions(p, 1)
+        (session,) = house.query("SELECT id FROM sessions WHERE agent = 'assistant'")
+        await house.app.db.write(partial(letter, session=session["id"]))
+        assert await suggested(p, "deadletter show", "id") == ["abcdef"]
+        assert await suggested(p, "deadletter show", "id", by=ADMIN) == []
+        assert await suggested(p, "deadletter replay", "id", by=ADMIN) == []
+
+
+def letter(db: Any, session: str) -> None:
+    columns = db.execute(
+        "SELECT name, type, \"notnull\" AS needed, dflt_value FROM pragma_table_info('dead_letters')"
+    )
+    known = {
+        "id": "abcdef",
+        "session": session,
+        "state": "kept",
+        "kind": "reply",
+        "channel": "fake",
+        "content": "{}",
+    }
+    values = {
+        row["name"]: known.get(row["name"], 1 if row["type"] == "INTEGER" else "[]")
+        for row in columns.fetchall()
+        if row["name"] in known or (row["needed"] and row["dflt_value"] is None)
+    }
+    marks = ", ".join("?" * len(values))
+    db.execute(f"INSERT INTO dead_letters ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+
+
+async def test_an_approval_of_another_agent_is_as_unknown_as_none(house: House) -> None:
+    house.script(use("request_host", host="api.example.org"))
+    house.agents = {"assistant": house.agent, "other": {}}
+    async with house.open() as p:
+        await grant(house, ADMIN, "admin", "other")
+        await grant(house, MEMBER, "admin", "assistant")
+        card = await asked(p, "request_host")
+        approval = card_id(house)
+        for command in ("approval show", "approval approve", "approval deny"):
+            for known in (approval, approval[:4]):
+                said = await refused(p, command, by=ADMIN, id=known)
+                assert said.startswith(f"There is no approval {known};")
+        assert (await p.press(card, "Deny", by=ADMIN, place="@u1")).state == "refused"
+        assert house.query("SELECT state FROM approvals")[0]["state"] == "open"
+        await done(p, "approval show", by=MEMBER, id=approval[:4])
 
 
 # ---------------------------------------------------------------- agents

@@ -131,6 +131,11 @@ async def _undeny(house: House, p: FakePlatform) -> Receipt:
 _HELPER: Final[tuple[str, dict[str, Any]]] = ("agent create", {"name": "helper"})
 _WIRED: Final[tuple[str, dict[str, Any]]] = ("channel wire", {"agent": "assistant", "place": "fake:p7"})
 
+_BUDGET: Final[tuple[str, dict[str, Any]]] = (
+    "budget set",
+    {"subject": "bot", "period": "day", "usd": "5"},
+)
+
 DRIVES: Final[Mapping[str, Drive]] = {
     "agent create": given("agent create", name="helper"),
     "agent delete": after(_HELPER, then="agent delete", name="helper", yes="true"),
@@ -157,6 +162,9 @@ DRIVES: Final[Mapping[str, Drive]] = {
         name="helper",
         key="effort",
     ),
+    "budget extend": after(_BUDGET, then="budget extend", subject="bot", period="day", usd="1"),
+    "budget set": given("budget set", subject="bot", period="day", usd="5"),
+    "budget unset": after(_BUDGET, then="budget unset", subject="bot", period="day", yes="true"),
     "channel set": given("channel set", key="retention_messages_days", value="30", place="fake:p7"),
     "channel unwire": after(_WIRED, then="channel unwire", place="fake:p7"),
     "channel wire": given("channel wire", agent="assistant", place="fake:p7"),
