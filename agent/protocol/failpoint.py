@@ -67,8 +67,6 @@ HOST: Final = frozenset(
         # What an admin has allowed is carried out.
         "approval-decided",
         "approval-carried-out",
-        # What waited for a budget is accepted.
-        "kept-accepted",
         # Schedules.
         "run-mid-commit",
         "run-committed",
