@@ -7,7 +7,7 @@ from typing import Final
 CONTROL: Final = "control"
 """The command line on the service's own machine."""
 DISCORD: Final = "discord"
-ALONE: Final = frozenset({"claim", "help", "model", "trace"})
+ALONE: Final = frozenset({"claim", "explain", "help", "model", "trace", "usage"})
 """Commands of one word that take something: what follows them is no part of a command's name. A test compares this with
 the registry."""
 _PREFIXES: Final = {CONTROL: "roost ", "terminal": "/"}
