@@ -25,6 +25,9 @@ PARTS: Final = {
     "readable": "bot.records:READABLE",
 }
 
+FURTHER: Final = "further_"
+"""No option of a command is called so."""
+
 
 class RegistryGroup(TyperGroup):
     """A group of the command line that has the registry's commands of its name as well; the root has its groups."""
@@ -72,11 +75,16 @@ def _function(spec: CommandSpec) -> Callable[..., None]:
 
     def run(**given: Any) -> None:
         config, as_json = given.pop("config"), given.pop("as_json")
+        further = given.pop(FURTHER, None) or []
+        # What stands in its order may be an option as well: only the command itself knows which, by their count.
+        words = [given.pop(each.name) for each in spec.options if each.required] if further else []
         asked = look if spec.name in opened(PARTS["readable"]) else ask
-        say_answer(asked(config, *spec.name.split(), given=_given(spec, given)), as_json=as_json)
+        told = asked(config, *spec.name.split(), *words, *further, given=_given(spec, given))
+        say_answer(told, as_json=as_json)
 
     parameters = [
         *(_parameter(option) for option in spec.options),
+        *_further(spec),
         _named("config", ConfigOption, None),
         _named("as_json", JsonOption, False),
     ]
@@ -84,6 +92,14 @@ def _function(spec: CommandSpec) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
+
+
+def _further(spec: CommandSpec) -> Sequence[inspect.Parameter]:
+    """Options may stand in their order here as on every other surface: an undo hint is typed as it is shown."""
+    if not spec.options or any(option.rest and option.required for option in spec.options):
+        return ()
+    argument = typer.Argument(metavar="OPTION", hidden=True, callback=_filled)
+    return (_named(FURTHER, Annotated[list[str] | None, argument], None),)
 
 
 def _given(spec: CommandSpec, given: Mapping[str, Any]) -> dict[str, str]:
@@ -128,7 +144,7 @@ def _sentence(option: OptionInfo) -> str:
 
 def _filled(value: Any) -> Any:
     """A script whose own variable is empty says nothing at all."""
-    for each in value if isinstance(value, list) else [value]:
+    for each in value if isinstance(value, list | tuple) else [value]:
         if isinstance(each, str):
             not_empty(each)
     return value

@@ -83,7 +83,7 @@ def _groups(mine: Sequence[Command[Context, Any]], invocation: Invocation) -> Re
     single = {word: found[0] for word, found in by_word.items() if found[0].name == word}
     lines = [(invocation.spelled(each.usage), each.summary) for each in single.values()]
     grouped = [
-        (f"{invocation.spelled(word)} ...", GROUPS.get(word, "")) for word in by_word if word not in single
+        (invocation.spelled(f"{word} ..."), GROUPS.get(word, "")) for word in by_word if word not in single
     ]
     more = MORE.format(
         group=invocation.spelled("help GROUP"), command=invocation.spelled("help GROUP COMMAND")

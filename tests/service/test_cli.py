@@ -677,6 +677,15 @@ def test_every_command_has_its_help(words: list[str]) -> None:
     assert usage.startswith(f"Usage: roost {' '.join(words)} ") and sentence.strip()
 
 
+def test_options_stand_in_their_order_as_in_a_chat(served: Roost) -> None:
+    granted = served("role", "grant", "terminal:5", "admin", "assistant")
+    assert "`roost role revoke terminal:5 assistant`" in granted.stdout, granted
+    undone = served("role", "revoke", "terminal:5", "assistant")
+    assert undone.returncode == 0 and "not an admin" in undone.stdout, undone
+    kept = served("channel", "set", "terminal:elsewhere", "strangers", "refuse")
+    assert kept.returncode == 0 and "terminal/elsewhere" in kept.stdout, kept
+
+
 def test_help_lists_every_command(roost: Roost) -> None:
     done = roost("--help")
     listed = done.stdout.partition("Commands:\n")[2]
