@@ -403,6 +403,8 @@ def build_entrance(
         out.letter_files,
         wall.clearing,
         data=ground.data,
+        said=ground.said,
+        clock=clock,
     )
     keeping = Keeping(db, wirings, erasing, sessions=ground.data / "sessions", clock=clock)
     cards = Cards(db, sessions, out.delivery, clock)

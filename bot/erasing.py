@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bot import log
+from agent.protocol.clock import Clock
+from bot import cards, log
 from bot.clearing import Clearing
 from bot.containers import Containers
 from bot.db import erasure
@@ -26,11 +28,14 @@ from bot.operations import Operations
 from bot.posting import Posting
 from bot.session import Session
 from bot.sessions import Sessions
+from bot.signals import Signal
 
 MEMORY: Final = ("home", "out", DAMAGED)
 """Of a session's folder: what the provider keeps of what was said, and what its agent has answered."""
 ARCHIVE: Final = Path("work") / "conversations"
 """Where an agent finds conversations that were compacted."""
+
+OVER: Final = "The conversation was removed."
 
 _log = log.get("roost.erasing")
 
@@ -52,7 +57,10 @@ class Erasing:
         clearing: Clearing,
         *,
         data: Path,
+        said: Signal[str],
+        clock: Clock,
     ) -> None:
+        """`said` is told the sessions for which something is to be delivered."""
         self._db = db
         self._sessions = sessions
         self._containers = containers
@@ -61,6 +69,8 @@ class Erasing:
         self._operations = operations
         self._letters = letters
         self._clearing = clearing
+        self._said = said
+        self._clock = clock
         self._folder = data / "sessions"
         self._incoming = data / "incoming"
         self._erased = data / "erased"
@@ -85,7 +95,10 @@ class Erasing:
         async with session.lock:
             await self._sessions.let_go(session)
             await self._move([self._folder / session_id])
-            letters = await self._db.write(partial(erasure.session, session_id=session_id))
+            now = self._clock()
+            letters, kicked = await self._db.write(partial(_delete, session_id=session_id, now=now))
+        for each in kicked:
+            self._said(each)
         await self._letters.remove(letters)
 
     async def forget(self, session_id: str) -> None:
@@ -143,6 +156,15 @@ class Erasing:
     async def _move(self, trees: Sequence[Path]) -> None:
         await asyncio.to_thread(_move, trees, self._erased)
         self._left.set()
+
+
+def _delete(db: sqlite3.Connection, session_id: str, now: int) -> tuple[list[str], list[str]]:
+    """The ids of its dead letters, and the sessions in which the cards of what it had asked for are closed."""
+    kicked: list[str] = []
+    for approval in erasure.asked_in(db, session_id):
+        erasure.strike_cards(db, approval)
+        kicked += cards.close(db, f"approval:{approval}", OVER, now=now)
+    return erasure.session(db, session_id), kicked
 
 
 def _move(trees: Sequence[Path], into: Path) -> None:

@@ -69,6 +69,16 @@ def session(db: sqlite3.Connection, session_id: str) -> list[str]:
     return letters
 
 
+def asked_in(db: sqlite3.Connection, session_id: str) -> list[str]:
+    """The ids of the approvals that a conversation has asked for."""
+    return [row["id"] for row in db.execute("SELECT id FROM approvals WHERE session = ?", (session_id,))]
+
+
+def strike_cards(db: sqlite3.Connection, approval: str) -> None:
+    """Takes the words of the cards about an approval away; what closes them says nothing else any more."""
+    db.execute("UPDATE cards SET text = ? WHERE subject = ?", (NOBODY, f"approval:{approval}"))
+
+
 def strike(db: sqlite3.Connection, message_ids: Sequence[str], *, now: int) -> list[Message]:
     """Takes the words of these messages away, and what was told of them later; one that still waits is given up.
     Returns those whose files are to go."""
@@ -188,11 +198,11 @@ def _forget_requests(db: sqlite3.Connection, channel: str, user_id: str) -> None
         )
     ]
     for approval in asked:
+        strike_cards(db, approval)
         db.execute(
             "UPDATE approvals SET summary = ?1, details = ?1, effect = '{}', asked_by = ?1 WHERE id = ?2",
             (NOBODY, approval),
         )
-        db.execute("UPDATE cards SET text = ? WHERE subject = ?", (NOBODY, f"approval:{approval}"))
 
 
 def everything_of(db: sqlite3.Connection, channel: str, user_id: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 
 from adapters.base import Event, Sender
 from agent.protocol.clock import now_ms
+from bot import approvals
 from bot.db import people, places
 from bot.db.places import Place
 from bot.keeping import DAY_MS
@@ -294,3 +295,26 @@ async def test_a_place_keeps_things_for_as_long_as_it_says(
         assert left() == [each for each in ("messages", "files", "memory") if each not in gone]
         await platform.say("and now?")
         assert (await platform.replies(2))[-1] == "You said: and now?"
+
+
+async def test_what_a_removed_conversation_had_asked_for_can_be_allowed_by_nobody(house: House) -> None:
+    async with house.open() as platform:
+        await platform.say("hello")
+        await platform.replies(1)
+        await settled(house)
+        session, now = house.session_id(), now_ms()
+
+        def ask(db: sqlite3.Connection) -> list[str]:
+            return approvals.ask(
+                db, kind="test", agent="assistant", asked_by="assistant", summary="May I?", details=SECRET,
+                effect={"what": SECRET}, now=now, session=session, route=platform.route("p1"),
+            )[1]  # fmt: skip
+
+        house.app.context.cards.deliver(await house.app.db.write(ask))
+        direct = f"@{PERSON.id}"
+        await platform.until(lambda: any(SECRET in str(part.outgoing.question) for part in platform.sent))
+        card = platform.card(place=direct)
+        await ordered(platform, "session delete", id=session, yes="true")
+        await platform.until(lambda: any("was removed" in text for text in platform.texts(direct)))
+        assert (await platform.press(card, 0, place=direct)).state == "refused"
+        assert rows_with(house, SECRET) == []
