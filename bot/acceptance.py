@@ -20,6 +20,7 @@ from bot.access import Allow, Ask, Drop
 from bot.budgets import Refused
 from bot.config_tables import LimitsConfig
 from bot.db import backlog, held, inbox, overheard, people
+from bot.db import budgets as budget_rows
 from bot.db.held import Held
 from bot.db.inbox import Accepted
 from bot.db.people import Seen
@@ -164,7 +165,7 @@ class Acceptance:
 
     def _refusal(self, db: sqlite3.Connection, event: Event, heard: Sequence[Heard]) -> Receipt | None:
         """Why nobody takes the message; it is said once, however many agents there are."""
-        if any(isinstance(each.decided, Allow) for each in heard) and inbox.known(db, event.id):
+        if any(isinstance(each.decided, Allow) for each in heard) and _is_here(db, event):
             return Receipt("duplicate")
         if any(each.taken for each in heard):
             limit = self._limits.message_chars
@@ -309,6 +310,11 @@ class Acceptance:
             for each in said
             if each.event_id != event.id and not inbox.known_in(db, record.id, each.event_id)
         ]
+
+
+def _is_here(db: sqlite3.Connection, event: Event) -> bool:
+    """Whether the event has come before: what waits for a budget is accepted by that, and not by coming again."""
+    return inbox.known(db, event.id) or bool(budget_rows.kept_of(db, event.id, event.route.channel))
 
 
 def _asked(heard: Sequence[Heard]) -> tuple[str, Ask] | None:

@@ -42,6 +42,8 @@ from container.base import BackendError
 EXPIRES_MS: Final = 24 * 3_600_000
 MAX_OPEN: Final = 20
 """So many a session may have open."""
+MAX_OPEN_OF_AGENT: Final = 60
+"""So many an agent may have open, in however many sessions."""
 ASKED_AT_ONCE: Final = 5
 """So many admins are sent a card, where no place is set for approvals."""
 LOOK_SECONDS: Final = 10.0
@@ -52,6 +54,9 @@ SETTLED: Final = "This was {state} already{by}."
 OVER: Final = "This has expired: nobody has decided in time."
 TOO_MANY: Final = (
     "There are {count} requests open in this conversation already; wait until an admin has decided."
+)
+TOO_MANY_OF_AGENT: Final = (
+    "There are {count} requests of yours open already, in all conversations; wait until an admin has decided."
 )
 CARD_CHARS: Final = 30_000
 """So long the text of a card may be: what is to be done beyond that is read with `approval show`."""
@@ -100,6 +105,8 @@ def ask(
         return found, []
     if session is not None and (count := approvals.open_of(db, session)) >= MAX_OPEN:
         raise CommandFailed(TOO_MANY.format(count=count))
+    if session is not None and (count := approvals.open_of_agent(db, agent)) >= MAX_OPEN_OF_AGENT:
+        raise CommandFailed(TOO_MANY_OF_AGENT.format(count=count))
     to = audience(db, agent or None, level, near or route)
     if not to:
         raise CommandFailed(NOBODY)

@@ -130,6 +130,13 @@ class Budgets:
             self._tell_over(db, state, whose, route, day)
         return self._refused(state, whose, day)
 
+    def remark(self, db: sqlite3.Connection, whose: Whose) -> str | None:
+        """Which budget would keep a message of these from being answered now, in a sentence; None: none would."""
+        state = _worst(self.states(db, whose, money.day_of(self._clock())))
+        if state is None:
+            return None
+        return f"the budget of {money.named(state.budget.subject)} is used up: it would be kept until there is room"
+
     def has_room(self, db: sqlite3.Connection, whose: Whose) -> bool:
         """Whether a message of these would be accepted now."""
         return _worst(self.states(db, whose, money.day_of(self._clock()))) is None

@@ -58,6 +58,12 @@ def replay(
 
 
 @deadletter_app.command("drop")
-def drop(letter: Id, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def drop(
+    letter: Id,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else only say what would be dropped.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Let go of a dead letter for good, its content and its files."""
-    say_answer(ask(config, "deadletter", "drop", letter), as_json=as_json)
+    given = {"yes": "true"} if yes else None
+    say_answer(ask(config, "deadletter", "drop", letter, given=given), as_json=as_json)

@@ -16,7 +16,7 @@ class _Command(TyperCommand):
     """Its usage names what is needed without braces around it."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
 
 class CommandLine(typer.Typer):

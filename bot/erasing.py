@@ -109,7 +109,10 @@ class Erasing:
         found = [
             path
             for each in messages
-            for path in (self._folder / each.session / "in" / "files" / each.id, self._incoming / each.id)
+            for path in (
+                *((self._folder / each.session / "in" / "files" / each.id,) if each.session else ()),
+                self._incoming / each.id,
+            )
         ]
         await self._move(found)
 

@@ -41,6 +41,7 @@ GONE: Final = "the agent {agent} is not there any more"
 BUILDING: Final = "The image of {agent} is being built with what was allowed; that can take some minutes."
 INSTALLED: Final = "They are in your container from now on: {packages}."
 NEXT: Final = "It counts from now on, in a container that was started for it."
+NOT_BOTH: Final = "it takes an admin of both: whoever has allowed it is none of the agent {agent}"
 BEGUN: Final = "the service was stopped while the command was given; look how far it came before asking again"
 
 
@@ -152,6 +153,8 @@ class Granting:
         route = Route(channel=effect["channel"], platform_id=effect["platform_id"])
         if route.channel == AGENT_CHANNEL and route.platform_id not in self._roster:
             raise CommandFailed(GONE.format(agent=route.platform_id))
+        if route.channel == AGENT_CHANNEL and not await self._administers(approval, route.platform_id):
+            raise CommandFailed(NOT_BOTH.format(agent=route.platform_id))
         made = Destination(name=effect["name"], display_name=_display(route), route=route)
         await self._db.write(lambda db: _let_write(db, approval.agent, made, by, now=self._clock()))
         await self._roster.refresh(self._db)
@@ -214,6 +217,12 @@ class Granting:
         if len(told) > MAX_TOLD_CHARS:
             told = f"{told[:MAX_TOLD_CHARS]}\n(cut: it has {len(reply.text):,} characters)"
         return f"It was given, and says:\n{told}"
+
+    async def _administers(self, approval: ApprovalRecord, agent: str) -> bool:
+        """Whether whoever has allowed it is an admin of the other agent as well, whom nobody has asked."""
+        by, groups = _decider(approval), tuple((approval.decided_as or {}).get("groups", ()))
+        standing = await self._db.read(lambda db: _standing(db, by, groups))
+        return access.may(standing.of(agent), "admin")
 
     def _agent(self, name: str) -> AgentConfig:
         found = self._roster.get(name)

@@ -10,7 +10,7 @@ from typing import Final
 from adapters.base import Event
 from adapters.terminal import TerminalAdapter
 from agent.protocol.messages import Route
-from bot import access, engage, surfaces
+from bot import access, continuing, engage, surfaces
 from bot.access import Allow, Ask, Drop, Facts, Level
 from bot.db import held, people, sessions, targets
 from bot.db.sessions import SessionRecord
@@ -92,18 +92,24 @@ def judge(
 
 def conversation(db: sqlite3.Connection, wiring: Wiring, route: Route) -> SessionRecord | None:
     """The conversation of an agent in which something at this place belongs, if there is one."""
-    return sessions.find(db, wiring.agent, engage.conversation(wiring, route))
+    found = sessions.find(db, wiring.agent, engage.conversation(wiring, route))
+    return found or continuing.beneath(db, wiring.agent, route)
 
 
 def begun(db: sqlite3.Connection, wiring: Wiring, route: Route, *, now: int) -> SessionRecord:
     """The same; made where there is none. Only within `Database.write`."""
-    return sessions.resolve(db, wiring.agent, engage.conversation(wiring, route), now)
+    found = conversation(db, wiring, route)
+    return found or sessions.resolve(db, wiring.agent, engage.conversation(wiring, route), now)
 
 
 def was_asked(db: sqlite3.Connection, wiring: Wiring, route: Route) -> bool:
     """Whether the agent has a conversation in this very place or thread."""
     found = conversation(db, wiring, route)
-    return found is not None and (found.route == route or targets.came_from(db, found.id, route))
+    if found is None:
+        return False
+    if found.route == route or targets.came_from(db, found.id, route):
+        return True
+    return continuing.beneath(db, wiring.agent, route) is not None
 
 
 def asked_here(db: sqlite3.Connection, route: Route, wirings: Sequence[Wiring]) -> set[str]:

@@ -91,14 +91,15 @@ class Keeping:
     async def _messages(self, place: Place, before: int) -> None:
         touched: set[str] = set()
         while True:
-            ids = await self._db.read(
+            found = await self._db.read(
                 partial(erasure.older, channel=place.channel, platform_id=place.platform_id, before=before)
             )
-            if not ids:
+            if not found:
                 break
-            now = self._clock()
+            # Whoever is interrupted in between finds them again by their words.
+            await self._erasing.discard_files(found)
+            now, ids = self._clock(), [each.id for each in found]
             struck = await self._db.write(partial(erasure.strike, message_ids=ids, now=now))
-            await self._erasing.discard_files(struck)
             touched |= {each.session for each in struck}
         await self._erasing.refresh(sorted(touched))
 

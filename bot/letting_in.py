@@ -20,7 +20,7 @@ from agent.protocol.messages import Route
 from bot import cards, log, place_editing, strangers
 from bot.approvals import Effect, Refusal
 from bot.cards import Cards
-from bot.db import audit, held, people, places
+from bot.db import audit, held, inbox, people, places
 from bot.db.approvals import ApprovalRecord
 from bot.db.audit import SERVICE
 from bot.db.engine import Database
@@ -87,7 +87,8 @@ class LettingIn:
             return
         try:
             # It was noted in a transaction that may have failed.
-            waiting = await self._db.read(held.message_ids)
+            # What was let in may wait for a budget, or for its turn.
+            waiting = await self._db.read(lambda db: held.message_ids(db) | inbox.unfinished_ids(db))
         except DatabaseError:
             self._gone += gone
             raise

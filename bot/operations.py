@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
+from adapters.base import Sender
 from agent.protocol import failpoint
 from agent.protocol.clock import Clock
 from agent.protocol.messages import ChatIn, Clear, Interrupt, MessageIn, Route, SetModel, SystemIn
@@ -134,11 +135,11 @@ class Operations:
         await self._tell(session, SetModel(model=model), Order(by, "model", {"model": model}))
         self._posting.kick(session_id)
 
-    async def pass_on(self, session_id: str, route: Route, command: str, *, by: str) -> bool:
+    async def pass_on(self, session_id: str, route: Route, command: str, *, by: Sender) -> bool:
         """Gives the provider a command of its own, in order with what was said; False when too much waits
         already. Raises UnknownSession, DatabaseError."""
         session = await self._sessions.get(session_id)
-        content, now, event_id = ChatIn(sender=by, text=command, native=True), self._clock(), _event_id()
+        content, now, event_id = ChatIn(sender=by.name, text=command, native=True), self._clock(), _event_id()
 
         def accept(db: sqlite3.Connection) -> MessageIn | None:
             record = rows.get(db, session_id)
@@ -156,6 +157,7 @@ class Operations:
                 route=route,
                 created_at=now,
                 now=now,
+                sender_id=by.id,
             )
 
         row = await self._db.write(accept)

@@ -28,7 +28,7 @@ from bot.errors import CommandFailed
 from bot.rebuilding import NO_CONTAINERS
 from bot.redaction import redact
 from bot.roster import Roster
-from bot.screening import one_line, screened
+from bot.screening import one_line
 from bot.session import Session
 from bot.wanted import Wanted
 
@@ -46,6 +46,8 @@ TOO_OFTEN: Final = "This conversation has asked for {count} things in the last h
 DENIED: Final = "An admin has denied just this already; do not ask for it again today."
 NOT_THIS: Final = "The command {command} cannot be asked for by an agent."
 NO_COMMAND: Final = "There is no command {command}."
+TWICE: Final = "Give the option {option} once: by its name, or as a word behind the command."
+CONTINUED: Final = "\n    | "
 NO_MOUNTS: Final = "Folders need containers, and this service runs its agents as plain processes."
 
 
@@ -74,7 +76,7 @@ class Requests:
     ) -> tuple[str, list[str]]:
         """Asks, in this transaction. Returns what the agent is told, and the sessions that have something to be
         delivered. Raises CommandFailed when it is not asked for; then nothing was changed."""
-        found = self._wanted(session, asked)
+        found = self._wanted(session, message.route, asked)
         if rows.denied_since(db, found.kind, session.agent, found.effect, now - DAY_MS):
             raise CommandFailed(DENIED)
         if (count := rows.asked_since(db, session.id, now - HOUR_MS)) >= MAX_AN_HOUR:
@@ -100,7 +102,7 @@ class Requests:
         again = ASKED_BEFORE if approval.session == session.id else ASKED_ELSEWHERE
         return again.format(id=approval.id), []
 
-    def _wanted(self, session: Session, asked: AnyRequest) -> Wanted:
+    def _wanted(self, session: Session, route: Route, asked: AnyRequest) -> Wanted:
         name = session.agent
         agent = self._roster.get(name)
         if agent is None:
@@ -130,11 +132,12 @@ class Requests:
                     has=self._roster.destinations(name),
                 )
             case RunCommand():
-                return self._command(session, asked)
+                return self._command(session, route, asked)
             case unknown:
                 assert_never(unknown)
 
-    def _command(self, session: Session, asked: RunCommand) -> Wanted:
+    def _command(self, session: Session, route: Route, asked: RunCommand) -> Wanted:
+        """`route` is where it is going to be given: what it leaves out is meant of that place."""
         found = self._commands.find(asked.command)
         if found is None:
             raise CommandFailed(NO_COMMAND.format(command=one_line(asked.command)[:80]))
@@ -142,18 +145,27 @@ class Requests:
         if not command.agents_may:
             raise CommandFailed(NOT_THIS.format(command=command.name))
         arguments = dict(asked.arguments)
+        named = {"text", *command.parameters.positional()[: len(words)]}
+        if twice := named & set(arguments):
+            raise CommandFailed(TWICE.format(option=min(twice)))
         if "yes" in command.parameters.model_fields:
             # Allowing it is what a person would confirm it by.
             arguments["yes"] = "true"
-        channel = session.home.channel
+        channel = route.channel
         self._commands.prepare(command, words, arguments, channel)
-        options = [f"{option}: {value}" for option, value in arguments.items() if option != "yes"]
+        # No line of a value can pass for another option.
+        options = [
+            f"{option}: {CONTINUED.join(value.splitlines())}"
+            for option, value in arguments.items()
+            if option != "yes"
+        ]
         spelled = "\n  ".join([surfaces.spelled(channel, " ".join([command.name, *words])), *options])
         return wanted.command(
             session.agent,
             asked.reason,
             spelled,
             {"command": command.name, "words": words, "arguments": arguments},
+            place=wanted.place_in_words(route, near=route),
             owner=command.level == "owner",
         )
 
@@ -161,6 +173,6 @@ class Requests:
 def _asked_in(db: sqlite3.Connection, session: Session, message: MessageOut, began: Route | None) -> str:
     """Where it was asked, for whoever decides: the place, the person whose message the agent works on, the session."""
     asking = None if message.in_reply_to is None else inbox.sender_of(db, session.id, message.in_reply_to)
-    for_whom = f" for {one_line(screened(asking))}" if asking else ""
+    for_whom = f" for {wanted.quoted(asking)}" if asking else ""
     where = wanted.place_in_words(began or message.route, near=began or message.route)
     return f"Asked in {where}{for_whom}, session `{session.id}`."

@@ -21,6 +21,8 @@ UNSEEN: Final = "".join(f"{chr(first)}-{chr(last)}" for first, last in _RANGES)
 """Controls but tab and line feed, and what has no width (Unicode's Default_Ignorable_Code_Point), as they stand within
 the brackets of a regular expression."""
 _UNSEEN: Final = re.compile(f"[{UNSEEN}]")
+_EMOJI: Final = "\u200d\ufe0f"
+"""What joins emoji and colours them: nothing is turned or hidden by it."""
 
 
 def screened(text: str) -> str:
@@ -31,6 +33,12 @@ def screened(text: str) -> str:
         if without != seen:
             return without
     return redact(text)
+
+
+def visible(text: str) -> str:
+    """The text with each character that nobody sees, or that turns what is around it, written as its number: whoever
+    decides about a text sees what it holds."""
+    return _UNSEEN.sub(lambda found: found[0] if found[0] in _EMOJI else f"\\u{ord(found[0]):04x}", text)
 
 
 def one_line(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
+from adapters.text import escaped, without_mass_mentions
 from agent.protocol.messages import Destination, Route
 from agent.protocol.requests import (
     AddMcpServer,
@@ -30,7 +31,7 @@ from bot.destinations import AGENT_CHANNEL
 from bot.errors import CommandFailed
 from bot.gateway import hosts
 from bot.gateway.addresses import forbidden
-from bot.screening import one_line, screened
+from bot.screening import one_line, screened, visible
 from bot.striking import struck
 
 ONCE: Final = "Once"
@@ -91,7 +92,7 @@ def server(asked: AddMcpServer, name: str, agent: AgentConfig) -> Wanted:
     before = agent.mcp_servers.get(asked.name)
     if before == asked.config:
         raise CommandFailed(f"You have the server {asked.name} already, with these settings.")
-    shown = json.dumps(struck(asked.config), indent=2, ensure_ascii=False)
+    shown = visible(json.dumps(struck(asked.config), indent=2, ensure_ascii=False))
     instead = "" if before is None else f"\nIt takes the place of the server {asked.name} that there is."
     return Wanted(
         "add_mcp_server",
@@ -107,8 +108,8 @@ def new_agent(asked: CreateAgent, name: str, known: Collection[str]) -> Wanted:
         raise CommandFailed(
             f"There is an agent {asked.name} already; ask to write to it, or choose another name."
         )
-    model = "" if asked.model is None else f"\nModel: `{one_line(screened(asked.model))}`"
-    text = _block(_cut(screened(asked.instructions)).splitlines())
+    model = "" if asked.model is None else f"\nModel: `{_code(asked.model)}`"
+    text = _block(_cut(visible(screened(asked.instructions))).splitlines())
     return Wanted(
         "create_agent",
         f"{name} asks for a new agent, {asked.name}, that the two can write to each other.",
@@ -147,13 +148,11 @@ def mount(asked: RequestMount, name: str) -> Wanted:
         raise CommandFailed("Name the folder by its whole path, from / on.")
     how = "writable" if asked.writable else "read-only"
     effect = {"source": asked.source, "target": asked.target, "writable": asked.writable}
-    target = one_line(asked.target) if asked.target else "`/mnt` and its own name"
+    target = f"`{_code(asked.target)}`" if asked.target else "`/mnt` and its own name"
     return Wanted(
         "request_mount",
-        f"{name} asks for the folder {one_line(screened(asked.source))} of this machine, {how}.",
-        _with_reason(
-            asked.reason, f"Folder: `{_code(asked.source)}`, {how}\nIn its containers: {screened(target)}"
-        ),
+        f"{name} asks for a folder of this machine, {how}: {quoted(asked.source)}",
+        _with_reason(asked.reason, f"Folder: `{_code(asked.source)}`, {how}\nIn its containers: {target}"),
         effect,
         level="owner",
     )
@@ -186,18 +185,27 @@ def destination(
     )
 
 
-def command(name: str, reason: str, spelled: str, effect: Mapping[str, Any], *, owner: bool) -> Wanted:
-    """A command that is there and whose arguments fit; `spelled` is the whole of it."""
+def command(
+    name: str, reason: str, spelled: str, effect: Mapping[str, Any], *, place: str, owner: bool
+) -> Wanted:
+    """A command that is there and whose arguments fit; `spelled` is the whole of it, `place` where it is given."""
     return Wanted(
         "run_command",
         f"{name} asks for the command {effect['command']}.",
         _with_reason(
             reason,
-            f"{_block(_cut(screened(spelled)).splitlines())}\nIt is given in the name of whoever allows it.",
+            f"{_block(_cut(visible(screened(spelled))).splitlines())}\nIt is given in {place}, in the name of"
+            " whoever allows it.",
         ),
         effect,
         level="owner" if owner else "admin",
     )
+
+
+def quoted(text: str) -> str:
+    """What somebody else wrote, for a sentence of ours: one line, without markup, with nothing in it that is not seen,
+    and it calls nobody."""
+    return without_mass_mentions(escaped(visible(one_line(screened(text)))))
 
 
 def place_in_words(route: Route, *, near: Route) -> str:
@@ -244,7 +252,7 @@ def _diff(kind: str, before: Sequence[str], after: Sequence[str]) -> list[str]:
 
 def _with_reason(reason: str, details: str) -> str:
     """What an agent gives as its reason is a quotation, and cannot pass for a line of ours."""
-    return f"> {one_line(screened(reason))}\n\n{details}"
+    return f"> {quoted(reason)}\n\n{details}"
 
 
 def _block(lines: Sequence[str], language: str = "") -> str:
@@ -253,7 +261,7 @@ def _block(lines: Sequence[str], language: str = "") -> str:
 
 
 def _code(text: str) -> str:
-    return one_line(screened(text)).replace("`", "'")
+    return visible(one_line(screened(text))).replace("`", "'")
 
 
 def _cut(text: str) -> str:

@@ -235,7 +235,16 @@ class Listening:
         channel: normalize.Where = message.channel
         if isinstance(channel, discord.PartialMessageable):
             channel = await self._known(channel.id)
-        return self._place_of(channel, message.id)
+        place = self._place_of(channel, message.id)
+        if place is not None and place.opens and self._answers_us(message):
+            # What stands in the channel is talked about there: it may be the report of a schedule.
+            return normalize.Place(ids.route(message.channel.id), direct=place.direct)
+        return place
+
+    def _answers_us(self, message: discord.Message) -> bool:
+        """Whether it is a reply to a message of the bot's."""
+        replied = message.reference.resolved if message.reference is not None else None
+        return isinstance(replied, discord.Message) and self._is_me(replied.author.id)
 
     async def _known(self, channel: int) -> Any:
         """A channel that the cache may not have: Discord tells of no archived threads."""

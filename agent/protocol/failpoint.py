@@ -62,6 +62,8 @@ HOST: Final = frozenset(
         "notice-recorded",
         # Somebody says stop, or forget.
         "order-recorded",
+        # What a budget has kept back is accepted after all.
+        "kept-accepted",
         # What an admin has allowed is carried out.
         "approval-decided",
         "approval-carried-out",

@@ -67,8 +67,10 @@ class Approve(ApprovalId):
 
 
 async def find(context: Context, invocation: Invocation, prefix: str) -> ApprovalRecord:
-    """The approval whose id begins so. Raises CommandFailed."""
-    found = await context.db.read(lambda db: rows.by_prefix(db, prefix))
+    """The approval whose id begins so, of the agents of whoever asks: another is as unknown as one that never was.
+    Raises CommandFailed."""
+    mine = scopes.administered(invocation.standing)
+    found = await context.db.read(lambda db: rows.by_prefix(db, prefix, mine))
     if len(found) == 1:
         return found[0]
     if found:

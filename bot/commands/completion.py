@@ -11,10 +11,10 @@ from typing import Final
 from adapters.offers import Suggestion
 from adapters.terminal.text import plain
 from agent.protocol.messages import Route, Schedule
-from bot.access import may
 from bot.commands import shown
 from bot.commands.context import Context
 from bot.commands.registry import MAX_SUGGESTIONS, Asked
+from bot.commands.scopes import administered
 from bot.db import dead_letters, series
 from bot.db import sessions as rows
 from bot.db.sessions import SessionRecord
@@ -29,11 +29,14 @@ MINUTE_MS: Final = 60_000
 
 async def sessions(context: Context, asked: Asked) -> list[Suggestion]:
     """The sessions, those of the place where it is typed first."""
-    if not may(asked.invocation.role, "admin"):
+    mine = administered(asked.invocation.standing)
+    if mine == set():
         return []
     typed, route, now = asked.typed, asked.invocation.route, context.now()
-    found = await context.db.read(lambda db: rows.like(db, typed, near=route, limit=MAX_SUGGESTIONS))
-    return [Suggestion(each.id, _session(each, route, now)) for each in found]
+    limit = MAX_SUGGESTIONS if mine is None else LOOKED_AT
+    found = await context.db.read(lambda db: rows.like(db, typed, near=route, limit=limit))
+    seen = [each for each in found if mine is None or each.agent in mine]
+    return [Suggestion(each.id, _session(each, route, now)) for each in seen]
 
 
 async def sessions_or_all(context: Context, asked: Asked) -> list[Suggestion]:
@@ -44,18 +47,20 @@ async def sessions_or_all(context: Context, asked: Asked) -> list[Suggestion]:
 
 
 async def schedules(context: Context, asked: Asked) -> list[Suggestion]:
-    """The schedules that may still run; who is no admin sees those of their own conversation."""
-    route, everything = asked.invocation.route, may(asked.invocation.role, "admin")
+    """The schedules that may still run: of one's own conversation and, for admins, of their agents."""
+    route, mine = asked.invocation.route, administered(asked.invocation.standing)
     if route is None:
         return []
     here = await context.found_at(route)
-    found = await context.db.read(lambda db: _schedules(db, here, everything=everything))
+    found = await context.db.read(lambda db: _schedules(db, here, mine))
     suggested = [Suggestion(each.series_id, _schedule(each)) for each in found]
     return [each for each in suggested if _fits(asked, each.label)]
 
 
 async def letters(context: Context, asked: Asked) -> list[Suggestion]:
-    """The dead letters that are kept or being sent again, the newest first."""
+    """The dead letters that are kept or being sent again, the newest first; for whoever is an admin of all agents."""
+    if administered(asked.invocation.standing) is not None:
+        return []
     found = await context.db.read(lambda db: dead_letters.listed(db, None, everything=False, limit=LOOKED_AT))
     suggested = [
         Suggestion(each.id, _one_line(f"{each.id}  {shown.place(each.route)}  {each.preview or each.reason}"))
@@ -86,13 +91,12 @@ async def channels(context: Context, asked: Asked) -> list[Suggestion]:
     return [Suggestion(each, each) for each in sorted(context.channels) if _fits(asked, each)]
 
 
-def _schedules(db: sqlite3.Connection, here: SessionRecord | None, *, everything: bool) -> list[Schedule]:
-    """Those of the conversation first."""
+def _schedules(db: sqlite3.Connection, here: SessionRecord | None, agents: set[str] | None) -> list[Schedule]:
+    """Those of the conversation first, then those of these agents, or of all."""
     own = [] if here is None else series.told(db, here.id, LOOKED_AT)
-    if not everything:
-        return own
     known = {each.series_id for each in own}
-    return [*own, *(each for each in series.told(db, None, LOOKED_AT) if each.series_id not in known)]
+    others = series.told(db, None, LOOKED_AT, agents=agents)
+    return [*own, *(each for each in others if each.series_id not in known)]
 
 
 def _fits(asked: Asked, text: str) -> bool:

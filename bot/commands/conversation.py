@@ -12,6 +12,12 @@ from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
 from bot.db import audit, people
 from bot.errors import CommandFailed
+from bot.surfaces import CONTROL
+
+ELSEWHERE: Final = (
+    "Whoever reads this owns the service already. Give the code where you want to be its owner: say there"
+    " `/roost claim CODE`; `roost owner code CHANNEL` prints a new one."
+)
 
 
 class Code(Parameters):
@@ -60,6 +66,8 @@ async def whoami(context: Context, invocation: Invocation, _: NoParameters) -> R
 async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
     """Makes you the owner, with the code that the service printed at its start."""
     now, actor, channel = context.clock(), invocation.actor.id, invocation.channel
+    if channel == CONTROL:
+        raise CommandFailed(ELSEWHERE)
     if wait_ms := context.guesses.wait_ms(channel, actor):
         raise CommandFailed(f"Too many wrong codes; please wait {-(-wait_ms // 1000)} s before the next one.")
 

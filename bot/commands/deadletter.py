@@ -16,6 +16,7 @@ from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, Parameters, Reply
 from bot.db import dead_letters, inbox
 from bot.db.audit import Actor
+from bot.db.cards import Option
 from bot.db.dead_letters import Letter
 from bot.db.inbox import Entry
 from bot.errors import CommandFailed
@@ -24,6 +25,10 @@ from bot.outgoing import in_words
 LISTED: Final = 50
 MAX_LISTED: Final = 1000
 SHOWN_CHARS: Final = 60
+SURE: Final = (
+    'This lets go of dead letter {id} to {place} for good, with its files: "{preview}". It cannot be undone; to do it,'
+    " say the same with {yes}."
+)
 HINT: Final = "`{show}` has the whole of one, `{replay}` sends it again."
 
 
@@ -45,6 +50,12 @@ class LetterId(Parameters):
     id: Annotated[str, Completes(completion.letters)] = Field(
         min_length=1, description="the dead letter's id, or the beginning of it"
     )
+
+
+class Drop(LetterId):
+    """A dead letter, and whether it is meant."""
+
+    yes: bool = Field(False, description="do it; else only say what would be dropped")
 
 
 class LetterIdOrAll(Parameters):
@@ -129,9 +140,15 @@ async def replay(context: Context, invocation: Invocation, given: LetterIdOrAll)
     )
 
 
-async def drop(context: Context, invocation: Invocation, given: LetterId) -> Reply:
+async def drop(context: Context, invocation: Invocation, given: Drop) -> Reply:
     """Lets go of a dead letter for good."""
     letter = await _find(context, invocation, given.id)
+    if not given.yes and letter.state == "kept":
+        said = SURE.format(
+            id=letter.id, place=_place(letter), preview=_line(letter.preview), yes=invocation.option("yes")
+        )
+        sure = Option("Drop it", "deadletter drop", {"id": letter.id, "yes": "true"})
+        return Reply(said, {"dropped": None}, [sure])
     await context.letters.drop(letter, by=invocation.by)
     return Reply(f"Dead letter {letter.id} is dropped.", {"dropped": letter.id})
 
@@ -237,7 +254,5 @@ COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
     Command(
         "deadletter replay", "send a dead letter again", LetterIdOrAll, replay, level="admin", changes=True
     ),
-    Command(
-        "deadletter drop", "let go of a dead letter for good", LetterId, drop, level="admin", changes=True
-    ),
+    Command("deadletter drop", "let go of a dead letter for good", Drop, drop, level="admin", changes=True),
 )

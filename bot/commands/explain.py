@@ -20,11 +20,11 @@ from bot.commands.granting import WhoName
 from bot.commands.place_names import HERE, PRIVATE, looked_up, named, scope
 from bot.commands.refs import PlaceName
 from bot.commands.registry import Command, Invocation, Parameters, Reply, Scope
+from bot.engage import Wiring
 from bot.errors import CommandFailed
 from bot.explaining import Explained, Remark
+from bot.money import Whose
 
-REMARKS: Final[tuple[Remark, ...]] = ()
-"""What else may keep an agent from answering, such as money that is spent."""
 NOBODY: Final = "Nobody answers there: an admin has unwired the place."
 NO_GROUP: Final = "A group says nothing: name a person."
 NO_COMMAND: Final = "There is no command {name}; `{listing}` lists them."
@@ -103,7 +103,7 @@ async def _message(
             direct=direct,
             mentions_bot=given.mention,
         )
-        return explaining.message(db, event, context.wirings, fits, now=now, remarks=REMARKS)
+        return explaining.message(db, event, context.wirings, fits, now=now, remarks=[_money(context)])
 
     found = await context.db.read(read)
     mine = [each for each in found if may(invocation.standing.of(each.agent), "admin")]
@@ -112,6 +112,17 @@ async def _message(
         return Reply(NOBODY, data)
     text = "\n\n".join("\n".join([each.outcome, *(f"- {step}" for step in each.steps)]) for each in mine)
     return Reply(text, data)
+
+
+def _money(context: Context) -> Remark:
+    """What a budget has to say, as the acceptance asks it."""
+
+    def remark(db: sqlite3.Connection, event: Event, wiring: Wiring, _: int) -> str | None:
+        place = (event.route.channel, event.route.platform_id)
+        whose = Whose(wiring.agent, place, f"{event.route.channel}:{event.sender.id}")
+        return context.budgets.remark(db, whose)
+
+    return remark
 
 
 async def _fits(pattern: str, text: str) -> bool | None:

@@ -11,6 +11,7 @@ from pydantic import Field
 from bot import surfaces
 from bot.commands import completion, granting, shown
 from bot.commands.context import Context
+from bot.commands.conversation import Code, claim
 from bot.commands.options import Completes
 from bot.commands.registry import Command, Invocation, NoParameters, Parameters, Reply
 from bot.commands.role import Whom, entry, put
@@ -92,6 +93,9 @@ COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
         code,
         level="owner",
         changes=True,
+    ),
+    Command(
+        "owner claim", "become the owner, with the code printed at the start", Code, claim, level="anyone"
     ),
     Command("owner list", "who owns the bot", NoParameters, list_owners, level="admin"),
     Command("owner add", "make somebody an owner", Whom, add, level="owner", changes=True),

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from bot.commands import shown
+from bot.commands import granting, shown
 from bot.commands.context import Context
 from bot.commands.refs import Person, Ref, parse
 from bot.commands.registry import Command, Invocation, Parameters, Reply, Scope
-from bot.db import audit, erasure
+from bot.db import audit, erasure, people
 from bot.db.cards import Option
 from bot.errors import CommandFailed
 from bot.surfaces import CONTROL
@@ -47,6 +47,16 @@ async def about(context: Context, invocation: Invocation, given: Whose) -> Scope
     return Scope(None, "anyone" if _whom(context, invocation, given) == _self(invocation) else "admin")
 
 
+async def about_forgotten(context: Context, invocation: Invocation, given: Whose) -> Scope:
+    """The same; who has a role is forgotten by those who could take it away."""
+    found = await about(context, invocation, given)
+    if found.level == "anyone":
+        return found
+    whom = _whom(context, invocation, given)
+    roles = await context.db.read(partial(people.grants_to, channel=whom.channel, user_id=whom.id))
+    return granting.strictest(found, *(granting.needed(each.role, each.agent) for each in roles))
+
+
 async def export(context: Context, invocation: Invocation, given: Whose) -> Reply:
     """Everything that is kept of a person, as JSON."""
     whom = _whom(context, invocation, given)
@@ -76,10 +86,17 @@ async def forget(context: Context, invocation: Invocation, given: Forget) -> Rep
     for session_id in shared:
         await context.erasing.forget(session_id)
     now = context.clock()
+    struck = await context.db.write(
+        lambda db: erasure.strike(db, erasure.said_by(db, whom.channel, whom.id), now=now)
+    )
+    # By these rows the files are found, and the next step takes the person's name off them.
+    await context.erasing.discard_files(struck)
 
     def work(db: Any) -> tuple[erasure.Erased, list[erasure.Message]]:
         audit.record(db, invocation.by, "privacy forget", f"person:{whom}", now=now, after=counts)
-        return erasure.person(db, whom.channel, whom.id, now=now)
+        # Nobody gets out of a denial, or to another budget, by having themselves forgotten.
+        bounds_too = whom != _self(invocation)
+        return erasure.person(db, whom.channel, whom.id, bounds_too=bounds_too, now=now)
 
     erased, messages = await context.db.write(work)
     await context.erasing.discard_files(messages)
@@ -112,7 +129,7 @@ COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
         Forget,
         forget,
         level="anyone",
-        about=about,
+        about=about_forgotten,
         changes=True,
     ),
 )

@@ -36,7 +36,7 @@ def _passed_on(command: str) -> Handler:
     async def handler(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
         """Passes the command on to the provider, in order with what was said."""
         record = await context.here(invocation.route)
-        place, by = invocation.route or record.route, invocation.actor.name
+        place, by = invocation.route or record.route, invocation.actor
         if not await context.operations.pass_on(record.id, place, f"/{command}", by=by):
             raise CommandFailed(TOO_MUCH)
         return Reply(f"`{invocation.spelled(command)}` is passed on to the agent.", {"session": record.id})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
@@ -18,11 +17,12 @@ from bot.commands.registry import Asked, Command, Invocation, NoParameters, Para
 from bot.commands.scopes import administered
 from bot.db import questions
 from bot.db.cards import Option
-from bot.db.questions import Open, QuestionRecord
+from bot.db.questions import Open, QuestionRecord, Seen
 from bot.errors import CommandFailed
 
 LISTED: Final = 50
 QUESTION_CHARS: Final = 60
+MAX_NUMBER_CHARS: Final = 4
 ID_CHARS: Final = 8
 """So much of an id is listed: enough to name a question by."""
 GONE: Final = "There is no question {id}; `{listing}` shows those that are open."
@@ -30,11 +30,12 @@ GONE: Final = "There is no question {id}; `{listing}` shows those that are open.
 
 async def suggested(context: Context, asked: Asked) -> list[Suggestion]:
     """The open questions that whoever is typing may answer."""
-    found = await context.db.read(lambda db: questions.open_ones(db, context.now(), LISTED))
+    seen, now = _seen(asked.invocation), context.now()
+    found = await context.db.read(lambda db: questions.open_ones(db, seen, now, LISTED))
     return [
         Suggestion(each.question.id, f"{each.question.id[:ID_CHARS]} {_line(each.question.question)}")
         for each in found
-        if _is_seen(asked.invocation, each) and asked.typed in f"{each.question.id} {each.question.question}"
+        if asked.typed in f"{each.question.id} {each.question.question}"
     ]
 
 
@@ -82,8 +83,8 @@ async def about_cancelled(context: Context, invocation: Invocation, given: Cance
 
 async def list_questions(context: Context, invocation: Invocation, _: NoParameters) -> Reply:
     """What agents wait for an answer to."""
-    found = await context.db.read(lambda db: questions.open_ones(db, context.now(), LISTED))
-    mine = [each for each in found if _is_seen(invocation, each)]
+    seen, now = _seen(invocation), context.now()
+    mine = await context.db.read(lambda db: questions.open_ones(db, seen, now, LISTED))
     rows = [["ID", "AGENT", "WHERE", "UNTIL", "QUESTION"], *map(_row, mine)]
     hint = f"`{invocation.spelled('question answer ID ANSWER')}` answers one."
     text = f"{shown.table(rows)}\n\n{hint}" if mine else "No agent waits for an answer."
@@ -118,7 +119,8 @@ async def answer(context: Context, invocation: Invocation, given: Answer) -> Rep
     """Answers it in the name of whoever gives the command."""
     found = await _find(context, invocation, given.id)
     text = given.answer.strip()
-    if text.isdigit():
+    # Not `isdigit`: "²" is a digit, and no number; and int() refuses thousands of them.
+    if text.isdecimal() and len(text) <= MAX_NUMBER_CHARS:
         text = found.question.option(int(text) - 1) or text
     await context.operations.answer(found, text, by=invocation.by)
     return Reply(f"Answered: {_line(text)}", {**_data(found), "state": "answered", "answer": text})
@@ -140,11 +142,8 @@ async def cancel(context: Context, invocation: Invocation, given: Cancel) -> Rep
 
 async def _find(context: Context, invocation: Invocation, prefix: str) -> Open:
     """One that whoever asks may see; another is as unknown as one that never was. Raises CommandFailed."""
-
-    def look(db: sqlite3.Connection) -> list[Open]:
-        return questions.by_prefix(db, prefix, LISTED)
-
-    found = [each for each in await context.db.read(look) if _is_seen(invocation, each)]
+    seen = _seen(invocation)
+    found = await context.db.read(lambda db: questions.by_prefix(db, seen, prefix, LISTED))
     exact = [each for each in found if each.question.id == prefix]
     if len(exact or found) == 1:
         return (exact or found)[0]
@@ -157,9 +156,8 @@ def _is_here(invocation: Invocation, found: Open) -> bool:
     return invocation.route == found.question.route
 
 
-def _is_seen(invocation: Invocation, found: Open) -> bool:
-    mine = administered(invocation.standing)
-    return mine is None or found.agent in mine or _is_here(invocation, found)
+def _seen(invocation: Invocation) -> Seen:
+    return Seen(administered(invocation.standing), invocation.route)
 
 
 def _row(found: Open) -> list[str]:

@@ -45,7 +45,8 @@ async def status(context: Context, invocation: Invocation, _: NoParameters) -> R
     admin = may(invocation.role, "admin")
     spent = await context.db.read(partial(_spent_today, now=context.clock())) if admin else None
     if spent is not None:
-        text += f" Today: {money.usd(spent.usd_micros)} for {spent.turns:,} turns."
+        turns = "1 turn" if spent.turns == 1 else f"{spent.turns:,} turns"
+        text += f" Today: {money.usd(spent.usd_micros)} for {turns}."
     reported = await context.db.read(problems.listed) if admin else []
     for each in reported:
         text += f"\nThe agent {each.agent} has a problem since {_time(each.since)}: {_line(each)}"

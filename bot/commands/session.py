@@ -15,6 +15,7 @@ from bot.commands.registry import Command, Invocation, NoParameters, Parameters,
 from bot.commands.scopes import about_any, administered, of_session
 from bot.db import audit, deliveries, inbox
 from bot.db import sessions as rows
+from bot.db.cards import Option
 from bot.db.sessions import SessionRecord
 
 LISTED: Final = 200
@@ -22,6 +23,10 @@ SHOWN_MESSAGES: Final = 10
 SHOWN_CHARS: Final = 80
 ID_CHARS: Final = 8
 """Of a message's id: enough for `trace`."""
+SURE: Final = (
+    "The agent of session {id} ({place}) would forget all that was said there. It cannot be undone; to do it, say the"
+    " same with {yes}."
+)
 SHOWN: Final = (
     "id",
     "state",
@@ -44,11 +49,16 @@ class SessionId(Parameters):
     )
 
 
+class Clear(SessionId):
+    """A session, and whether it is meant."""
+
+    yes: bool = Field(False, description="do it; else only say what would be forgotten")
+
+
 async def list_sessions(context: Records, invocation: Invocation, _: NoParameters) -> Reply:
     """The conversations, the ones that were active last on top."""
     mine = administered(invocation.standing)
-    found = await context.db.read(lambda db: rows.recent(db, LISTED))
-    records = [each for each in found if mine is None or each.agent in mine]
+    records = await context.db.read(lambda db: rows.recent(db, LISTED, agents=mine))
     data = [_data(context, record) for record in records]
     return Reply(_table(data) if data else "There are no sessions yet.", data)
 
@@ -93,14 +103,19 @@ async def stop(context: Context, invocation: Invocation, given: SessionId) -> Re
     return Reply(f"Session {record.id} is stopped{waiting}.", {"session": record.id, "given_up": dropped})
 
 
-async def clear(context: Context, invocation: Invocation, given: SessionId) -> Reply:
+async def clear(context: Context, invocation: Invocation, given: Clear) -> Reply:
     """Makes a conversation forget what was said."""
     record = await context.session(given.id, invocation)
+    if not given.yes:
+        place, yes = shown.place(record.route), invocation.option("yes")
+        sure = Option("Have it forget", "session clear", {"id": record.id, "yes": "true"})
+        data = {"session": record.id, "cleared": False}
+        return Reply(SURE.format(id=record.id, place=place, yes=yes), data, [sure])
     await context.operations.clear(record.id)
     await _book(context, invocation, record, "session clear")
     return Reply(
         f"Session {record.id} is cleared: its next message starts with a fresh memory.",
-        {"session": record.id},
+        {"session": record.id, "cleared": True},
     )
 
 
@@ -163,7 +178,7 @@ COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
     Command(
         "session clear",
         "make a conversation forget",
-        SessionId,
+        Clear,
         clear,
         level="admin",
         about=of_session,

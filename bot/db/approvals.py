@@ -99,10 +99,14 @@ def get(db: sqlite3.Connection, approval_id: str) -> ApprovalRecord | None:
     return None if row is None else ApprovalRecord.from_row(row)
 
 
-def by_prefix(db: sqlite3.Connection, prefix: str) -> list[ApprovalRecord]:
-    """Those whose ids begin so, two at most: enough to see that it is ambiguous."""
+def by_prefix(
+    db: sqlite3.Connection, prefix: str, agents: Collection[str] | None = None
+) -> list[ApprovalRecord]:
+    """Those whose ids begin so: of these agents only, or of all; two at most, enough to see that it is ambiguous."""
     rows = db.execute(
-        "SELECT * FROM approvals WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 2", (len(prefix), prefix)
+        "SELECT * FROM approvals WHERE substr(id, 1, ?1) = ?2"
+        " AND (?3 IS NULL OR agent IN (SELECT value FROM json_each(?3))) ORDER BY id LIMIT 2",
+        (len(prefix), prefix, None if agents is None else json.dumps(sorted(agents))),
     )
     return [ApprovalRecord.from_row(row) for row in rows]
 
@@ -133,6 +137,15 @@ def open_of(db: sqlite3.Connection, session_id: str) -> int:
     """How many a session has open."""
     row = db.execute(
         "SELECT count(*) FROM approvals WHERE session = ? AND state = 'open'", (session_id,)
+    ).fetchone()
+    return int(row[0])
+
+
+def open_of_agent(db: sqlite3.Connection, agent: str) -> int:
+    """How many an agent has asked for in its sessions that are open."""
+    row = db.execute(
+        "SELECT count(*) FROM approvals WHERE state = 'open' AND agent = ? AND asked_by = ?",
+        (agent, f"agent:{agent}"),
     ).fetchone()
     return int(row[0])
 

@@ -38,7 +38,8 @@ class Erased:
 
 @dataclass(frozen=True)
 class Message:
-    """A message whose words are to go: its session, and its id, by which its files are named."""
+    """A message whose words are to go: its session, "" where it has none yet, and its id, by which its files are
+    named."""
 
     session: str
     id: str
@@ -86,15 +87,15 @@ def strike(db: sqlite3.Connection, message_ids: Sequence[str], *, now: int) -> l
 
 def older(
     db: sqlite3.Connection, channel: str, platform_id: str, before: int, limit: int = BATCH_ROWS
-) -> list[str]:
+) -> list[Message]:
     """Messages of people in a place that have ended, came before that time, and still have their words; the oldest
     first."""
     rows = db.execute(
-        "SELECT id FROM inbox WHERE channel = ? AND platform_id = ? AND accepted_at < ? AND kind = 'chat'"
+        "SELECT session, id FROM inbox WHERE channel = ? AND platform_id = ? AND accepted_at < ? AND kind = 'chat'"
         " AND state IN ('done', 'failed') AND content != ? ORDER BY accepted_at LIMIT ?",
         (channel, platform_id, before, STRUCK, limit),
     )
-    return [row["id"] for row in rows]
+    return [Message(row["session"], row["id"]) for row in rows]
 
 
 def with_files(db: sqlite3.Connection, channel: str, platform_id: str, before: int) -> list[Message]:
@@ -139,14 +140,20 @@ def sessions_of(db: sqlite3.Connection, channel: str, person: str) -> tuple[list
     return alone, [row["session"] for row in rows if row["shared"]]
 
 
-def person(db: sqlite3.Connection, channel: str, user_id: str, *, now: int) -> tuple[Erased, list[Message]]:
+def person(
+    db: sqlite3.Connection, channel: str, user_id: str, *, bounds_too: bool, now: int
+) -> tuple[Erased, list[Message]]:
     """Removes what is kept of a person, but for what the audit says; returns how much that was, and the messages whose
-    files are to go. Roles of owners stay: a bot has one."""
+    files are to go. Roles of owners stay: a bot has one. With `bounds_too` it is also what admins have set against
+    them: that they were denied, their budgets, and how much of those is spent."""
     who = f"{channel}:{user_id}"
     messages = strike(db, said_by(db, channel, user_id), now=now)
     db.execute("UPDATE inbox SET sender_id = NULL WHERE channel = ? AND sender_id = ?", (channel, user_id))
     overheard.forget_of(db, channel, user_id)
-    held = db.execute("DELETE FROM held WHERE channel = ? AND sender_id = ?", (channel, user_id)).rowcount
+    held = db.execute(
+        "DELETE FROM held WHERE channel = ? AND sender_id = ? RETURNING message_id", (channel, user_id)
+    ).fetchall()
+    messages += [Message("", row["message_id"]) for row in held]
     db.execute(
         "UPDATE questions SET answer = ?, answered_by = NULL WHERE channel = ? AND answered_by = ?",
         (NOBODY, channel, user_id),
@@ -159,15 +166,16 @@ def person(db: sqlite3.Connection, channel: str, user_id: str, *, now: int) -> t
     roles = db.execute(
         "DELETE FROM roles WHERE channel = ? AND user_id = ? AND role != 'owner'", (channel, user_id)
     ).rowcount
-    for table in ("denied", "people"):
-        db.execute(f"DELETE FROM {table} WHERE channel = ? AND user_id = ?", (channel, user_id))
+    db.execute("DELETE FROM people WHERE channel = ? AND user_id = ?", (channel, user_id))
     db.execute("UPDATE errands SET person = NULL WHERE person IN (?, ?)", (user_id, who))
     db.execute("UPDATE usage SET person = '' WHERE person = ?", (who,))
     db.execute("DELETE FROM budget_kept WHERE person = ?", (who,))
-    db.execute("DELETE FROM budgets WHERE subject = ?", (f"person:{who}",))
-    db.execute("DELETE FROM budget_periods WHERE subject = ?", (f"person:{who}",))
+    if bounds_too:
+        db.execute("DELETE FROM denied WHERE channel = ? AND user_id = ?", (channel, user_id))
+        db.execute("DELETE FROM budgets WHERE subject = ?", (f"person:{who}",))
+        db.execute("DELETE FROM budget_periods WHERE subject = ?", (f"person:{who}",))
     _forget_requests(db, channel, user_id)
-    return Erased(len(messages), held, schedules, roles), messages
+    return Erased(len(messages) - len(held), len(held), schedules, roles), messages
 
 
 def _forget_requests(db: sqlite3.Connection, channel: str, user_id: str) -> None:
@@ -181,7 +189,7 @@ def _forget_requests(db: sqlite3.Connection, channel: str, user_id: str) -> None
     ]
     for approval in asked:
         db.execute(
-            "UPDATE approvals SET summary = ?1, effect = '{}', asked_by = ?1 WHERE id = ?2",
+            "UPDATE approvals SET summary = ?1, details = ?1, effect = '{}', asked_by = ?1 WHERE id = ?2",
             (NOBODY, approval),
         )
         db.execute("UPDATE cards SET text = ? WHERE subject = ?", (NOBODY, f"approval:{approval}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -58,22 +59,46 @@ class Open:
     out_id: str
 
 
-def open_ones(db: sqlite3.Connection, now: int, limit: int) -> list[Open]:
+@dataclass(frozen=True)
+class Seen:
+    """Which questions somebody sees: those of these `agents` (None: of all), and those that were asked `here`."""
+
+    agents: Collection[str] | None = None
+    here: Route | None = None
+
+    @property
+    def bound(self) -> dict[str, str | None]:
+        """What `_SEEN` is asked with."""
+        return {
+            "agents": None if self.agents is None else json.dumps(sorted(self.agents)),
+            "channel": None if self.here is None else self.here.channel,
+            "place": None if self.here is None else self.here.platform_id,
+            "thread": None if self.here is None else self.here.thread_id,
+        }
+
+
+_SEEN: Final = (
+    "SELECT questions.*, sessions.agent FROM questions JOIN sessions ON sessions.id = questions.session"
+    " WHERE (:agents IS NULL OR sessions.agent IN (SELECT value FROM json_each(:agents))"
+    " OR (questions.channel = :channel AND questions.platform_id = :place AND questions.thread_id IS :thread))"
+)
+
+
+def open_ones(db: sqlite3.Connection, seen: Seen, now: int, limit: int) -> list[Open]:
     """The questions that wait for an answer, the oldest first."""
     rows = db.execute(
-        "SELECT questions.*, sessions.agent FROM questions JOIN sessions ON sessions.id = questions.session"
-        " WHERE state = 'open' AND expires_at > ? ORDER BY asked_at, questions.id LIMIT ?",
-        (now, limit),
+        f"{_SEEN} AND questions.state = 'open' AND expires_at > :now ORDER BY asked_at, questions.id LIMIT :limit",
+        {**seen.bound, "now": now, "limit": limit},
     )
     return [_open(row) for row in rows]
 
 
-def by_prefix(db: sqlite3.Connection, prefix: str, limit: int) -> list[Open]:
-    """The questions whose ids begin so, the newest first."""
+def by_prefix(db: sqlite3.Connection, seen: Seen, prefix: str, limit: int) -> list[Open]:
+    """The questions whose ids begin so, the one that is called just so first, then the newest."""
     rows = db.execute(
-        "SELECT questions.*, sessions.agent FROM questions JOIN sessions ON sessions.id = questions.session"
-        " WHERE substr(questions.id, 1, ?) = ? ORDER BY asked_at DESC LIMIT ?",
-        (len(prefix), prefix, limit),
+        f"{_SEEN} AND substr(questions.id, 1, :length) = :prefix"
+        " ORDER BY questions.id <> :prefix, asked_at DESC LIMIT :limit",
+        {**seen.bound, "length": len(prefix), "prefix": prefix, "limit": limit},
     )
     return [_open(row) for row in rows]
 

@@ -174,11 +174,20 @@ def listed(
     return [SeriesRecord.from_row(row) for row in rows]
 
 
-def told(db: sqlite3.Connection, session_id: str | None, limit: int | None = None) -> list[Schedule]:
-    """The series that may still run, of one session or of all, as its agent and who types a command are told of them,
-    the next one first; TOLD at most unless it is said otherwise. Also those whose recurrence is not understood any
-    more."""
+def told(
+    db: sqlite3.Connection,
+    session_id: str | None,
+    limit: int | None = None,
+    *,
+    agents: Collection[str] | None = None,
+) -> list[Schedule]:
+    """The series that may still run, of one session or of all, or of these agents, as its agent and who types a command
+    are told of them, the next one first; TOLD at most unless it is said otherwise. Also those whose recurrence is not
+    understood any more."""
     where, values = ("", ()) if session_id is None else ("AND session = ?", (session_id,))
+    if agents is not None:
+        where += " AND session IN (SELECT id FROM sessions WHERE agent IN (SELECT value FROM json_each(?)))"
+        values = (*values, json.dumps(sorted(agents)))
     rows = db.execute(
         f"SELECT * FROM series WHERE status IN ('active', 'paused') {where}"
         " ORDER BY next_at IS NULL, next_at, created_at, id LIMIT ?",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -92,11 +92,15 @@ def by_prefix(db: sqlite3.Connection, prefix: str) -> list[SessionRecord]:
     return [SessionRecord.from_row(row) for row in rows]
 
 
-def recent(db: sqlite3.Connection, limit: int) -> list[SessionRecord]:
-    """The sessions that were active last, newest first."""
+def recent(
+    db: sqlite3.Connection, limit: int, *, agents: Collection[str] | None = None
+) -> list[SessionRecord]:
+    """The sessions that were active last, newest first: of these agents only, or of all."""
     rows = db.execute(
-        "SELECT * FROM sessions WHERE channel <> ? AND agent <> ? ORDER BY last_active DESC, id LIMIT ?",
-        (pool.POOL, HOUSE, limit),
+        "SELECT * FROM sessions WHERE channel <> ?1 AND agent <> ?2"
+        " AND (?3 IS NULL OR agent IN (SELECT value FROM json_each(?3)))"
+        " ORDER BY last_active DESC, id LIMIT ?4",
+        (pool.POOL, HOUSE, None if agents is None else json.dumps(sorted(agents)), limit),
     )
     return [SessionRecord.from_row(row) for row in rows]
 

@@ -66,7 +66,7 @@ SPECIAL: Final[Mapping[str, Round]] = {
         _host("retry-recorded", moods=Moods(busy=0.7)),
         _letter("letter-files-kept"),
         _letter("replay-begun", Relent(), Command("deadletter replay all")),
-        _letter("letter-dropped", Command("deadletter drop {letter}")),
+        _letter("letter-dropped", Command("deadletter drop {letter} yes")),
         _letter("letter-replayed", Relent(), Command("deadletter replay all")),
         _host("reply-given-up", moods=Moods(forbidden="long"), may_fail=frozenset({"p1"})),
         _host("action-begun", Say("ask"), Say("hello")),

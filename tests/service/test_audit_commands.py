@@ -51,14 +51,14 @@ def in_conversation(command: str, *, by_id: bool = False, **arguments: Any) -> D
     return drive
 
 
-def of_a_letter(command: str) -> Drive:
+def of_a_letter(command: str, **arguments: Any) -> Drive:
     """Where something could not be delivered."""
 
     async def drive(house: House, p: FakePlatform) -> Receipt:
         p.failures = [refusal(retry_after=None)]
         await p.say("hello")
         await house.until(lambda: bool(house.query("SELECT 1 FROM dead_letters")))
-        return await p.order(command, id=house.query("SELECT id FROM dead_letters")[0][0])
+        return await p.order(command, id=house.query("SELECT id FROM dead_letters")[0][0], **arguments)
 
     return drive
 
@@ -131,6 +131,11 @@ async def _undeny(house: House, p: FakePlatform) -> Receipt:
 _HELPER: Final[tuple[str, dict[str, Any]]] = ("agent create", {"name": "helper"})
 _WIRED: Final[tuple[str, dict[str, Any]]] = ("channel wire", {"agent": "assistant", "place": "fake:p7"})
 
+_BUDGET: Final[tuple[str, dict[str, Any]]] = (
+    "budget set",
+    {"subject": "bot", "period": "day", "usd": "5"},
+)
+
 DRIVES: Final[Mapping[str, Drive]] = {
     "agent create": given("agent create", name="helper"),
     "agent delete": after(_HELPER, then="agent delete", name="helper", yes="true"),
@@ -157,6 +162,9 @@ DRIVES: Final[Mapping[str, Drive]] = {
         name="helper",
         key="effort",
     ),
+    "budget extend": after(_BUDGET, then="budget extend", subject="bot", period="day", usd="1"),
+    "budget set": given("budget set", subject="bot", period="day", usd="5"),
+    "budget unset": after(_BUDGET, then="budget unset", subject="bot", period="day", yes="true"),
     "channel set": given("channel set", key="retention_messages_days", value="30", place="fake:p7"),
     "channel unwire": after(_WIRED, then="channel unwire", place="fake:p7"),
     "channel wire": given("channel wire", agent="assistant", place="fake:p7"),
@@ -177,7 +185,7 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "backup create": given("backup create"),
     "claim": _claim,
     "clear": in_conversation("clear"),
-    "deadletter drop": of_a_letter("deadletter drop"),
+    "deadletter drop": of_a_letter("deadletter drop", yes="true"),
     "deadletter replay": of_a_letter("deadletter replay"),
     "member add": given("member add", who="fake:u3"),
     "member remove": with_role("member remove", "member", who="fake:u3"),
@@ -194,7 +202,7 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "schedule pause": of_a_schedule("schedule pause"),
     "schedule resume": of_a_schedule("schedule resume", "schedule pause"),
     "schedule run": of_a_schedule("schedule run"),
-    "session clear": in_conversation("session clear", by_id=True),
+    "session clear": in_conversation("session clear", by_id=True, yes="true"),
     "session stop": in_conversation("session stop", by_id=True),
 }
 """One for each command that changes something: whoever adds a command adds it here as well."""

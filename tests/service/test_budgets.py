@@ -227,6 +227,24 @@ async def test_a_restart_forgives_nothing_and_keeps_what_waits(house: House, tmp
         assert reserved(house) == 0
 
 
+async def test_what_waits_and_comes_again_when_there_is_room_is_answered_once(house: House) -> None:
+    priced(house, {"subject": "bot", "day_usd": 0.01})
+    async with house.open() as p:
+        await p.say(TEN_WORDS)
+        await p.ends(1)
+        # Nobody has heard that it is kept: the service is killed before it says so, and then somebody extends.
+        assert (await p.say("and now?", event_id="e1")).state == "refused"
+        assert (await p.say("and then?", event_id="e2")).state == "refused"
+        subject = "UPDATE budget_periods SET extended_micros = 5000000 WHERE subject = 'bot'"
+        await house.app.db.write(lambda db: db.execute(subject))
+        assert (await p.say("and now?", event_id="e1")).state == "duplicate"
+        await p.until(lambda: "You said: and then?" in p.texts())
+        await house.until_quiet()
+        assert p.texts().count("You said: and now?") == 1
+        assert house.query("SELECT 1 FROM budget_kept") == []
+        await house.until(lambda: reserved(house) == 0)
+
+
 async def test_a_schedule_waits_for_a_budget_and_runs_once(house: House) -> None:
     priced(house, {"subject": "bot", "day_usd": 0.01})
     async with house.open() as p:

@@ -21,7 +21,8 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.protocol.messages import Route
-from bot import cli
+from bot import cli, commands
+from bot.commands.offered import on_the_command_line
 from bot.db import engine, sessions
 from bot.db.migrations import MIGRATIONS
 
@@ -183,12 +184,8 @@ def test_a_pipe_can_give_commands(roost: Roost) -> None:
     assert re.fullmatch(r"[0-9a-f]{10}  idle   assistant  terminal/local  \S+", row)
     assert me.endswith(f"(terminal:{os.getuid()}), owner.")
     *listed, nothing, cleared, last = rest
-    assert {line.split()[0] for line in listed} == {
-        "/help", "/file", "/stop", "/quit", "/status", "/clear", "/whoami", "/claim", "/session",
-        "/conversations",
-        "/model", "/compact", "/context", "/cost",
-        "/backup", "/schedule", "/deadletter", "/trace", "/owner", "/approval",
-    }  # fmt: skip
+    named = {f"/{each.name.split()[0]}" for each in commands.ALL}
+    assert {line.split()[0] for line in listed if line.startswith("/")} == {"/file", "/quit", *named}
     assert nothing == "Nothing is running."
     assert cleared == "Cleared: the next message starts with a fresh memory."
     assert last == "You said: again"
@@ -203,7 +200,7 @@ def test_a_group_of_commands_says_how_it_is_used(roost: Roost) -> None:
         "Usage: /deadletter list [SESSION] [LIMIT] [ALL]",
         "Usage: /deadletter show ID",
         "Usage: /deadletter replay ID|all",
-        "Usage: /deadletter drop ID",
+        "Usage: /deadletter drop ID [YES]",
     ]
     assert re.search(r"^/backup +create", done.stdout, re.MULTILINE)
 
@@ -472,7 +469,10 @@ def test_sessions_are_listed_shown_cleared_and_stopped(served: Roost) -> None:
     assert "#2 done: a ]word[ red (" in shown.stdout and "\x1b" not in shown.stdout
     data = json.loads(served("session", "show", entry["id"], "--json").stdout)
     assert data["latest"][0]["state"] == "done" and data["container"]
-    assert json.loads(served("session", "clear", entry["id"], "--json").stdout) == {"session": entry["id"]}
+    would = served("session", "clear", entry["id"])
+    assert "would forget all that was said there" in would.stdout and "--yes" in would.stdout
+    cleared = json.loads(served("session", "clear", entry["id"], "--yes", "--json").stdout)
+    assert cleared == {"session": entry["id"], "cleared": True}
     stopped = served("session", "stop", entry["id"])
     assert (stopped.stdout, stopped.returncode) == (f"Session {entry['id']} is stopped.\n", 0)
     (entry,) = [each for each in sessions_of(served) if each["id"] == entry["id"]]
@@ -644,25 +644,14 @@ def test_the_version_is_text_or_data(roost: Roost) -> None:
     assert text.stdout == f"Roost {json.loads(roost('version', '--json').stdout)['version']}\n"
 
 
-COMMANDS = [
+OWN = [
     ["run"],
     ["chat"],
     ["status"],
     ["version"],
     ["trace"],
-    ["session", "list"],
-    ["session", "show"],
-    ["session", "stop"],
-    ["session", "clear"],
-    *(["approval", name] for name in ("list", "show", "approve", "deny")),
-    ["help"],
-    ["whoami"],
     ["config", "check"],
-    ["owner", "code"],
-    ["backup", "create"],
-    ["backup", "list"],
-    ["backup", "verify"],
-    ["backup", "restore"],
+    *(["backup", name] for name in ("create", "list", "verify", "restore")),
     *(
         ["schedule", name]
         for name in ("create", "list", "show", "pause", "resume", "run", "cancel", "history")
@@ -672,6 +661,8 @@ COMMANDS = [
     *(["discord", name] for name in ("check", "demo")),
     *(["slack", name] for name in ("manifest", "check", "demo")),
 ]
+DERIVED = [spec.name.split() for info in on_the_command_line() for spec in info.specs]
+COMMANDS = [*OWN, *(each for each in DERIVED if each not in OWN)]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

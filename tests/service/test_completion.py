@@ -130,7 +130,7 @@ async def test_dead_letters_are_completed(house: House) -> None:
         assert await suggested(p, "deadletter show", "id") == [letter]
         assert await suggested(p, "deadletter replay", "id") == ["all", letter]
         assert await suggested(p, "deadletter drop", "id", "said: one") == [letter]
-        await ordered(p, "deadletter drop", id=letter)
+        await ordered(p, "deadletter drop", id=letter, yes="true")
         assert await suggested(p, "deadletter show", "id") == []
 
 

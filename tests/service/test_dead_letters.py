@@ -49,15 +49,18 @@ FILE_SCRIPT: Final = {
 CRASH: Final = {"match": "crash", "steps": [{"do": "kill"}]}
 
 
+YES: Final = {"yes": "true"}
+
+
 async def ask(house: House, *words: str, given: Mapping[str, str] | None = None) -> Answer:
     """What the running service answers to the command line."""
     return await control_client.ask(house.data / "control.sock", ["deadletter", *words], given)
 
 
-async def refused(house: House, *words: str) -> str:
+async def refused(house: House, *words: str, given: Mapping[str, str] | None = None) -> str:
     """The sentence with which it refuses."""
     with pytest.raises(CommandFailed) as caught:
-        await ask(house, *words)
+        await ask(house, *words, given=given)
     return str(caught.value)
 
 
@@ -311,14 +314,20 @@ async def test_a_letter_is_sent_once_however_often_it_is_asked_for(house: House)
         found = await asyncio.gather(*(ask(house, "replay", first) for _ in range(5)), return_exceptions=True)
         errors = [str(each) for each in found if isinstance(each, CommandFailed)]
         assert errors == [f"Dead letter {first} is being sent again already."] * 4
-        assert await refused(house, "drop", first) == f"Dead letter {first} is being sent again already."
+        assert (
+            await refused(house, "drop", first, given=YES)
+            == f"Dead letter {first} is being sent again already."
+        )
         p.free("p1")
         await house.until(lambda: letters(house)[0]["state"] == "replayed")
         assert p.texts().count("You said: one") == 1
         said = await refused(house, "replay", first)
         assert said.startswith(f"Dead letter {first} was sent again already, 20")
         assert said.endswith("by control:operator.")
-        assert (await ask(house, "drop", second)).text == f"Dead letter {second} is dropped."
+        would = await ask(house, "drop", second)
+        assert "You said: two" in would.text and "It cannot be undone" in would.text and "--yes" in would.text
+        assert states(house)[1] == ("reply", "kept")
+        assert (await ask(house, "drop", second, given=YES)).text == f"Dead letter {second} is dropped."
         for again in ("replay", "drop"):
             assert (await refused(house, again, second)).startswith(f"Dead letter {second} was dropped, 20")
         assert (await ask(house, "show", second)).text.endswith("Its content is no longer kept.")
@@ -437,7 +446,7 @@ async def test_the_command_line_with_and_without_a_service(house: House) -> None
         (letter,) = letters(house)
         _, online, _ = await roost(house, "deadletter", "list", "--json")
         _, status, _ = await roost(house, "status")
-        assert status.endswith(" Dead letters: 1 (roost deadletter list).\n")
+        assert status.endswith(" Dead letters: 1 (roost deadletter list). Today: $0.00 for 1 turn.\n")
         _, figures, _ = await roost(house, "status", "--json")
         assert json.loads(figures)["accounts"] == {
             "accepted": 1, "delivered": 0, "failed": 0, "dead": 1, "open": 0,

@@ -62,7 +62,10 @@ async def test_admins_run_the_service_from_the_channel(town: Town) -> None:
         assert session in (await town.ada.command("session show", thread, id=session).answer()).text
         assert "Runners: 1 of" in (await town.ada.command("roost status", thread).answer()).text
         assert "no dead letters" in (await town.ada.command("deadletter list", thread).answer()).text
-        assert "is cleared" in (await town.ada.command("session clear", thread, id=session).answer()).text
+        would = await town.ada.command("session clear", thread, id=session).answer()
+        assert "would forget" in would.text
+        cleared = await town.ada.command("session clear", thread, id=session, yes=True).answer()
+        assert "is cleared" in cleared.text
         assert "is stopped" in (await town.ada.command("session stop", thread, id=session).answer()).text
         assert [each for each in thread.texts if "stopped" in each] == []
 

@@ -11,9 +11,10 @@ import pytest
 
 from adapters.base import Event, Receipt, Sender
 from agent.protocol.clock import now_ms
+from agent.protocol.messages import Route
 from bot.app import App, running_app
 from bot.config import Config
-from bot.db import people
+from bot.db import budgets, people
 from bot.db.people import Seen
 from tests.fakes.backend import FakeBackend
 from tests.fakes.platform import FakePlatform
@@ -160,3 +161,16 @@ async def test_it_says_who_may_give_a_command(app: App) -> None:
     assert said["Max", "agent set"] == said["Sam", "clear"] == "They may not give it"
     assert said["Sam", "whoami"] == said["Max", "clear"] == said["Olga", "agent set"]
     assert (await explained(app, MEMBER, "100", command="nothing")).state == "refused"
+
+
+async def test_a_budget_that_is_used_up_is_a_reason(app: App) -> None:
+    before = await explained(app, MEMBER, "400")
+    assert "budget" not in (before.text or "")
+
+    await app.db.write(lambda db: budgets.put(db, "bot", "day", 1, now=1))
+    await app.context.budgets.refresh()
+    route = Route(channel="discord", platform_id="400")
+    said = Event("e1", "message", route, MEMBER, now_ms(), text="hello")
+    assert (await app.intake.receive(said)).state == "accepted"
+    after = await explained(app, MEMBER, "400")
+    assert "the budget of all agents together is used up" in (after.text or "")

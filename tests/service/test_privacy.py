@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,60 @@ async def test_a_person_is_forgotten_and_what_others_have_said_is_not(house: Hou
         await settled(house)
         assert house.session_id() == shared
     assert [each for each in everywhere(house, SECRET) if not each.startswith("bot.db")] == []
+
+
+async def interrupted(house: House, on: str) -> None:
+    """From now on a step fails that does this in bot.db, as if the service were killed before it."""
+    stop = f"CREATE TRIGGER interrupted BEFORE {on} BEGIN SELECT RAISE(ABORT, 'interrupted'); END"
+    await house.app.db.write(lambda db: db.execute(stop))
+
+
+async def resumed(house: House) -> None:
+    await house.app.db.write(lambda db: db.execute("DROP TRIGGER interrupted"))
+
+
+async def test_who_is_forgotten_leaves_no_file_however_it_is_interrupted(
+    house: House, tmp_path: Path
+) -> None:
+    async with house.open() as platform:
+        await house.app.db.write(lambda db: people.grant(db, "fake", MAX.id, "owner", now=1))
+        await said_by(platform, MAX, "what others say", "e-max")
+        await platform.replies(1)
+        (tmp_path / "photo").write_text(SECRET)
+        await platform.say("look", files=[("photo.png", tmp_path / "photo")])
+        await platform.replies(2)
+        await settled(house)
+        files = house.data / "sessions" / house.session_id() / "in" / "files"
+        assert len(list(files.rglob("*photo.png"))) == 1
+        await interrupted(house, "DELETE ON people")
+        forget = {"person": f"fake:{PERSON.id}", "yes": "true"}
+        with pytest.raises(sqlite3.IntegrityError):
+            await platform.order("privacy forget", by=MAX, **forget)
+        # The rows that name the files still say whose they are, so that they are found again.
+        assert list(files.rglob("*photo.png")) == []
+        assert len(house.query("SELECT 1 FROM inbox WHERE sender_id = ?", PERSON.id)) == 1
+        await resumed(house)
+        assert (await platform.order("privacy forget", by=MAX, **forget)).state == "accepted"
+        assert house.query("SELECT 1 FROM inbox WHERE sender_id = ?", PERSON.id) == []
+
+
+async def test_what_is_old_leaves_no_file_however_it_is_interrupted(house: House, tmp_path: Path) -> None:
+    async with house.open() as platform:
+        (tmp_path / "photo").write_bytes(b"pixels")
+        await platform.say(SECRET, files=[("photo.png", tmp_path / "photo")])
+        await platform.replies(1)
+        await settled(house)
+        await set_place(house, retention_messages_days=7)
+        house.clock_ahead_ms = 8 * DAY_MS
+        await interrupted(house, "UPDATE OF content ON inbox")
+        with pytest.raises(sqlite3.IntegrityError):
+            await house.app.keeping.prune()
+        assert rows_with(house, SECRET) == ["inbox"]
+        files = house.data / "sessions" / house.session_id() / "in" / "files"
+        assert list(files.rglob("*photo.png")) == []
+        await resumed(house)
+        await house.app.keeping.prune()
+        assert rows_with(house, SECRET) == []
 
 
 async def test_what_people_delete_is_deleted_here_where_the_place_wants_that(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import pytest
+
 from adapters.base import Sender
 from bot.db import people
 from tests.fakes.platform import FakePlatform
@@ -76,3 +78,17 @@ async def test_a_question_that_is_cancelled_is_answered_by_nobody(house: House) 
         await p.ends(1)
         late = await p.answer(question, "red")
         assert (late.state, late.text) == ("refused", "This question is not open any more.")
+
+
+async def test_many_questions_of_others_hide_none_from_who_may_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.commands.question.LISTED", 2)
+    house.script(ASK)
+    async with house.open() as p:
+        await house.app.db.write(lambda db: people.grant(db, "fake", MEMBER.id, "member", now=1))
+        for place in ("p2", "p3"):
+            await asked(house, p, place)
+        question = await asked(house, p)
+        listed = await p.order("question list", by=MEMBER)
+        assert [each["id"] for each in listed.data] == [question]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -344,6 +344,26 @@ async def test_files_are_kept_within_bounds(scene: Scene, data: Path) -> None:
     assert isinstance(entry.message.content, ChatIn)
     (attachment,) = entry.message.content.attachments
     assert attachment.name == "notes.txt"
+
+
+async def test_files_of_what_was_let_in_stay_while_it_waits_for_a_budget(scene: Scene, data: Path) -> None:
+    made = await scene.p.order("budget set", by=OWNER, subject="bot", period="day", usd="0.000001")
+    assert made.state == "accepted", made.text
+    assert (await scene.say("all that is left", by=OWNER)).state == "accepted"
+    await scene.say("look", remote=[remote("notes.txt", b"notes")])
+    (approval,) = await scene.app.db.read(approvals.open_ones)
+    letting_in = LettingIn(
+        scene.app.db,
+        scene.app.context.wirings,
+        scene.app.context.cards,
+        scene.app.intake.let_in,
+        incoming=data / "incoming",
+        clock=now_ms,
+    )
+    await letting_in.admit(replace(approval, choice=ALLOW))
+    (kept,) = await scene.app.db.read(lambda db: db.execute("SELECT message_id FROM budget_kept").fetchall())
+    await letting_in.tidy()
+    assert [each.name for each in (data / "incoming" / kept[0]).iterdir()] == ["1-notes.txt"]
 
 
 async def test_files_of_the_denied_are_removed(scene: Scene, data: Path) -> None:

@@ -34,6 +34,11 @@ QUICK: Final = Timing(
 )
 """What a person would wait for without noticing, and a test would."""
 SECONDS: Final = 15.0
+OPEN: Final = (
+    "SELECT 1 FROM inbox JOIN sessions ON sessions.id = inbox.session WHERE sessions.thread_id = ? AND trigger = 1"
+    " AND inbox.state IN ('accepted', 'posted')"
+)
+"""What waits for its end in a thread."""
 
 
 class Town:
@@ -102,6 +107,8 @@ class Town:
         said = self.ada.say(place or self.general, text, mention=[self.discord.bot])
         thread = await self.thread_of(said)
         await self.until(lambda: any(each.author is self.discord.bot for each in thread.messages))
+        # Until then it may still be written.
+        await self.house.until(lambda: not self.house.query(OPEN, thread.id))
         return next(each.text for each in thread.messages if each.author is self.discord.bot)
 
 

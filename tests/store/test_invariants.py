@@ -85,7 +85,7 @@ def test_the_agent_never_writes_inbound(
 def test_an_agent_without_an_inbound_makes_none(workspace: Workspace) -> None:
     with closing(AgentEnd(workspace)) as agent:
         assert agent.look() is None
-        assert agent.destinations() == []
+        assert agent.destinations() is None
     assert not workspace.inbound.exists()
 
 

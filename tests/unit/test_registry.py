@@ -291,7 +291,12 @@ def test_names_are_taken_once() -> None:
 def test_who_may_look_into_or_stop_the_conversations_of_others() -> None:
     assert {c.level for c in commands.ALL if c.name.startswith("session ")} == {"admin"}
     own = {"privacy export", "privacy forget"}
-    assert {c.name for c in commands.ALL if c.level == "anyone"} == {"help", "whoami", "claim"} | own
+    assert {c.name for c in commands.ALL if c.level == "anyone"} == {
+        "help",
+        "whoami",
+        "claim",
+        "owner claim",
+    } | own
 
 
 @pytest.mark.parametrize(
