@@ -7,7 +7,7 @@ where a command is a mention of the bot with nothing else behind it, or begins w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -165,7 +165,7 @@ def _filled(spec: CommandSpec, text: str, first: Sequence[Word]) -> Given | Told
         arguments[word.name] = _of(names[word.name], word)
         if word.bare and names[word.name].kind != "flag":
             return _wrong(spec, f"The option {word.name} is empty")
-    for option in _by_order(spec):
+    for option in _in_turn(spec, arguments, len(loose)):
         if option.name in arguments or not loose:
             continue
         arguments[option.name] = _rest(text, loose) if option.rest else _of(option, loose[0])
@@ -221,6 +221,16 @@ def _sorted(spec: CommandSpec, text: str, first: Sequence[Word]) -> tuple[list[W
         named = [each for index, each in enumerate(found) if index not in held]
         return named, [found[index] for index in held]
     return [each for each in found if each.name], [each for each in found if not each.name]
+
+
+def _in_turn(spec: CommandSpec, named: Mapping[str, str], count: int) -> Iterable[OptionInfo]:
+    """Those that `count` words go to. A place stands first in every usage and every hint, but whoever is there leaves
+    it out: with no more words than are needed, those have it."""
+    first = spec.options[0] if spec.options else None
+    needed = sum(each.required and each.name not in named for each in spec.options)
+    if first is None or first.kind != "place" or first.name in named or count <= needed:
+        return _by_order(spec)
+    return [first, *(each for each in _by_order(spec) if each is not first)]
 
 
 def _by_order(spec: CommandSpec) -> Iterator[OptionInfo]:

@@ -150,6 +150,7 @@ async def unset(context: Context, invocation: Invocation, given: Unset) -> Reply
     if not given.yes:
         amount = f"{money.usd(before)} for each {given.period}"
         said = f"The budget of {money.named(subject)}, {amount}, would be taken away."
+        said += f" Nothing has changed yet; to do it, say the same with {invocation.option('yes')}."
         yes = Option("Yes, take it away", "budget unset", {**arguments, "yes": "true"})
         return Reply(said, {"removed": False}, [yes])
     await _put(context, invocation, subject, given.period, before, None, "budget unset")

@@ -112,6 +112,15 @@ def test_a_command_is_read(text: str, name: str, arguments: dict[str, str]) -> N
     assert given(text) == Given(name, arguments)
 
 
+def test_a_place_that_is_named_stands_first_as_in_every_hint() -> None:
+    wired = given("channel wire here scribe")
+    assert wired.arguments == {"place": "here", "agent": "scribe"}
+    assert given("channel wire scribe").arguments == {"agent": "scribe"}
+    kept = {"place": "slack:C123", "key": "strangers", "value": "ask"}
+    assert given("channel set slack:C123 strangers ask").arguments == kept
+    assert given("channel set strangers ask").arguments == {"key": "strangers", "value": "ask"}
+
+
 def test_what_takes_the_rest_keeps_it_as_it_was_typed() -> None:
     found = given(
         'schedule create every day at 9: say "hi"\nand   count:5 of <#C1|them> session:abc timezone:UTC'
