@@ -63,8 +63,8 @@ async def whoami(context: Context, invocation: Invocation, _: NoParameters) -> R
     return Reply("\n".join(lines), {"id": actor.id, "role": role, "roles": roles})
 
 
-async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
-    """Makes you the owner, with the code that the service printed at its start."""
+async def claim(context: Context, invocation: Invocation, given: Code, *, action: str = "claim") -> Reply:
+    """Makes you the owner, with the code that the service printed at its start. `action` is the command's name."""
     now, actor, channel = context.clock(), invocation.actor.id, invocation.channel
     if channel == CONTROL:
         raise CommandFailed(ELSEWHERE)
@@ -75,7 +75,7 @@ async def claim(context: Context, invocation: Invocation, given: Code) -> Reply:
         if not people.claim(db, channel, actor, given.code, now=now):
             return False
         subject = f"person:{channel}:{actor}"
-        audit.record(db, invocation.by, "claim", subject, now=now, after={"role": "owner"})
+        audit.record(db, invocation.by, action, subject, now=now, after={"role": "owner"})
         return True
 
     if not await context.db.write(work):

@@ -95,7 +95,12 @@ COMMANDS: Final[tuple[Command[Context, Any], ...]] = (
         changes=True,
     ),
     Command(
-        "owner claim", "become the owner, with the code printed at the start", Code, claim, level="anyone"
+        "owner claim",
+        "become the owner, with the code printed at the start",
+        Code,
+        partial(claim, action="owner claim"),
+        level="anyone",
+        changes=True,
     ),
     Command("owner list", "who owns the bot", NoParameters, list_owners, level="admin"),
     Command("owner add", "make somebody an owner", Whom, add, level="owner", changes=True),

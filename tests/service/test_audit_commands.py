@@ -115,12 +115,15 @@ def with_role(command: str, role: people.Role, **arguments: Any) -> Drive:
     return drive
 
 
-async def _claim(house: House, p: FakePlatform) -> Receipt:
-    def make(db: sqlite3.Connection) -> str:
-        people.revoke(db, "fake", "u1")
-        return people.new_code(db, "fake", now=1)
+def claiming(command: str) -> Drive:
+    async def drive(house: House, p: FakePlatform) -> Receipt:
+        def make(db: sqlite3.Connection) -> str:
+            people.revoke(db, "fake", "u1")
+            return people.new_code(db, "fake", now=1)
 
-    return await p.order("claim", code=await house.app.db.write(make))
+        return await p.order(command, code=await house.app.db.write(make))
+
+    return drive
 
 
 async def _undeny(house: House, p: FakePlatform) -> Receipt:
@@ -183,7 +186,7 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "approval approve": _approve,
     "approval deny": _deny,
     "backup create": given("backup create"),
-    "claim": _claim,
+    "claim": claiming("claim"),
     "clear": in_conversation("clear"),
     "deadletter drop": of_a_letter("deadletter drop", yes="true"),
     "deadletter replay": of_a_letter("deadletter replay"),
@@ -191,6 +194,7 @@ DRIVES: Final[Mapping[str, Drive]] = {
     "member remove": with_role("member remove", "member", who="fake:u3"),
     "member undeny": _undeny,
     "model": in_conversation("model", name="other"),
+    "owner claim": claiming("owner claim"),
     "owner add": given("owner add", who="fake:u3"),
     "owner remove": with_role("owner remove", "owner", who="fake:u3", yes="true"),
     "question answer": of_a_question("question answer", answer="red"),
