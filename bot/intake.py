@@ -202,7 +202,7 @@ class Intake:
                 return await self._ordering.pressed(event)
             case "delete":
                 receipt = await self._row(event)
-                self._begin(self._keeping.deleted(event))
+                await self._keeping.deleted(event)
                 return receipt
             case _:
                 return await self._row(event)

@@ -158,6 +158,7 @@ def person(
     them: that they were denied, their budgets, and how much of those is spent."""
     who = f"{channel}:{user_id}"
     messages = strike(db, said_by(db, channel, user_id), now=now)
+    said = len(messages)
     db.execute("UPDATE inbox SET sender_id = NULL WHERE channel = ? AND sender_id = ?", (channel, user_id))
     overheard.forget_of(db, channel, user_id)
     held = db.execute(
@@ -179,13 +180,14 @@ def person(
     db.execute("DELETE FROM people WHERE channel = ? AND user_id = ?", (channel, user_id))
     db.execute("UPDATE errands SET person = NULL WHERE person IN (?, ?)", (user_id, who))
     db.execute("UPDATE usage SET person = '' WHERE person = ?", (who,))
-    db.execute("DELETE FROM budget_kept WHERE person = ?", (who,))
+    waiting = db.execute("DELETE FROM budget_kept WHERE person = ? RETURNING message_id", (who,)).fetchall()
+    messages += [Message("", row["message_id"]) for row in waiting]
     if bounds_too:
         db.execute("DELETE FROM denied WHERE channel = ? AND user_id = ?", (channel, user_id))
         db.execute("DELETE FROM budgets WHERE subject = ?", (f"person:{who}",))
         db.execute("DELETE FROM budget_periods WHERE subject = ?", (f"person:{who}",))
     _forget_requests(db, channel, user_id)
-    return Erased(len(messages) - len(held), len(held), schedules, roles), messages
+    return Erased(said, len(held), schedules, roles), messages
 
 
 def _forget_requests(db: sqlite3.Connection, channel: str, user_id: str) -> None:

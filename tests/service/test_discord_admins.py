@@ -78,3 +78,19 @@ async def test_a_place_that_admins_have_set_keeps_its_name(town: Town) -> None:
         key = ("discord", town.general.id)
         await town.until(lambda: town.house.app.context.place_names.of(*key) == "lobby")
         await town.house.until(lambda: town.house.query("SELECT 1 FROM places WHERE name = 'lobby'") != [])
+
+
+async def test_what_is_said_to_a_report_goes_on_with_its_conversation(town: Town) -> None:
+    async with town.open():
+        await ready(town)
+        given = {"when": "every Monday at 8", "prompt": "report", "yes": True}
+        made = await town.ada.command("schedule create", town.general, **given).answer()
+        (series,) = town.house.query("SELECT id FROM series")
+        assert series["id"] in made.text
+        await town.ada.command("schedule run", town.general, id=series["id"]).answer()
+        await town.until(lambda: any("report" in each.text for each in town.general.messages))
+        report = next(each for each in town.general.messages if "report" in each.text)
+        town.ada.say(town.general, "and then?", reply_to=report)
+        await town.until(lambda: any("You said: and then?" in text for text in town.general.texts))
+        asked = town.house.query("SELECT DISTINCT session FROM inbox WHERE kind IN ('chat', 'task')")
+        assert len(asked) == 1 and town.general.threads == []
