@@ -67,12 +67,14 @@ class Ready:
 @dataclass(frozen=True)
 class Look:
     """What a message will come to, as far as can be said before its files are here: the agents that take it, those of
-    them that are new in its thread, and otherwise why none does; `asks`: whether an admin is asked about its sender."""
+    them that are new in its thread, and otherwise why none does; `asks`: whether an admin is asked about its sender,
+    and `fetches`, whether its files are kept until then: where nobody has wired a place nobody wants them yet."""
 
     takers: Sequence[str] = ()
     new_here: Sequence[str] = ()
     refusal: Receipt | None = None
     asks: bool = False
+    fetches: bool = False
 
 
 Outcome = Sequence[Accepted] | Asked | KeptBack | TooMuch | Receipt
@@ -109,8 +111,8 @@ class Acceptance:
     def look(self, db: sqlite3.Connection, event: Event, fits: Fits) -> Look:
         """The files of a stranger are not even looked at, and nothing is read for one."""
         heard = hearing.judge(db, event, self._wirings.at(event.route), fits)
-        if _asked(heard):
-            return Look(asks=True)
+        if (asked := _asked(heard)) is not None:
+            return Look(asks=True, fetches=asked[1].kind == "admit")
         refusal = self._refusal(db, event, heard)
         if refusal is not None:
             return Look(refusal=refusal)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from adapters.offers import CommandInfo, CommandSpec, OptionInfo
 
 PARTS: Final = {
+    "first words": "bot.commands.offered:first_words",
     "offered": "bot.commands.offered:on_the_command_line",
     "groups": "bot.commands.groups:GROUPS",
     "readable": "bot.records:READABLE",
@@ -34,25 +35,24 @@ class RegistryGroup(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         own = super().list_commands(ctx)
-        return [*own, *(name for name in self._derived(ctx) if name not in own)]
+        more = opened(PARTS["first words"])() if ctx.parent is None else self._within()
+        return [*own, *(name for name in more if name not in own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         found = super().get_command(ctx, cmd_name)
-        return self._derived(ctx).get(cmd_name) if found is None else found
+        if found is not None:
+            return found
+        return _named_so(cmd_name) if ctx.parent is None else self._within().get(cmd_name)
 
-    def _derived(self, ctx: Any) -> Mapping[str, TyperCommand | TyperGroup]:
-        offered: Sequence[CommandInfo] = opened(PARTS["offered"])()
-        infos = offered if ctx.parent is None else [each for each in offered if each.name == self.name]
-        made = [_made(info) for info in infos]
-        if ctx.parent is None:
-            return {str(each.name): each for each in made}
-        return {
-            name: each for group in made if isinstance(group, TyperGroup) for name, each in _within(group)
-        }
+    def _within(self) -> Mapping[str, Any]:
+        made = None if self.name is None else _named_so(self.name)
+        return made.commands if isinstance(made, TyperGroup) else {}
 
 
-def _within(group: TyperGroup) -> Sequence[tuple[str, Any]]:
-    return list(group.commands.items())
+def _named_so(first: str) -> TyperCommand | TyperGroup | None:
+    """What the registry has of this first word. Nothing else is made: each takes some milliseconds."""
+    infos: Sequence[CommandInfo] = opened(PARTS["offered"])(first)
+    return _made(infos[0]) if infos else None
 
 
 def _made(info: CommandInfo) -> TyperCommand | TyperGroup:

@@ -172,11 +172,13 @@ class Containers:
 
     async def renew(self, session: Session) -> None:
         """Ends a container that was started with other settings than the agent has now, unless it is at work; one of
-        an agent that is gone in any case. Whoever is woken next has those of now. Raises BackendError."""
+        an agent that was deleted since in any case. Whoever is woken next has those of now. Raises BackendError."""
         runner = self._runners.get(session.id)
         if runner is None or not self.superseded(runner):
             return
-        if self._launcher.knows(session.agent) and self.works_on(runner) is not None:
+        # Of an agent that was gone before this service began nobody has said that it is to stop at once.
+        may_finish = self._launcher.knows(session.agent) or runner.outdated
+        if may_finish and self.works_on(runner) is not None:
             return
         _log.info("a container is replaced: its agent is set otherwise by now", session=session.id)
         await self.end(session, grace_seconds=self._grace)

@@ -10,7 +10,7 @@ from typing import Final, Literal, assert_never
 
 from adapters.base import Event, Manners
 from agent.protocol.messages import Route
-from bot import patterns
+from bot import searching
 
 Mode = Literal["mention", "mention-sticky", "all", "pattern"]
 """What of a place that several people share is for its agent: what names the bot; that, and everything in a thread in
@@ -165,4 +165,4 @@ def together(wirings: Sequence[Wiring]) -> Manners:
 
 def pattern_fault(text: str) -> str | None:
     """Why a pattern cannot be used, in one sentence; None when it can."""
-    return patterns.fault(text)
+    return searching.fault(text)

@@ -43,7 +43,7 @@ from bot.posting import Posting
 from bot.sessions import Sessions
 from bot.strangers import Asked
 from bot.troubles import Troubles
-from bot.waiting_files import WaitingFiles
+from bot.waiting_files import WaitingFiles, named
 from bot.wirings import Wirings
 
 FILES_AT_ONCE: Final = 2
@@ -273,7 +273,7 @@ class Intake:
             return await self._db.write(lambda db: accept(db, event, fits))
         look = await self._db.read(lambda db: self._acceptance.look(db, event, fits))
         if look.asks:
-            return await self._ask(event, fits)
+            return await self._ask(event, fits, fetches=look.fetches)
         ready: dict[str, Ready] = {}
         if look.takers:
             before: list[Quote] = []
@@ -284,10 +284,10 @@ class Intake:
                 ready = await self._with_files(event, ready, readying)
         return await self._db.write(lambda db: accept(db, event, fits, ready))
 
-    async def _ask(self, event: Event, fits: Fits) -> Outcome:
-        """An admin is asked about its sender; what belongs to the message is kept with it. Raises DatabaseError,
-        OSError."""
-        kept = await self._waiting_files.kept(event)
+    async def _ask(self, event: Event, fits: Fits, *, fetches: bool) -> Outcome:
+        """An admin is asked about its sender; what belongs to the message is kept with it where that is wanted. Raises
+        DatabaseError, OSError."""
+        kept = await self._waiting_files.kept(event) if fetches else named(event)
         outcome: Outcome | None = None
         try:
             accept = partial(self._acceptance.accept, event=event, fits=fits, kept=kept)

@@ -24,6 +24,12 @@ FETCHED_AT_ONCE: Final = 2
 _log = log.get("roost.strangers")
 
 
+def named(event: Event) -> Kept:
+    """What is kept where nothing of a stranger's is looked at yet: what their files are called. Pure."""
+    names = [*(each.name for each in event.files), *(each.name for each in event.remote)]
+    return Kept(left_out=[shown_name(each) for each in names])
+
+
 class WaitingFiles:
     """For all adapters of a service."""
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from adapters.base import Event
 from agent.protocol.messages import Route
-from bot import explaining, hearing, patterns
+from bot import explaining, hearing, searching
 from bot.access import may
 from bot.commands import granting
 from bot.commands.context import Context
@@ -127,8 +127,8 @@ def _money(context: Context) -> Remark:
 
 async def _fits(pattern: str, text: str) -> bool | None:
     try:
-        return await asyncio.to_thread(patterns.search, pattern, text)
-    except patterns.BadPattern:
+        return await asyncio.to_thread(searching.search, pattern, text)
+    except searching.BadPattern:
         return None
 
 

@@ -29,9 +29,17 @@ _ROLES: Final = {
 }
 
 
-def on_the_command_line() -> Sequence[CommandInfo]:
-    """Those that need no conversation to be given in, by their first words."""
-    registry: Registry[Any] = Registry(None, [each for each in ALL if not each.in_place])
+def first_words() -> Sequence[str]:
+    """Of the commands that need no conversation to be given in."""
+    return list(dict.fromkeys(each.name.split()[0] for each in ALL if not each.in_place))
+
+
+def on_the_command_line(first: str | None = None) -> Sequence[CommandInfo]:
+    """Those that need no conversation to be given in, by their first words; those of one first word are there at once,
+    and what all of them take is only looked at where all are wanted."""
+    registry: Registry[Any] = Registry(
+        None, [each for each in ALL if not each.in_place and first in (None, each.name.split()[0])]
+    )
     return registry.infos
 
 

@@ -50,6 +50,7 @@ NOT_HELD_IN_ROWS: Final = ("sqlite_sequence",)
 ACCEPTING: Final = {
     "bot/acceptance.py": "what people say, decided upon in the same transaction",
     "bot/actions.py": "what the host tells an agent of what was decided before, or of what it has done itself",
+    "bot/budget_watch.py": "what was decided upon when it came, and waited until there was money",
     "bot/colleagues.py": "what one agent says to another",
     "bot/firing.py": "a schedule that is due",
     "bot/operations.py": "the order of a command that was allowed",

@@ -104,9 +104,11 @@ async def test_the_owner_claims_the_bot_with_the_code(town: Town) -> None:
         await town.house.app.db.write(lambda db: db.execute("DELETE FROM roles WHERE channel = 'discord'"))
         code = await town.house.app.db.write(_new_code)
         await town.until(lambda: list(town.discord.commands.leaves(None)))
-        assert "not valid" in (await town.bob.command("claim", town.general, code="wrong").answer()).text
         assert (
-            await town.bob.command("claim", town.general, code=code).answer()
+            "not valid" in (await town.bob.command("roost claim", town.general, code="wrong").answer()).text
+        )
+        assert (
+            await town.bob.command("roost claim", town.general, code=code).answer()
         ).text == "You are the owner now."
         town.bob.say(town.general, "hello", mention=[town.discord.bot])
         await town.until(lambda: town.general.threads and town.general.threads[0].texts)

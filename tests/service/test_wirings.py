@@ -132,7 +132,9 @@ async def test_a_stranger_is_refused_in_one_sentence_now_and_then(house: House) 
         for _ in range(2):
             # Nobody but them sees what a command answers.
             assert await command(p, "session list", by=STRANGER) == Receipt("refused", NOT_LET_IN)
-        assert (await command(p, "whoami", by=STRANGER)).text == "You are Sam (fake:u9), stranger."
+        assert (await command(p, "whoami", by=STRANGER)).text == (
+            "You are Sam (fake:u9), stranger.\nStrangers are answered in this place."
+        )
         house.clock_ahead_ms = 11 * 60_000
         assert await say(p, "hello again", by=STRANGER, mention=True) == Receipt("refused", NOT_LET_IN)
         assert not house.query("SELECT 1 FROM inbox")
@@ -146,7 +148,9 @@ async def test_a_stranger_is_answered_like_a_member_in_that_place(house: House) 
         assert await p.replies(1) == ["You said: hello"]
         assert await say(p, "hello", by=STRANGER, place="p2", direct=True) == DROPPED
         assert (await command(p, "stop", by=STRANGER)).text == "Nothing is running."
-        assert (await command(p, "whoami", by=STRANGER)).text == "You are Sam (fake:u9), stranger."
+        assert (await command(p, "whoami", by=STRANGER)).text == (
+            "You are Sam (fake:u9), stranger.\nStrangers are answered in this place."
+        )
         helped = (await command(p, "help", by=STRANGER)).text or ""
         assert "/roost clear" in helped and "/roost session" not in helped
         refused = await command(p, "session list", by=STRANGER)

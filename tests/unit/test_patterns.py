@@ -8,7 +8,8 @@ import time
 import pytest
 
 from bot.metrics import Metrics
-from bot.patterns import FAILURES, LOOKED_AT_CHARS, REST_MS, BadPattern, Patterns, fault, search
+from bot.patterns import FAILURES, REST_MS, Patterns
+from bot.searching import LOOKED_AT_CHARS, BadPattern, fault, search
 
 
 class Clock:
