@@ -185,7 +185,9 @@ def _life(
         return Life([Pause(rng.uniform(0, 0.6))], before=before, end="kill")
     acts = [act for _ in range(rng.randint(1, 3)) for act in _acts(rng, places, tricks)]
     if rng.random() < 0.5:
-        return Life(acts, f"{rng.choice(points)}:{rng.randint(1, 3)}", before=before, end="kill")
+        # A service that was never connected has heard nothing yet, and need not answer what was said before that.
+        point = None if first else f"{rng.choice(points)}:{rng.randint(1, 3)}"
+        return Life(acts, point, before=before, end="kill")
     acts.append(Pause(rng.uniform(0, 1.5)))
     return Life(acts, before=before, end=rng.choice(("kill", "kill", "stop")))
 
