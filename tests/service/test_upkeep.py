@@ -48,7 +48,7 @@ async def test_who_has_rested_longest_gives_back_the_memory(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "WEIGH_SECONDS", 0.1)
-    house.backend |= {"runner_pause_seconds": 0.2, "idle_memory_mb": 45}
+    house.backend |= {"runner_pause_seconds": 0.2, "idle_memory_mb": 58}
     async with house.open() as p:
         for number, place in enumerate(("p1", "p2", "p3"), start=1):
             await p.say("hello", place=place)
