@@ -34,7 +34,7 @@ class Clearing:
         by another call."""
         if await asyncio.to_thread(remove, tree):
             return True
-        if self._image is None:
+        if self._image is None or await asyncio.to_thread(tree.is_symlink):
             return False
         await asyncio.to_thread(_let_in, tree)
         try:

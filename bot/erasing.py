@@ -7,6 +7,7 @@ next start. What a backup holds goes with the backup.
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -111,7 +112,8 @@ class Erasing:
             await session.put_aside(f"erased-{secrets.token_hex(4)}")
             root = self._folder / session_id
             await self._move([root / name for name in MEMORY])
-            await self._clearing.remove(root / ARCHIVE)
+            await asyncio.to_thread(_move_archive, root / ARCHIVE.parent, self._erased)
+            self._left.set()
             # A fresh inbound.db holds what is unfinished, and none of what was said before.
             await self._posting.repeat_model(session)
             await self._sessions.rebuild(session)
@@ -175,6 +177,19 @@ def _move(trees: Sequence[Path], into: Path) -> None:
             tree.rename(into / f"{tree.name}-{secrets.token_hex(8)}")
         except FileNotFoundError:
             continue
+
+
+def _move_archive(work: Path, into: Path) -> None:
+    """What lies in the agent's own folder may be a link to anywhere: its name is moved, and nothing is followed. Raises
+    OSError. What is not there is gone already."""
+    into.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.rename(ARCHIVE.name, into / f"{ARCHIVE.name}-{secrets.token_hex(8)}", src_dir_fd=fd)
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(fd)
 
 
 def _trees(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from agent.protocol.messages import (
     TaskIn,
     WebhookIn,
 )
+from bot.db.erasure import STRUCK
 from bot.db.inbox import Entry
 from bot.screening import screened
 
@@ -64,6 +65,8 @@ def text(found: Sequence[Line]) -> str:
 def _said(entry: Entry) -> Line | None:
     message = entry.message
     match message.content:
+        case ChatIn() if message.content.model_dump_json() == STRUCK:
+            return None
         case ChatIn() as said:
             files = [each.name for each in said.attachments]
             return Line(message.seq, message.created_at, said.sender, screened(said.text), files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from bot.commands.context import Context
 from bot.commands.registry import Command, Invocation, Reply
 from bot.commands.scopes import of_session
 from bot.commands.session import SessionId
-from bot.db import audit, deliveries, erasure, inbox, series
+from bot.db import audit, deliveries, inbox, series
 from bot.db.cards import Option
 from bot.db.sessions import SessionRecord
 from bot.transcript import Line
@@ -104,14 +105,14 @@ async def delete(context: Context, invocation: Invocation, given: Delete) -> Rep
 
 async def _lines(context: Context, record: SessionRecord) -> list[Line]:
     entries = await context.db.read(lambda db: inbox.latest(db, record.id, SAID))
-    entries = [each for each in entries if each.message.content.model_dump_json() != erasure.STRUCK]
     session = await context.sessions.get(record.id)
     try:
         replies = (await session.snapshot()).messages
     except SnapshotError:
         # What the agent has written cannot be read now, or it has written nothing.
         replies = ()
-    return transcript.lines(entries, replies, agent=record.agent)
+    # As much as an agent has written: not on the event loop.
+    return await asyncio.to_thread(transcript.lines, entries, replies, agent=record.agent)
 
 
 COMMANDS: Final[tuple[Command[Context, Any], ...]] = (

@@ -318,3 +318,21 @@ async def test_what_a_removed_conversation_had_asked_for_can_be_allowed_by_nobod
         await platform.until(lambda: any("was removed" in text for text in platform.texts(direct)))
         assert (await platform.press(card, 0, place=direct)).state == "refused"
         assert rows_with(house, SECRET) == []
+
+
+async def test_an_agent_cannot_have_what_lies_elsewhere_removed_with_its_memory(
+    house: House, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir(mode=0o700)
+    (precious / "key").write_text("k")
+    async with house.open() as platform:
+        await platform.say("hello")
+        await platform.replies(1)
+        await settled(house)
+        link = house.data / "sessions" / house.session_id() / "work" / "conversations"
+        link.symlink_to(precious)
+        await house.app.context.erasing.forget(house.session_id())
+        await house.until(lambda: not os.listdir(house.data / "erased"))
+        assert not link.is_symlink()
+        assert (precious / "key").read_text() == "k" and precious.stat().st_mode & 0o777 == 0o700
