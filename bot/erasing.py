@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 import sqlite3
+import stat
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -180,12 +181,15 @@ def _move(trees: Sequence[Path], into: Path) -> None:
 
 
 def _move_archive(work: Path, into: Path) -> None:
-    """What lies in the agent's own folder may be a link to anywhere: its name is moved, and nothing is followed. Raises
-    OSError. What is not there is gone already."""
+    """What lies in the agent's own folder may be a link to anywhere: a folder is moved, a link goes, and nothing is
+    followed. Raises OSError. What is not there is gone already."""
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        os.rename(ARCHIVE.name, into / f"{ARCHIVE.name}-{secrets.token_hex(8)}", src_dir_fd=fd)
+        if stat.S_ISDIR(os.stat(ARCHIVE.name, dir_fd=fd, follow_symlinks=False).st_mode):
+            os.rename(ARCHIVE.name, into / f"{ARCHIVE.name}-{secrets.token_hex(8)}", src_dir_fd=fd)
+        else:
+            os.unlink(ARCHIVE.name, dir_fd=fd)
     except FileNotFoundError:
         pass
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,10 +17,6 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def remove(tree: Path, *, max_steps: int = MAX_STEPS) -> bool:
     """Removes the folder `tree` and all that is below it, as far as `max_steps` go and permissions allow. Returns
     whether it is gone; what is left can be removed by another call."""
-    with suppress(OSError):
-        if not stat.S_ISDIR(os.lstat(tree).st_mode):
-            # A link goes, and never what it leads to.
-            os.unlink(tree)
     with suppress(OSError), _opened(tree) as top:
         _Removal(top, max_steps).run()
     with suppress(OSError):
